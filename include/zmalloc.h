@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* zmalloc: an allocator that always knows how many bytes are in use. This header is the manual. */
+#ifndef ZMALLOC_H
+#define ZMALLOC_H
+
+/*
+ * In every call below:
+ *
+ * - Sizes are bytes. A block's size in the account is its usable size: what the allocator really set aside for
+ *   it, which is at least what was asked for.
+ * - Every pointer returned is aligned for max_align_t.
+ * - zmalloc, zcalloc, zrealloc and zstrdup call the out-of-memory handler when they can't serve a request, and
+ *   return NULL only if the handler returned. Their ztry forms never call it: they return NULL.
+ * - A request of 0 bytes is served with a unique pointer that can be freed. Requests above PTRDIFF_MAX fail.
+ * - A realloc that fails, for whatever reason, leaves the old block valid, untouched and counted.
+ * - `usable`, where a call has it, may be NULL; otherwise it is always written: the bytes that may be used, all
+ *   of them, or 0 if there is no block.
+ * - Blocks come from one allocator, chosen when the library was built, and go back through zfree and its kin
+ *   alone: never free() a z* block, nor zfree() a block from malloc (zlibc_free is for those).
+ * - All calls may be made from any thread at any time. In a signal handler only zmalloc_used_memory is safe.
+ *
+ * Calls with a result of type int that is not said to be otherwise return 0, or a negative errno value; then
+ * what they were to write is set to 0 or ZMALLOC_UNKNOWN as each says.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define ZMALLOC_VERSION_MAJOR 0
+#define ZMALLOC_VERSION_MINOR 1
+#define ZMALLOC_VERSION_PATCH 0
+#define ZMALLOC_VERSION "0.1.0"
+
+#if defined(__GNUC__) || defined(__clang__)
+#define ZMALLOC_API __attribute__((visibility("default")))
+#define ZMALLOC_ATTRIBUTE(list) __attribute__(list)
+#else
+#define ZMALLOC_API
+#define ZMALLOC_ATTRIBUTE(list)
+#endif
+
+/*
+ * What the compiler may know about a call. The calls that tell the usable size carry no alloc_size: a program
+ * that uses every byte it was given would be stopped by _FORTIFY_SOURCE=3. See extend_to_usable.
+ */
+#define ZMALLOC_RETURNS_BLOCK ZMALLOC_ATTRIBUTE((malloc, warn_unused_result))
+#define ZMALLOC_RETURNS_SIZE(argument) ZMALLOC_ATTRIBUTE((alloc_size(argument)))
+#define ZMALLOC_RETURNS_PRODUCT(a, b) ZMALLOC_ATTRIBUTE((alloc_size(a, b)))
+
+/** The allocator inside the library, with its version: a string such as "jemalloc-5.3.0". */
+#define ZMALLOC_LIB (zmalloc_allocator())
+
+/*
+ * Defined where the allocator itself knows the size of every block, so that zmalloc_size and
+ * zmalloc_usable_size are the same. A library that keeps each size in a prefix before the block instead has
+ * -DZMALLOC_SIZE_PREFIX in the flags that pkg-config gives.
+ */
+#ifndef ZMALLOC_SIZE_PREFIX
+#define HAVE_MALLOC_SIZE 1
+#endif
+
+/** What the extended calls write for a figure that the allocator or the platform can't tell. */
+#define ZMALLOC_UNKNOWN SIZE_MAX
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Allocate. */
+
+/** Allocates size bytes, uninitialised. On failure calls the out-of-memory handler. */
+ZMALLOC_API void *zmalloc(size_t size) ZMALLOC_RETURNS_BLOCK ZMALLOC_RETURNS_SIZE(1);
+
+/** As zmalloc; returns NULL on failure. */
+ZMALLOC_API void *ztrymalloc(size_t size) ZMALLOC_RETURNS_BLOCK ZMALLOC_RETURNS_SIZE(1);
+
+/** As zmalloc; writes the bytes that may be used to *usable. */
+ZMALLOC_API void *zmalloc_usable(size_t size, size_t *usable) ZMALLOC_RETURNS_BLOCK;
+
+/** As ztrymalloc; writes the bytes that may be used to *usable. */
+ZMALLOC_API void *ztrymalloc_usable(size_t size, size_t *usable) ZMALLOC_RETURNS_BLOCK;
+
+/**
+ * As zmalloc, past the thread's cache, straight from the arena: for code that moves blocks to undo
+ * fragmentation. With jemalloc only; elsewhere it is zmalloc. Free with zfree_no_tcache or zfree.
+ */
+ZMALLOC_API void *zmalloc_no_tcache(size_t size) ZMALLOC_RETURNS_BLOCK ZMALLOC_RETURNS_SIZE(1);
+
+/** Allocates size bytes, all zero. One argument: for a product use zcalloc_num. */
+ZMALLOC_API void *zcalloc(size_t size) ZMALLOC_RETURNS_BLOCK ZMALLOC_RETURNS_SIZE(1);
+
+/** Allocates num times size bytes, all zero. A product that overflows fails: the handler is told SIZE_MAX. */
+ZMALLOC_API void *zcalloc_num(size_t num, size_t size) ZMALLOC_RETURNS_BLOCK ZMALLOC_RETURNS_PRODUCT(1, 2);
+
+/** As zcalloc; returns NULL on failure. */
+ZMALLOC_API void *ztrycalloc(size_t size) ZMALLOC_RETURNS_BLOCK ZMALLOC_RETURNS_SIZE(1);
+
+/** As zcalloc; writes the bytes that may be used to *usable. Only the first size of them are sure to be zero. */
+ZMALLOC_API void *zcalloc_usable(size_t size, size_t *usable) ZMALLOC_RETURNS_BLOCK;
+
+/** As ztrycalloc; writes the bytes that may be used to *usable. Only the first size of them are sure to be zero. */
+ZMALLOC_API void *ztrycalloc_usable(size_t size, size_t *usable) ZMALLOC_RETURNS_BLOCK;
+
+/**
+ * Makes the block at ptr size bytes large, moving it if need be; its first bytes stay as they were.
+ * zrealloc(NULL, n) is zmalloc(n). zrealloc(ptr, 0) frees the block and returns NULL.
+ */
+ZMALLOC_API void *zrealloc(void *ptr, size_t size) ZMALLOC_RETURNS_SIZE(2);
+
+/** As zrealloc; returns NULL on failure, the old block is as it was. */
+ZMALLOC_API void *ztryrealloc(void *ptr, size_t size) ZMALLOC_RETURNS_SIZE(2);
+
+/** As zrealloc; writes the bytes that may be used to *usable. */
+ZMALLOC_API void *zrealloc_usable(void *ptr, size_t size, size_t *usable);
+
+/** As ztryrealloc; writes the bytes that may be used to *usable: 0 on failure, though the old block lives on. */
+ZMALLOC_API void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable);
+
+/** A copy of the string in a block of its own; NULL for NULL. */
+ZMALLOC_API char *zstrdup(const char *string) ZMALLOC_RETURNS_BLOCK;
+
+/* Free. */
+
+/** Frees a block that any of the calls above returned. NULL is ignored. */
+ZMALLOC_API void zfree(void *ptr);
+
+/** As zfree; writes the bytes that could be used in the block to *usable, 0 for NULL. */
+ZMALLOC_API void zfree_usable(void *ptr, size_t *usable);
+
+/** As zfree, past the thread's cache. With jemalloc only; elsewhere it is zfree. */
+ZMALLOC_API void zfree_no_tcache(void *ptr);
+
+/** The C library's free(), for blocks that other libraries took from malloc. Not counted. */
+ZMALLOC_API void zlibc_free(void *ptr);
+
+/* Size. */
+
+/** What the block costs in the account: its usable size, and the prefix where there is one. 0 for NULL. */
+ZMALLOC_API size_t zmalloc_size(void *ptr);
+
+/** The bytes of the block that may be used, at least as many as were asked for. 0 for NULL. */
+ZMALLOC_API size_t zmalloc_usable_size(void *ptr);
+
+/**
+ * Returns ptr, and lets the compiler know that size bytes of it may be used. To use more of a block than was
+ * asked for, take the pointer from here: under _FORTIFY_SOURCE=3 the compiler otherwise holds the program to
+ * the size in the call that made the block.
+ *
+ *     char *text = zmalloc(100);
+ *     size_t usable = zmalloc_usable_size(text);
+ *     text = extend_to_usable(text, usable);
+ */
+ZMALLOC_API void *extend_to_usable(void *ptr, size_t size) ZMALLOC_ATTRIBUTE((noinline))
+    ZMALLOC_RETURNS_SIZE(2);
+
+/* Account. */
+
+/**
+ * The bytes in use: the sum of zmalloc_size over all blocks that are not freed, in all threads, those that have
+ * ended included. Exact when no other thread allocates or frees meanwhile; otherwise off by no more than what
+ * they do during the call. Takes no lock and allocates nothing.
+ */
+ZMALLOC_API size_t zmalloc_used_memory(void);
+
+/* Failure. */
+
+/**
+ * Sets what is called, with the size asked for, when a request fails; NULL brings back the default, which
+ * prints the size to standard error and aborts. The handler runs in the thread that asked. If it returns, the
+ * call that failed returns NULL. It may free, and may allocate with the ztry calls.
+ */
+ZMALLOC_API void zmalloc_set_oom_handler(void (*handler)(size_t size));
+
+/* The process. */
+
+/*
+ * These ask the operating system. pid is a process number, or -1 for this process. Each question has two
+ * forms. The short one is the one that servers know: it returns the figure, or 0 when it could not be had. The
+ * extended one tells the two apart. Its errors:
+ *
+ *   -EINVAL  a NULL argument, an empty field name, or a pid that can be no process (0, or below -1)
+ *   -ESRCH   no such process; it has ended, or it is one of the kernel's own and has no memory
+ *   -EACCES  the process is another user's
+ *   -ENOENT  this kernel has no such field
+ *   -ENOSYS  this platform can't tell
+ */
+
+/** Resident set size of this process, in bytes: what it holds of the machine's memory. 0 if unknown. */
+ZMALLOC_API size_t zmalloc_get_rss(void);
+
+/** As zmalloc_get_rss. Source on Linux: /proc/self/statm. On error *bytes is 0. */
+ZMALLOC_API int zmalloc_rss(size_t *bytes);
+
+/** Bytes that the process has written to and shares with none (Private_Dirty in smaps). 0 if unknown. */
+ZMALLOC_API size_t zmalloc_get_private_dirty(long pid);
+
+/** As zmalloc_get_private_dirty. On error *bytes is 0. */
+ZMALLOC_API int zmalloc_private_dirty(long pid, size_t *bytes);
+
+/**
+ * Sum, over all mappings of the process, of a field of /proc/PID/smaps, in bytes. The name is matched whole, with
+ * or without its colon: "Rss", "Rss:", "Pss", "Private_Dirty", "Swap", … 0 if unknown.
+ */
+ZMALLOC_API size_t zmalloc_get_smap_bytes_by_field(char *field, long pid);
+
+/** As zmalloc_get_smap_bytes_by_field. On error *bytes is 0. */
+ZMALLOC_API int zmalloc_smap_bytes_by_field(const char *field, long pid, size_t *bytes);
+
+/** Physical memory of this machine, in bytes. 0 if unknown. */
+ZMALLOC_API size_t zmalloc_get_memory_size(void);
+
+/** As zmalloc_get_memory_size. On error *bytes is 0. */
+ZMALLOC_API int zmalloc_memory_size(size_t *bytes);
+
+/**
+ * Writes field number i (from 1, as in proc(5)) of /proc/self/stat to *res. Numbers only: fields 2 and 3 are
+ * text. Returns 1, or 0 if it could not.
+ */
+ZMALLOC_API int get_proc_stat_ll(int i, long long *res);
+
+/**
+ * Gives the whole pages inside the block back to the operating system. The block stays allocated; what was in
+ * those pages is lost: they read as zero. For processes that know they won't look at a block again, such as a
+ * forked child that has saved it.
+ */
+ZMALLOC_API void zmadvise_dontneed(void *ptr);
+
+/* The allocator. */
+
+/** The allocator inside the library and the version it was built with: "jemalloc-5.3.0". Static, never NULL. */
+ZMALLOC_API const char *zmalloc_allocator(void);
+
+/**
+ * What the allocator says of itself, fresh, in bytes, all its users in this process included:
+ *
+ *   allocated  in blocks handed out to the program
+ *   active     in pages that hold such blocks, so at least allocated; the rest is fragmentation
+ *   resident   in memory that the allocator holds from the kernel, at least active; the rest can be purged
+ *
+ * A figure that the allocator can't tell is 0. Any pointer may be NULL. Returns 1.
+ */
+ZMALLOC_API int zmalloc_get_allocator_info(size_t *allocated, size_t *active, size_t *resident);
+
+/** As zmalloc_get_allocator_info; what can't be told is ZMALLOC_UNKNOWN. Returns 0 or a negative errno. */
+ZMALLOC_API int zmalloc_allocator_info(size_t *allocated, size_t *active, size_t *resident);
+
+/** As zmalloc_background_thread, without an answer. */
+ZMALLOC_API void set_jemalloc_bg_thread(int enable);
+
+/**
+ * Starts (1) or ends (0) the allocator's background thread, which gives unused memory back in time without a
+ * z* call. With jemalloc; elsewhere -ENOTSUP. It does not survive fork.
+ */
+ZMALLOC_API int zmalloc_background_thread(int enable);
+
+/** As zmalloc_purge; returns 0, or -1 on error. The name stands for every allocator. */
+ZMALLOC_API int jemalloc_purge(void);
+
+/**
+ * Gives all the memory that the allocator holds and no block needs back to the operating system, at once:
+ * jemalloc's arenas and this thread's cache, tcmalloc's page heap, libc's heap, mimalloc's pages.
+ */
+ZMALLOC_API int zmalloc_purge(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

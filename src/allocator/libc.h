@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The C library's malloc, the hot half. It has no way past its thread caches. */
+#ifndef ZM_ALLOCATOR_LIBC_H
+#define ZM_ALLOCATOR_LIBC_H
+
+#include <malloc.h>
+#include <stdlib.h>
+
+static inline void *zm_allocator_allocate(size_t size)
+{
+    return malloc(size);
+}
+
+static inline void *zm_allocator_allocate_zeroed(size_t size)
+{
+    return calloc(1, size);
+}
+
+static inline void *zm_allocator_reallocate(void *block, size_t size)
+{
+    return realloc(block, size);
+}
+
+static inline void zm_allocator_free(void *block)
+{
+    free(block);
+}
+
+static inline size_t zm_allocator_usable_size(void *block)
+{
+    return malloc_usable_size(block);
+}
+
+static inline void *zm_allocator_allocate_uncached(size_t size)
+{
+    return zm_allocator_allocate(size);
+}
+
+static inline void zm_allocator_free_uncached(void *block)
+{
+    zm_allocator_free(block);
+}
+
+#endif

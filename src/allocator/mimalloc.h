@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* mimalloc, the hot half. Its heaps belong to threads: there is no way past them. */
+#ifndef ZM_ALLOCATOR_MIMALLOC_H
+#define ZM_ALLOCATOR_MIMALLOC_H
+
+#include <mimalloc.h>
+
+static inline void *zm_allocator_allocate(size_t size)
+{
+    return mi_malloc(size);
+}
+
+static inline void *zm_allocator_allocate_zeroed(size_t size)
+{
+    return mi_zalloc(size);
+}
+
+static inline void *zm_allocator_reallocate(void *block, size_t size)
+{
+    return mi_realloc(block, size);
+}
+
+static inline void zm_allocator_free(void *block)
+{
+    mi_free(block);
+}
+
+static inline size_t zm_allocator_usable_size(void *block)
+{
+    return mi_usable_size(block);
+}
+
+static inline void *zm_allocator_allocate_uncached(size_t size)
+{
+    return zm_allocator_allocate(size);
+}
+
+static inline void zm_allocator_free_uncached(void *block)
+{
+    zm_allocator_free(block);
+}
+
+#endif

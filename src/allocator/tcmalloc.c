@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* tcmalloc (gperftools), the cold half: MallocExtension's numeric properties. */
+#include "allocator.h"
+
+#include <errno.h>
+#include <gperftools/malloc_extension_c.h>
+
+#define STRING(x) #x
+#define VALUE(x) STRING(x)
+
+const char *zm_allocator_name(void)
+{
+    return "tcmalloc-" VALUE(TC_VERSION_MAJOR) "." VALUE(TC_VERSION_MINOR);
+}
+
+static int read_size(const char *name, size_t *value)
+{
+    return MallocExtension_GetNumericProperty(name, value) ? 0 : -ENOENT;
+}
+
+int zm_allocator_info(struct zm_allocator_info *info)
+{
+    size_t heap = 0;     /* taken from the kernel, without tcmalloc's own metadata */
+    size_t idle = 0;     /* of that: free pages, still held */
+    size_t returned = 0; /* of that: free pages, given back */
+
+    int error = read_size("generic.current_allocated_bytes", &info->allocated);
+    if (error == 0) {
+        error = read_size("generic.heap_size", &heap);
+    }
+    if (error == 0) {
+        error = read_size("tcmalloc.pageheap_free_bytes", &idle);
+    }
+    if (error == 0) {
+        error = read_size("tcmalloc.pageheap_unmapped_bytes", &returned);
+    }
+    if (error == 0) {
+        info->resident = heap - returned;
+        info->active = info->resident - idle;
+    }
+    return error;
+}
+
+int zm_allocator_purge(void)
+{
+    /* What this thread's cache holds keeps pages in use. */
+    MallocExtension_MarkThreadTemporarilyIdle();
+    MallocExtension_ReleaseFreeMemory();
+    return 0;
+}
+
+int zm_allocator_background_thread(bool run)
+{
+    (void) run;
+    return -ENOTSUP;
+}

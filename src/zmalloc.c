@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The z* calls: edge cases and failure policy around the allocator and the account. */
+#include "zmalloc.h"
+
+#include "account.h"
+#include "allocator/allocator.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef ZMALLOC_SIZE_PREFIX
+enum { KNOWS_SIZE = false };
+#else
+enum { KNOWS_SIZE = true };
+#endif
+
+enum {
+    ALIGNMENT = _Alignof(max_align_t),
+    /* What stands before each of the caller's blocks: its size, where the allocator can't tell it. */
+    PREFIX = KNOWS_SIZE ? 0 : ALIGNMENT,
+};
+
+_Static_assert(sizeof(size_t) <= ALIGNMENT, "a size fits into the prefix");
+
+#define LARGEST ((size_t) PTRDIFF_MAX - PREFIX)
+
+/* What to ask the allocator for: never 0, and never so little that it would align for less than max_align_t. */
+static inline size_t block_size(size_t size)
+{
+    size_t whole = size + PREFIX;
+    return whole < ALIGNMENT ? ALIGNMENT : whole;
+}
+
+static inline void *block_of(void *ptr)
+{
+    return (char *) ptr - PREFIX;
+}
+
+static inline size_t usable_size(void *ptr)
+{
+    return KNOWS_SIZE ? zm_allocator_usable_size(ptr) : *(size_t *) block_of(ptr);
+}
+
+static inline void tell(size_t *usable, size_t bytes)
+{
+    if (usable != NULL) {
+        *usable = bytes;
+    }
+}
+
+/* Makes the allocator's block, if there is one, the caller's: its size is noted, counted and told. */
+static inline void *hand_out(void *block, size_t size, size_t *usable)
+{
+    if (block == NULL) {
+        tell(usable, 0);
+        return NULL;
+    }
+    if (!KNOWS_SIZE) {
+        *(size_t *) block = size;
+    }
+    void *ptr = (char *) block + PREFIX;
+    size_t bytes = usable_size(ptr);
+    zm_account_allocated(bytes + PREFIX);
+    tell(usable, bytes);
+    return ptr;
+}
+
+/* Takes the caller's block back into the account; it is still to be freed. */
+static inline void *hand_in(void *ptr, size_t *usable)
+{
+    size_t bytes = usable_size(ptr);
+    zm_account_freed(bytes + PREFIX);
+    tell(usable, bytes);
+    return block_of(ptr);
+}
+
+static void print_and_abort(size_t size)
+{
+    fprintf(stderr, "zmalloc: out of memory: can't allocate %zu bytes\n", size);
+    fflush(stderr);
+    abort();
+}
+
+static _Atomic(void (*)(size_t)) oom_handler = print_and_abort;
+
+void zmalloc_set_oom_handler(void (*handler)(size_t))
+{
+    atomic_store(&oom_handler, handler != NULL ? handler : print_and_abort);
+}
+
+/* Passes a block on; where there is none, the handler decides whether the caller sees that. */
+static inline void *insist(void *ptr, size_t size)
+{
+    if (ptr == NULL) {
+        atomic_load(&oom_handler)(size);
+    }
+    return ptr;
+}
+
+void *ztrymalloc_usable(size_t size, size_t *usable)
+{
+    void *block = size <= LARGEST ? zm_allocator_allocate(block_size(size)) : NULL;
+    return hand_out(block, size, usable);
+}
+
+void *ztrymalloc(size_t size)
+{
+    return ztrymalloc_usable(size, NULL);
+}
+
+void *zmalloc_usable(size_t size, size_t *usable)
+{
+    return insist(ztrymalloc_usable(size, usable), size);
+}
+
+void *zmalloc(size_t size)
+{
+    return insist(ztrymalloc_usable(size, NULL), size);
+}
+
+void *zmalloc_no_tcache(size_t size)
+{
+    void *block = size <= LARGEST ? zm_allocator_allocate_uncached(block_size(size)) : NULL;
+    return insist(hand_out(block, size, NULL), size);
+}
+
+void *ztrycalloc_usable(size_t size, size_t *usable)
+{
+    void *block = size <= LARGEST ? zm_allocator_allocate_zeroed(block_size(size)) : NULL;
+    return hand_out(block, size, usable);
+}
+
+void *ztrycalloc(size_t size)
+{
+    return ztrycalloc_usable(size, NULL);
+}
+
+void *zcalloc_usable(size_t size, size_t *usable)
+{
+    return insist(ztrycalloc_usable(size, usable), size);
+}
+
+void *zcalloc(size_t size)
+{
+    return insist(ztrycalloc_usable(size, NULL), size);
+}
+
+void *zcalloc_num(size_t num, size_t size)
+{
+    return zcalloc(size != 0 && num > SIZE_MAX / size ? SIZE_MAX : num * size);
+}
+
+static void *reallocate(void *ptr, size_t size, size_t *usable)
+{
+    size_t old = usable_size(ptr);
+    void *block = size <= LARGEST ? zm_allocator_reallocate(block_of(ptr), block_size(size)) : NULL;
+    void *moved = hand_out(block, size, usable);
+    if (moved != NULL) {
+        zm_account_freed(old + PREFIX);
+    }
+    return moved;
+}
+
+void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
+{
+    if (ptr == NULL) {
+        return ztrymalloc_usable(size, usable);
+    }
+    if (size == 0) {
+        zfree(ptr);
+        tell(usable, 0);
+        return NULL;
+    }
+    return reallocate(ptr, size, usable);
+}
+
+void *ztryrealloc(void *ptr, size_t size)
+{
+    return ztryrealloc_usable(ptr, size, NULL);
+}
+
+void *zrealloc_usable(void *ptr, size_t size, size_t *usable)
+{
+    bool frees = ptr != NULL && size == 0;
+    void *moved = ztryrealloc_usable(ptr, size, usable);
+    return frees ? NULL : insist(moved, size);
+}
+
+void *zrealloc(void *ptr, size_t size)
+{
+    return zrealloc_usable(ptr, size, NULL);
+}
+
+char *zstrdup(const char *string)
+{
+    if (string == NULL) {
+        return NULL;
+    }
+    size_t size = strlen(string) + 1;
+    char *copy = zmalloc(size);
+    return copy != NULL ? memcpy(copy, string, size) : NULL;
+}
+
+void zfree_usable(void *ptr, size_t *usable)
+{
+    if (ptr == NULL) {
+        tell(usable, 0);
+        return;
+    }
+    zm_allocator_free(hand_in(ptr, usable));
+}
+
+void zfree(void *ptr)
+{
+    zfree_usable(ptr, NULL);
+}
+
+void zfree_no_tcache(void *ptr)
+{
+    if (ptr != NULL) {
+        zm_allocator_free_uncached(hand_in(ptr, NULL));
+    }
+}
+
+void zlibc_free(void *ptr)
+{
+    free(ptr);
+}
+
+size_t zmalloc_usable_size(void *ptr)
+{
+    return ptr != NULL ? usable_size(ptr) : 0;
+}
+
+size_t zmalloc_size(void *ptr)
+{
+    return ptr != NULL ? usable_size(ptr) + PREFIX : 0;
+}
+
+__attribute__((noinline, alloc_size(2))) void *extend_to_usable(void *ptr, size_t size)
+{
+    (void) size;
+    return ptr;
+}
+
+size_t zmalloc_used_memory(void)
+{
+    return zm_account_used();
+}
