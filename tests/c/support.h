@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the unit tests share: cmocka, every way to get a block, patterns, and a handler that takes notes. */
+#ifndef SUPPORT_H
+#define SUPPORT_H
+
+#include "zmalloc.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
+#ifdef ZMALLOC_SIZE_PREFIX
+enum { PREFIX_SIZE = _Alignof(max_align_t) };
+#else
+enum { PREFIX_SIZE = 0 };
+#endif
+
+/* One way to get a block. What it says of the usable size is written to *usable. */
+struct way {
+    const char *name;
+    void *(*get)(size_t size, size_t *usable);
+    bool zeroed;       /* the first size bytes are zero */
+    bool calls_handler; /* on failure */
+};
+
+#define WAY_WITHOUT_USABLE(call, arguments)                      \
+    static inline void *by_##call(size_t size, size_t *usable)   \
+    {                                                            \
+        void *ptr = call arguments;                              \
+        *usable = zmalloc_usable_size(ptr);                      \
+        return ptr;                                              \
+    }
+
+#define REALLOC_WAY_WITH_USABLE(call)                            \
+    static inline void *by_##call(size_t size, size_t *usable)   \
+    {                                                            \
+        return call(NULL, size, usable);                         \
+    }
+
+WAY_WITHOUT_USABLE(zmalloc, (size))
+WAY_WITHOUT_USABLE(ztrymalloc, (size))
+WAY_WITHOUT_USABLE(zmalloc_no_tcache, (size))
+WAY_WITHOUT_USABLE(zcalloc, (size))
+WAY_WITHOUT_USABLE(ztrycalloc, (size))
+WAY_WITHOUT_USABLE(zcalloc_num, (size, 1))
+WAY_WITHOUT_USABLE(zrealloc, (NULL, size))
+WAY_WITHOUT_USABLE(ztryrealloc, (NULL, size))
+REALLOC_WAY_WITH_USABLE(zrealloc_usable)
+REALLOC_WAY_WITH_USABLE(ztryrealloc_usable)
+
+static const struct way ways[] = {
+    {"zmalloc", by_zmalloc, false, true},
+    {"ztrymalloc", by_ztrymalloc, false, false},
+    {"zmalloc_usable", zmalloc_usable, false, true},
+    {"ztrymalloc_usable", ztrymalloc_usable, false, false},
+    {"zmalloc_no_tcache", by_zmalloc_no_tcache, false, true},
+    {"zcalloc", by_zcalloc, true, true},
+    {"ztrycalloc", by_ztrycalloc, true, false},
+    {"zcalloc_usable", zcalloc_usable, true, true},
+    {"ztrycalloc_usable", ztrycalloc_usable, true, false},
+    {"zcalloc_num", by_zcalloc_num, true, true},
+    {"zrealloc", by_zrealloc, false, true},
+    {"ztryrealloc", by_ztryrealloc, false, false},
+    {"zrealloc_usable", by_zrealloc_usable, false, true},
+    {"ztryrealloc_usable", by_ztryrealloc_usable, false, false},
+};
+
+/* A way to make a block another size. */
+struct resize {
+    const char *name;
+    void *(*to)(void *ptr, size_t size, size_t *usable);
+    bool calls_handler;
+};
+
+/* Without the usable size told by the call, what the block itself tells; nothing where there is none. */
+static inline void *resize_zrealloc(void *ptr, size_t size, size_t *usable)
+{
+    void *moved = zrealloc(ptr, size);
+    *usable = zmalloc_usable_size(moved);
+    return moved;
+}
+
+static inline void *resize_ztryrealloc(void *ptr, size_t size, size_t *usable)
+{
+    void *moved = ztryrealloc(ptr, size);
+    *usable = zmalloc_usable_size(moved);
+    return moved;
+}
+
+static const struct resize resizes[] = {
+    {"zrealloc", resize_zrealloc, true},
+    {"ztryrealloc", resize_ztryrealloc, false},
+    {"zrealloc_usable", zrealloc_usable, true},
+    {"ztryrealloc_usable", ztryrealloc_usable, false},
+};
+
+#define fail_for(what, size) fail_msg("%s, size %zu", what, (size_t) (size))
+
+/* Fails with the name of the call and the size in question. */
+#define expect(condition, name, size)                                                     \
+    do {                                                                                  \
+        if (!(condition)) {                                                               \
+            fail_msg("%s, size %zu: not so: %s", name, (size_t) (size), #condition);      \
+        }                                                                                 \
+    } while (0)
+
+/* A byte that differs between neighbours in a block and between blocks of different seeds. */
+static inline unsigned char pattern(size_t i, unsigned seed)
+{
+    return (unsigned char) (i * 131 + i / 256 + seed * 29 + 1);
+}
+
+static inline void fill(void *ptr, size_t from, size_t to, unsigned seed)
+{
+    unsigned char *bytes = ptr;
+    for (size_t i = from; i < to; i++) {
+        bytes[i] = pattern(i, seed);
+    }
+}
+
+static inline bool filled(const void *ptr, size_t length, unsigned seed)
+{
+    const unsigned char *bytes = ptr;
+    for (size_t i = 0; i < length; i++) {
+        if (bytes[i] != pattern(i, seed)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static inline bool all_zero(const void *ptr, size_t length)
+{
+    const unsigned char *bytes = ptr;
+    for (size_t i = 0; i < length; i++) {
+        if (bytes[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static inline bool aligned(const void *ptr)
+{
+    return (uintptr_t) ptr % _Alignof(max_align_t) == 0;
+}
+
+/* How often the out-of-memory handler was called, and with what. */
+struct oom_notes {
+    int calls;
+    size_t size;
+};
+
+static struct oom_notes oom;
+
+static inline void note_oom(size_t size)
+{
+    oom.calls++;
+    oom.size = size;
+}
+
+/* From here on the handler takes notes and returns. */
+static inline int take_oom_notes(void **state)
+{
+    (void) state;
+    oom = (struct oom_notes) {0};
+    zmalloc_set_oom_handler(note_oom);
+    return 0;
+}
+
+static inline int restore_oom_handler(void **state)
+{
+    (void) state;
+    zmalloc_set_oom_handler(NULL);
+    return 0;
+}
+
+/* The sizes that no allocator can serve. Not constants to the compiler, which would warn. */
+static volatile const size_t impossible_sizes[] = {
+    (size_t) PTRDIFF_MAX - 4096, (size_t) PTRDIFF_MAX - 16, (size_t) PTRDIFF_MAX - 15, (size_t) PTRDIFF_MAX - 1,
+    PTRDIFF_MAX,                 (size_t) PTRDIFF_MAX + 1,  (size_t) PTRDIFF_MAX + 2,  SIZE_MAX / 4 * 3,
+    SIZE_MAX - 4096,             SIZE_MAX - 31,             SIZE_MAX - 17,             SIZE_MAX - 16,
+    SIZE_MAX - 15,               SIZE_MAX - 14,             SIZE_MAX - 8,              SIZE_MAX - 7,
+    SIZE_MAX - 1,                SIZE_MAX,
+};
+
+/* Checks that a test leaves as many bytes in use as it found. */
+static size_t used_at_start;
+
+static inline int note_used(void **state)
+{
+    (void) state;
+    used_at_start = zmalloc_used_memory();
+    return take_oom_notes(state);
+}
+
+static inline int check_used(void **state)
+{
+    restore_oom_handler(state);
+    return zmalloc_used_memory() == used_at_start ? 0 : -1;
+}
+
+/* A test that must leave the account as it was, with the handler that takes notes. */
+#define balanced(test) cmocka_unit_test_setup_teardown(test, note_used, check_used)
+
+#endif
