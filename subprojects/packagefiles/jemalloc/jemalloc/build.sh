@@ -29,7 +29,7 @@ step() {
 
 : >"$log"
 step "configuring, about 20 seconds" sh "$source/configure" CC="$compiler" \
-    --with-jemalloc-prefix=je_ --disable-initial-exec-tls --disable-cxx
+    --with-jemalloc-prefix=je_ --disable-initial-exec-tls --disable-cxx EXTRA_CFLAGS=-g1
 step "compiling, about a minute" make -j "$(getconf _NPROCESSORS_ONLN)" lib/libjemalloc_pic.a
 cp lib/libjemalloc_pic.a "$out/libzmalloc-jemalloc.a"
 cp include/jemalloc/jemalloc.h "$out/jemalloc.h"
