@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The macOS allocator, the hot half. Its zones have no way past their caches. */
+#ifndef ZM_ALLOCATOR_DARWIN_H
+#define ZM_ALLOCATOR_DARWIN_H
+
+#include <malloc/malloc.h>
+#include <stdlib.h>
+
+static inline void *zm_allocator_allocate(size_t size)
+{
+    return malloc(size);
+}
+
+static inline void *zm_allocator_allocate_zeroed(size_t size)
+{
+    return calloc(1, size);
+}
+
+static inline void *zm_allocator_reallocate(void *block, size_t size)
+{
+    return realloc(block, size);
+}
+
+static inline void zm_allocator_free(void *block)
+{
+    free(block);
+}
+
+static inline size_t zm_allocator_usable_size(void *block)
+{
+    return malloc_size(block);
+}
+
+static inline void *zm_allocator_allocate_uncached(size_t size)
+{
+    return zm_allocator_allocate(size);
+}
+
+static inline void zm_allocator_free_uncached(void *block)
+{
+    zm_allocator_free(block);
+}
+
+#endif
