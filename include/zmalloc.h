@@ -150,8 +150,7 @@ ZMALLOC_API size_t zmalloc_usable_size(void *ptr);
  *     size_t usable = zmalloc_usable_size(text);
  *     text = extend_to_usable(text, usable);
  */
-ZMALLOC_API void *extend_to_usable(void *ptr, size_t size) ZMALLOC_ATTRIBUTE((noinline))
-    ZMALLOC_RETURNS_SIZE(2);
+ZMALLOC_API void *extend_to_usable(void *ptr, size_t size) ZMALLOC_ATTRIBUTE((noinline)) ZMALLOC_RETURNS_SIZE(2);
 
 /* Account. */
 

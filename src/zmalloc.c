@@ -95,7 +95,8 @@ void zmalloc_set_oom_handler(void (*handler)(size_t))
 static inline void *insist(void *ptr, size_t size)
 {
     if (ptr == NULL) {
-        atomic_load(&oom_handler)(size);
+        void (*handler)(size_t) = atomic_load(&oom_handler);
+        handler(size);
     }
     return ptr;
 }

@@ -7,7 +7,8 @@
 /* The version is one number, 209 for 2.0.9. */
 #define DIGIT(divisor) (char) ('0' + MI_MALLOC_VERSION / (divisor) % 10)
 
-static const char name[] = {'m', 'i', 'm', 'a', 'l', 'l', 'o', 'c', '-', DIGIT(100), '.', DIGIT(10), '.', DIGIT(1), '\0'};
+static const char name[] = {'m', 'i',        'm', 'a',       'l', 'l',      'o', 'c',
+                            '-', DIGIT(100), '.', DIGIT(10), '.', DIGIT(1), '\0'};
 
 const char *zm_allocator_name(void)
 {
