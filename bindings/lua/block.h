@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Block: the Lua value that owns one zmalloc block. */
+#ifndef BLOCK_H
+#define BLOCK_H
+
+#include <string.h>
+
+#define BLOCK_TYPE "zmalloc.Block"
+
+struct block {
+    char *memory; /* NULL once closed */
+    size_t length;
+};
+
+static struct block *to_open_block(lua_State *L, int index, const char *call, const char *argument)
+{
+    struct block *block = luaL_testudata(L, index, BLOCK_TYPE);
+    if (block == NULL) {
+        refuse_type(L, index, call, argument, "a Block");
+    }
+    if (block->memory == NULL) {
+        refuse(L, call, argument, "is a closed Block");
+    }
+    return block;
+}
+
+static struct block *to_block_or_null(lua_State *L, int index, const char *call, const char *argument)
+{
+    return lua_isnil(L, index) ? NULL : to_open_block(L, index, call, argument);
+}
+
+static void forget_memory(struct block *block)
+{
+    if (block != NULL) {
+        block->memory = NULL;
+        block->length = 0;
+    }
+}
+
+static int push_closed_block(lua_State *L)
+{
+    struct block *block = lua_newuserdatauv(L, sizeof(*block), 0);
+    forget_memory(block);
+    luaL_setmetatable(L, BLOCK_TYPE);
+    return 1;
+}
+
+/* Takes the memory over; nil for NULL. Lua may have no memory left for its part: then ours goes back first. */
+static void push_new_block(lua_State *L, void *memory, size_t length)
+{
+    if (memory == NULL) {
+        lua_pushnil(L);
+        return;
+    }
+    lua_pushcfunction(L, push_closed_block);
+    if (lua_pcall(L, 0, 1, 0) != LUA_OK) {
+        zfree(memory);
+        lua_error(L);
+    }
+    struct block *block = lua_touserdata(L, -1);
+    block->memory = memory;
+    block->length = length;
+}
+
+/* The result of a realloc of the block, which is the first argument, or of nil, to length bytes. */
+static void push_moved_block(lua_State *L, struct block *block, void *memory, size_t length)
+{
+    if (block == NULL) {
+        push_new_block(L, memory, length);
+        return;
+    }
+    if (memory != NULL) {
+        block->memory = memory;
+        block->length = length;
+        lua_pushvalue(L, 1);
+        return;
+    }
+    if (length == 0) {
+        forget_memory(block);
+    }
+    lua_pushnil(L);
+}
+
+static void check_extent(lua_State *L, const struct block *block, size_t length, const char *call)
+{
+    if (length > zmalloc_usable_size(block != NULL ? block->memory : NULL)) {
+        refuse(L, call, "size", "is above what may be used");
+    }
+}
+
+static void push_extended_block(lua_State *L, struct block *block, size_t length)
+{
+    if (block != NULL) {
+        block->length = length;
+    }
+    lua_pushvalue(L, 1);
+}
+
+/* The type's own verbs. Lua passes some of them more arguments than they want. */
+
+static int block_make(lua_State *L)
+{
+    size_t size = to_size(L, 1, "Block", "size");
+    begin_call(L);
+    void *memory = zcalloc(size);
+    end_call(L, "Block");
+    push_new_block(L, memory, size);
+    return 1;
+}
+
+static int block_close(lua_State *L)
+{
+    struct block *block = luaL_checkudata(L, 1, BLOCK_TYPE);
+    zfree(block->memory);
+    forget_memory(block);
+    return 0;
+}
+
+/* Unlike zrealloc: 0 bytes are a block too, and what is added is zero. */
+static int block_resize(lua_State *L)
+{
+    struct block *block = to_open_block(L, 1, "resize", "self");
+    size_t size = to_size(L, 2, "resize", "size");
+    begin_call(L);
+    char *memory = zrealloc(block->memory, size > 0 ? size : 1);
+    end_call(L, "resize");
+    if (size > block->length) {
+        memset(memory + block->length, 0, size - block->length);
+    }
+    block->memory = memory;
+    block->length = size;
+    return 0;
+}
+
+static int block_usable(lua_State *L)
+{
+    push_size(L, zmalloc_usable_size(to_open_block(L, 1, "usable", "self")->memory));
+    return 1;
+}
+
+static int block_length(lua_State *L)
+{
+    push_size(L, to_open_block(L, 1, "#", "self")->length);
+    return 1;
+}
+
+static int block_text(lua_State *L)
+{
+    struct block *block = to_open_block(L, 1, "tostring", "self");
+    lua_pushlstring(L, block->memory, block->length);
+    return 1;
+}
+
+/* b:get([i [, n]]): n bytes from the i-th on, or all the rest. */
+static int block_get(lua_State *L)
+{
+    struct block *block = to_open_block(L, 1, "get", "self");
+    lua_Integer length = (lua_Integer) block->length;
+    lua_Integer first = lua_isnoneornil(L, 2) ? 1 : to_integer(L, 2, 1, length + 1, "get", "i");
+    lua_Integer rest = length - (first - 1);
+    lua_Integer count = lua_isnoneornil(L, 3) ? rest : to_integer(L, 3, 0, rest, "get", "n");
+    lua_pushlstring(L, block->memory + (first - 1), (size_t) count);
+    return 1;
+}
+
+/* b:set(i, s): the string s, from the i-th byte on; it must fit. */
+static int block_set(lua_State *L)
+{
+    struct block *block = to_open_block(L, 1, "set", "self");
+    lua_Integer first = to_integer(L, 2, 1, (lua_Integer) block->length + 1, "set", "i");
+    if (lua_type(L, 3) != LUA_TSTRING) {
+        refuse_type(L, 3, "set", "s", "a string");
+    }
+    size_t length;
+    const char *text = lua_tolstring(L, 3, &length);
+    if (length > block->length - (size_t) (first - 1)) {
+        refuse(L, "set", "s", "does not fit");
+    }
+    memcpy(block->memory + (first - 1), text, length);
+    return 0;
+}
+
+/* b[i] is a byte, or nil beyond the ends; b.name is a method, or nil. */
+static int block_index(lua_State *L)
+{
+    if (lua_type(L, 2) != LUA_TNUMBER) {
+        lua_pushvalue(L, 2);
+        lua_rawget(L, lua_upvalueindex(1));
+        return 1;
+    }
+    struct block *block = to_open_block(L, 1, "[]", "self");
+    lua_Integer i = to_integer(L, 2, LUA_MININTEGER, LUA_MAXINTEGER, "[]", "i");
+    if (i < 1 || (lua_Unsigned) i > block->length) {
+        lua_pushnil(L);
+    } else {
+        lua_pushinteger(L, (unsigned char) block->memory[i - 1]);
+    }
+    return 1;
+}
+
+static int block_newindex(lua_State *L)
+{
+    struct block *block = to_open_block(L, 1, "[]", "self");
+    lua_Integer i = to_integer(L, 2, 1, (lua_Integer) block->length, "[]", "i");
+    block->memory[i - 1] = (char) to_integer(L, 3, 0, UCHAR_MAX, "[]", "value");
+    return 0;
+}
+
+static const luaL_Reg block_methods[] = {
+    {"close", block_close}, {"get", block_get},       {"resize", block_resize},
+    {"set", block_set},     {"usable", block_usable}, {NULL, NULL},
+};
+
+static const luaL_Reg block_metamethods[] = {
+    {"__close", block_close},       {"__gc", block_close},        {"__len", block_length},
+    {"__newindex", block_newindex}, {"__tostring", block_text},   {NULL, NULL},
+};
+
+/* Adds the constructor to the module on top of the stack. Scripts can't reach the metatable. */
+static void add_block_type(lua_State *L)
+{
+    luaL_newmetatable(L, BLOCK_TYPE);
+    luaL_setfuncs(L, block_metamethods, 0);
+    luaL_newlib(L, block_methods);
+    lua_pushcclosure(L, block_index, 1);
+    lua_setfield(L, -2, "__index");
+    lua_pushstring(L, BLOCK_TYPE);
+    lua_setfield(L, -2, "__metatable");
+    lua_pop(L, 1);
+
+    lua_pushcfunction(L, block_make);
+    lua_setfield(L, -2, "Block");
+}
+
+#endif

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Between Lua's values and C's: what doesn't fit is a Lua error that names the call and the argument. */
+#ifndef CONVERT_H
+#define CONVERT_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+static int refuse(lua_State *L, const char *call, const char *argument, const char *what)
+{
+    return luaL_error(L, "%s: argument '%s' %s", call, argument, what);
+}
+
+static int refuse_type(lua_State *L, int index, const char *call, const char *argument, const char *wanted)
+{
+    return luaL_error(L, "%s: argument '%s' must be %s, not %s", call, argument, wanted, luaL_typename(L, index));
+}
+
+/* Floats that are whole are integers, as everywhere in Lua; strings are not. */
+static lua_Integer to_integer(lua_State *L, int index, lua_Integer least, lua_Integer most, const char *call,
+                              const char *argument)
+{
+    if (lua_type(L, index) != LUA_TNUMBER) {
+        refuse_type(L, index, call, argument, "an integer");
+    }
+    int whole;
+    lua_Integer number = lua_tointegerx(L, index, &whole);
+    if (!whole) {
+        refuse(L, call, argument, "has no integer representation");
+    }
+    if (number < least || number > most) {
+        refuse(L, call, argument, least == 0 && number < 0 ? "must not be negative" : "is out of range");
+    }
+    return number;
+}
+
+static size_t to_size(lua_State *L, int index, const char *call, const char *argument)
+{
+    lua_Integer most = (lua_Unsigned) LUA_MAXINTEGER < SIZE_MAX ? LUA_MAXINTEGER : (lua_Integer) SIZE_MAX;
+    return (size_t) to_integer(L, index, 0, most, call, argument);
+}
+
+static int to_switch(lua_State *L, int index, const char *call, const char *argument)
+{
+    if (lua_isboolean(L, index)) {
+        return lua_toboolean(L, index);
+    }
+    return (int) to_integer(L, index, INT_MIN, INT_MAX, call, argument);
+}
+
+/* The text belongs to the value on the stack. */
+static const char *to_text(lua_State *L, int index, const char *call, const char *argument, const char *wanted)
+{
+    if (lua_type(L, index) != LUA_TSTRING) {
+        refuse_type(L, index, call, argument, wanted);
+    }
+    size_t length;
+    const char *text = lua_tolstring(L, index, &length);
+    if (strlen(text) != length) {
+        refuse(L, call, argument, "must not hold a NUL");
+    }
+    return text;
+}
+
+static const char *to_field(lua_State *L, int index, const char *call, const char *argument)
+{
+    const char *field = to_text(L, index, call, argument, "a string");
+    if (*field == '\0') {
+        refuse(L, call, argument, "must not be empty");
+    }
+    return field;
+}
+
+static const char *to_string_or_null(lua_State *L, int index, const char *call, const char *argument)
+{
+    return lua_isnil(L, index) ? NULL : to_text(L, index, call, argument, "a string or nil");
+}
+
+static void to_null(lua_State *L, int index, const char *call, const char *argument)
+{
+    if (!lua_isnil(L, index)) {
+        refuse_type(L, index, call, argument, "nil, as scripts never hold a libc block");
+    }
+}
+
+/* An integer; what lies above all of Lua's becomes a float, as it does in Lua's own numerals. */
+static void push_size(lua_State *L, size_t size)
+{
+    if (size <= (lua_Unsigned) LUA_MAXINTEGER) {
+        lua_pushinteger(L, (lua_Integer) size);
+    } else {
+        lua_pushnumber(L, (lua_Number) size);
+    }
+}
+
+static void check_status(lua_State *L, int status, const char *call)
+{
+    if (status < 0) {
+        luaL_error(L, "%s: %s", call, strerror(-status));
+    }
+}
+
+#endif

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Lua: which argument and result of the C calls becomes what. The verbs are in the headers beside. */
+%{
+#include "convert.h"
+#include "out_of_memory.h"
+#include "block.h"
+%}
+
+/* What SWIG leaves on the stack is the module. Its calls are plain fields: no metatable, no globals. */
+%init %{
+  lua_pushnil(L);
+  lua_setmetatable(L, -2);
+  lua_pushnil(L);
+  lua_setglobal(L, "swig_type");
+  lua_pushnil(L);
+  lua_setglobal(L, "swig_equals");
+  add_block_type(L);
+  zmalloc_set_oom_handler(out_of_memory);
+
+  /* zmalloc.lua, run next, requires the module. */
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_pushvalue(L, -2);
+  lua_setfield(L, -2, "zmalloc");
+  lua_pop(L, 1);
+%}
+%insert("luacode") "lua/zmalloc.lua"
+
+%exception %{
+  begin_call(L);
+  $action
+  end_call(L, "$symname");
+%}
+
+%define %zm_frees(call)
+%exception call %{
+  $action
+  forget_memory(block1);
+%}
+%enddef
+
+%define %zm_moves(call)
+%typemap(out) void *call %{
+  push_moved_block(L, block1, $1, arg2);
+  SWIG_arg++;
+%}
+%enddef
+
+/* Arguments. The verbs raise Lua's errors. */
+
+%typemap(in) size_t size, size_t num %{
+  $1 = to_size(L, $input, "$symname", "$1_name");
+%}
+
+%typemap(in) long pid %{
+  $1 = lua_isnoneornil(L, $input) ? -1 : (long) to_integer(L, $input, LONG_MIN, LONG_MAX, "$symname", "$1_name");
+%}
+
+%typemap(in) int i %{
+  $1 = (int) to_integer(L, $input, INT_MIN, INT_MAX, "$symname", "$1_name");
+%}
+
+%typemap(in) int enable %{
+  $1 = to_switch(L, $input, "$symname", "$1_name");
+%}
+
+%typemap(in) char *field, const char *field %{
+  $1 = (char *) to_field(L, $input, "$symname", "$1_name");
+%}
+
+%typemap(in) const char *string %{
+  $1 = (char *) to_string_or_null(L, $input, "$symname", "$1_name");
+%}
+
+%typemap(in) void *ptr (struct block *block = NULL) %{
+  block = to_block_or_null(L, $input, "$symname", "$1_name");
+  $1 = block != NULL ? block->memory : NULL;
+%}
+
+%typemap(in) void *libc_block %{
+  to_null(L, $input, "$symname", "ptr");
+  $1 = NULL;
+%}
+
+%typemap(in) void (*handler)(size_t size) %{
+  set_handler(L, $input, "$symname", "$1_name");
+  $1 = out_of_memory;
+%}
+
+/* Results. The names arg1, arg2 are SWIG's for the C arguments. */
+
+%typemap(consttab) unsigned long {
+  SWIG_LUA_CONSTTAB_FLOAT("$symname", $value)
+}
+
+%typemap(out) size_t %{
+  push_size(L, $1);
+  SWIG_arg++;
+%}
+
+%typemap(out) void * %{
+  push_new_block(L, $1, arg1);
+  SWIG_arg++;
+%}
+
+%typemap(out) void *zcalloc_num %{
+  push_new_block(L, $1, arg1 * arg2);
+  SWIG_arg++;
+%}
+
+%typemap(out) char *zstrdup %{
+  push_new_block(L, $1, $1 != NULL ? strlen($1) + 1 : 0);
+  SWIG_arg++;
+%}
+
+%exception extend_to_usable %{
+  check_extent(L, block1, arg2, "$symname");
+  $action
+%}
+%typemap(out) void *extend_to_usable %{
+  (void) $1;
+  push_extended_block(L, block1, arg2);
+  SWIG_arg++;
+%}
+
+/* A status is an error or nothing; what was written through pointers follows. */
+%typemap(out) int %{
+  check_status(L, $1, "$symname");
+%}
+
+/* The calls of old, whose status is a result of its own kind. */
+%typemap(out) int jemalloc_purge %{
+  lua_pushinteger(L, $1);
+  SWIG_arg++;
+%}
+%typemap(out) int get_proc_stat_ll, int zmalloc_get_allocator_info "(void) $1;"
+
+%typemap(in, numinputs=0) size_t *bytes (size_t bytes), size_t *usable (size_t bytes),
+                          long long *res (long long bytes) %{
+  $1 = &bytes;
+%}
+%typemap(argout) size_t *bytes, size_t *usable %{
+  push_size(L, bytes$argnum);
+  SWIG_arg++;
+%}
+%typemap(argout) long long *res %{
+  if (result == 1) {
+    lua_pushinteger(L, bytes$argnum);
+  } else {
+    lua_pushnil(L);
+  }
+  SWIG_arg++;
+%}
+
+%typemap(in, numinputs=0) (size_t *allocated, size_t *active, size_t *resident) (size_t figures[3]) %{
+  $1 = &figures[0];
+  $2 = &figures[1];
+  $3 = &figures[2];
+%}
+%typemap(argout) (size_t *allocated, size_t *active, size_t *resident) %{
+  for (int i = 0; i < 3; i++) {
+    push_size(L, figures$argnum[i]);
+    SWIG_arg++;
+  }
+%}

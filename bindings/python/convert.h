@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* From Python's objects to C arguments: each verb returns 0, or -1 with an exception that names call and argument. */
+#ifndef CONVERT_H
+#define CONVERT_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <string.h>
+
+static int refuse(PyObject *exception, const char *call, const char *argument, const char *what)
+{
+    PyErr_Format(exception, "%s: argument '%s' %s", call, argument, what);
+    return -1;
+}
+
+static int refuse_type(PyObject *object, const char *call, const char *argument, const char *wanted)
+{
+    PyErr_Format(PyExc_TypeError, "%s: argument '%s' must be %s, not %s", call, argument, wanted,
+                 Py_TYPE(object)->tp_name);
+    return -1;
+}
+
+/* The number as an exact int; NULL with an exception. True and False are no numbers here. */
+static PyObject *to_exact_int(PyObject *object, const char *call, const char *argument)
+{
+    if (PyBool_Check(object) || !PyIndex_Check(object)) {
+        refuse_type(object, call, argument, "an int");
+        return NULL;
+    }
+    return PyNumber_Index(object);
+}
+
+static int to_size(PyObject *object, const char *call, const char *argument, size_t *size)
+{
+    PyObject *number = to_exact_int(object, call, argument);
+    if (number == NULL) {
+        return -1;
+    }
+    int overflow;
+    long long signed_value = PyLong_AsLongLongAndOverflow(number, &overflow);
+    *size = PyLong_AsSize_t(number);
+    Py_DECREF(number);
+
+    if (overflow < 0 || (overflow == 0 && signed_value < 0)) {
+        PyErr_Clear();
+        return refuse(PyExc_ValueError, call, argument, "must not be negative");
+    }
+    if (PyErr_Occurred()) {
+        PyErr_Clear();
+        return refuse(PyExc_OverflowError, call, argument, "is too large");
+    }
+    return 0;
+}
+
+static int to_long(PyObject *object, const char *call, const char *argument, long *value)
+{
+    PyObject *number = to_exact_int(object, call, argument);
+    if (number == NULL) {
+        return -1;
+    }
+    int overflow;
+    *value = PyLong_AsLongAndOverflow(number, &overflow);
+    Py_DECREF(number);
+    return overflow == 0 ? 0 : refuse(PyExc_OverflowError, call, argument, "is out of range");
+}
+
+/* None is this process. */
+static int to_pid(PyObject *object, const char *call, const char *argument, long *pid)
+{
+    if (object == Py_None) {
+        *pid = -1;
+        return 0;
+    }
+    return to_long(object, call, argument, pid);
+}
+
+static int to_int(PyObject *object, const char *call, const char *argument, int *value)
+{
+    long number;
+    if (to_long(object, call, argument, &number) != 0) {
+        return -1;
+    }
+    if (number < INT_MIN || number > INT_MAX) {
+        return refuse(PyExc_OverflowError, call, argument, "is out of range");
+    }
+    *value = (int) number;
+    return 0;
+}
+
+static int to_switch(PyObject *object, const char *call, const char *argument, int *on)
+{
+    if (PyBool_Check(object)) {
+        *on = object == Py_True;
+        return 0;
+    }
+    return to_int(object, call, argument, on);
+}
+
+/* The text belongs to the object. */
+static int to_text(PyObject *object, const char *call, const char *argument, const char **text)
+{
+    Py_ssize_t length;
+    *text = PyUnicode_AsUTF8AndSize(object, &length);
+    if (*text == NULL) {
+        PyErr_Clear();
+        return refuse(PyExc_ValueError, call, argument, "can't be encoded as UTF-8");
+    }
+    if (strlen(*text) != (size_t) length) {
+        return refuse(PyExc_ValueError, call, argument, "must not hold a NUL");
+    }
+    return 0;
+}
+
+static int to_field(PyObject *object, const char *call, const char *argument, const char **field)
+{
+    if (!PyUnicode_Check(object)) {
+        return refuse_type(object, call, argument, "a str");
+    }
+    if (to_text(object, call, argument, field) != 0) {
+        return -1;
+    }
+    return **field != '\0' ? 0 : refuse(PyExc_ValueError, call, argument, "must not be empty");
+}
+
+static int to_string_or_null(PyObject *object, const char *call, const char *argument, const char **string)
+{
+    if (object == Py_None) {
+        *string = NULL;
+        return 0;
+    }
+    if (PyBytes_Check(object)) {
+        *string = PyBytes_AS_STRING(object);
+        bool whole = strlen(*string) == (size_t) PyBytes_GET_SIZE(object);
+        return whole ? 0 : refuse(PyExc_ValueError, call, argument, "must not hold a NUL");
+    }
+    if (!PyUnicode_Check(object)) {
+        return refuse_type(object, call, argument, "a str, bytes or None");
+    }
+    return to_text(object, call, argument, string);
+}
+
+static int to_null(PyObject *object, const char *call, const char *argument)
+{
+    return object == Py_None ? 0 : refuse_type(object, call, argument, "None, as scripts never hold a libc block");
+}
+
+#endif
