@@ -27,7 +27,7 @@ enum { PREFIX_SIZE = 0 };
 struct way {
     const char *name;
     void *(*get)(size_t size, size_t *usable);
-    bool zeroed;       /* the first size bytes are zero */
+    bool zeroed;        /* the first size bytes are zero */
     bool calls_handler; /* on failure */
 };
 
@@ -102,7 +102,59 @@ static const struct resize resizes[] = {
     {"ztryrealloc_usable", ztryrealloc_usable, false},
 };
 
-#define fail_for(what, size) fail_msg("%s, size %zu", what, (size_t) (size))
+/* A way to give a block back. */
+struct release {
+    const char *name;
+    void (*give)(void *ptr);
+};
+
+static inline void release_zfree_usable(void *ptr)
+{
+    size_t before = zmalloc_usable_size(ptr);
+    size_t usable = SIZE_MAX;
+    zfree_usable(ptr, &usable);
+    assert_int_equal(usable, before);
+}
+
+static inline void release_zfree_usable_untold(void *ptr)
+{
+    zfree_usable(ptr, NULL);
+}
+
+static inline void release_zrealloc(void *ptr)
+{
+    assert_null(ptr != NULL ? zrealloc(ptr, 0) : NULL);
+}
+
+static inline void release_ztryrealloc(void *ptr)
+{
+    assert_null(ptr != NULL ? ztryrealloc(ptr, 0) : NULL);
+}
+
+static inline void release_zrealloc_usable(void *ptr)
+{
+    size_t usable = SIZE_MAX;
+    assert_null(ptr != NULL ? zrealloc_usable(ptr, 0, &usable) : NULL);
+    assert_int_equal(usable, ptr != NULL ? 0 : SIZE_MAX);
+}
+
+static inline void release_ztryrealloc_usable(void *ptr)
+{
+    size_t usable = SIZE_MAX;
+    assert_null(ptr != NULL ? ztryrealloc_usable(ptr, 0, &usable) : NULL);
+    assert_int_equal(usable, ptr != NULL ? 0 : SIZE_MAX);
+}
+
+static const struct release releases[] = {
+    {"zfree", zfree},
+    {"zfree_no_tcache", zfree_no_tcache},
+    {"zfree_usable", release_zfree_usable},
+    {"zfree_usable, NULL", release_zfree_usable_untold},
+    {"zrealloc to 0", release_zrealloc},
+    {"ztryrealloc to 0", release_ztryrealloc},
+    {"zrealloc_usable to 0", release_zrealloc_usable},
+    {"ztryrealloc_usable to 0", release_ztryrealloc_usable},
+};
 
 /* Fails with the name of the call and the size in question. */
 #define expect(condition, name, size)                                                     \
