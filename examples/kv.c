@@ -169,7 +169,11 @@ static void report(const char *stage, const struct store *store)
     print_bytes("allocator_allocated", info_error, allocated);
     print_bytes("allocator_active", info_error, active);
     print_bytes("allocator_resident", info_error, resident);
-    printf("mem_fragmentation_ratio:%.2f\n", (double) rss / (double) used);
+    if (used > 0 && rss_error == 0) {
+        printf("mem_fragmentation_ratio:%.2f\n", (double) rss / (double) used);
+    } else {
+        printf("mem_fragmentation_ratio:unknown\n");
+    }
     printf("mem_allocator:%s\n\n", ZMALLOC_LIB);
 }
 
