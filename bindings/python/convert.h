@@ -20,31 +20,26 @@ static int refuse_type(PyObject *object, const char *call, const char *argument,
     return -1;
 }
 
-/* The number as an exact int; NULL with an exception. True and False are no numbers here. */
-static PyObject *to_exact_int(PyObject *object, const char *call, const char *argument)
+/*
+ * True and False are no numbers here, nor is what only says that it is one: it says so in Python code, and that
+ * could close a Block which has been converted already.
+ */
+static bool is_number(PyObject *object)
 {
-    if (PyBool_Check(object) || !PyIndex_Check(object)) {
-        refuse_type(object, call, argument, "an int");
-        return NULL;
-    }
-    return PyNumber_Index(object);
+    return PyLong_Check(object) && !PyBool_Check(object);
 }
 
 static int to_size(PyObject *object, const char *call, const char *argument, size_t *size)
 {
-    PyObject *number = to_exact_int(object, call, argument);
-    if (number == NULL) {
-        return -1;
+    if (!is_number(object)) {
+        return refuse_type(object, call, argument, "an int");
     }
     int overflow;
-    long long signed_value = PyLong_AsLongLongAndOverflow(number, &overflow);
-    *size = PyLong_AsSize_t(number);
-    Py_DECREF(number);
-
-    if (overflow < 0 || (overflow == 0 && signed_value < 0)) {
-        PyErr_Clear();
+    long long number = PyLong_AsLongLongAndOverflow(object, &overflow);
+    if (overflow < 0 || (overflow == 0 && number < 0)) {
         return refuse(PyExc_ValueError, call, argument, "must not be negative");
     }
+    *size = PyLong_AsSize_t(object);
     if (PyErr_Occurred()) {
         PyErr_Clear();
         return refuse(PyExc_OverflowError, call, argument, "is too large");
@@ -54,13 +49,11 @@ static int to_size(PyObject *object, const char *call, const char *argument, siz
 
 static int to_long(PyObject *object, const char *call, const char *argument, long *value)
 {
-    PyObject *number = to_exact_int(object, call, argument);
-    if (number == NULL) {
-        return -1;
+    if (!is_number(object)) {
+        return refuse_type(object, call, argument, "an int");
     }
     int overflow;
-    *value = PyLong_AsLongAndOverflow(number, &overflow);
-    Py_DECREF(number);
+    *value = PyLong_AsLongAndOverflow(object, &overflow);
     return overflow == 0 ? 0 : refuse(PyExc_OverflowError, call, argument, "is out of range");
 }
 

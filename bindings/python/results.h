@@ -53,9 +53,12 @@ static void raise_status(const char *call, int status)
     Py_XDECREF(text);
 }
 
-/* Takes the result of the call over, which is NULL where the call itself has none. */
+/* Takes the result of the call over, which is NULL where the call itself has none, and on error. */
 static PyObject *with_usable(PyObject *result, size_t usable)
 {
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
     PyObject *figure = PyLong_FromSize_t(usable);
     if (result == NULL) {
         return figure;
