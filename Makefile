@@ -24,10 +24,12 @@ setup: ## install what is missing: Debian's packages (as root or with sudo) and 
 demo: setup ## build with jemalloc and run the three examples, in C, Python and Lua
 	@$(MAKE) --no-print-directory build-jemalloc
 	@MESON=$(MESON) PYTHON=$(PYTHON) examples/demo build/jemalloc
+	@echo "make demo: done"
 
 test: setup ## build and test every tree
 	@for tree in $(TREES); do $(MAKE) --no-print-directory test-$$tree || exit; done
 	@.ci/count $(TREES:%=build/%)
+	@echo "make test: done"
 
 build-%: build/%/build.ninja ## build one TREE
 	@echo "== $*: build"
