@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Forks while other threads allocate: the child's used memory starts somewhere and is exact from there on. */
+#include "threads.h"
+
+#include <sys/wait.h>
+
+enum { CHURNERS = 8, FORKS = 60, CHILD_THREADS = 6 };
+
+static atomic_bool stop;
+
+static void *churn_until_stopped(void *argument)
+{
+    struct random random = seeded((uintptr_t) argument);
+    void *held = zmalloc(1000);
+    while (!atomic_load(&stop)) {
+        churn(&random, 20);
+        held = zrealloc(held, below(&random, 5000) + 1);
+    }
+    zfree(held);
+    return NULL;
+}
+
+static void *churn_briefly(void *argument)
+{
+    struct random random = seeded((uintptr_t) argument);
+    churn(&random, 50);
+    return zmalloc(below(&random, 2000));
+}
+
+/* What any new process should be able to do: allocate and free, on threads of its own too. */
+static void live_a_little(void)
+{
+    size_t before = zmalloc_used_memory();
+    void *block = zmalloc(12345);
+    check_used(before + zmalloc_size(block));
+
+    pthread_t threads[CHILD_THREADS];
+    for (size_t i = 0; i < CHILD_THREADS; i++) {
+        threads[i] = start(churn_briefly, (void *) (uintptr_t) i);
+    }
+    size_t left = zmalloc_size(block);
+    void *blocks[CHILD_THREADS];
+    for (size_t i = 0; i < CHILD_THREADS; i++) {
+        check(pthread_join(threads[i], &blocks[i]) == 0);
+        left += zmalloc_size(blocks[i]);
+    }
+    check_used(before + left);
+    for (size_t i = 0; i < CHILD_THREADS; i++) {
+        zfree(blocks[i]);
+    }
+    zfree(block);
+    check_used(before);
+}
+
+static void wait_for(pid_t child)
+{
+    int status;
+    check(waitpid(child, &status, 0) == child);
+    check(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* Forks, and the child once more. The block is one of the parent's: a child may free what it was born with. */
+static void fork_generations(int generations, void *block)
+{
+    if (generations == 0) {
+        return;
+    }
+    pid_t child = fork();
+    check(child >= 0);
+    if (child > 0) {
+        wait_for(child);
+        return;
+    }
+    size_t before = zmalloc_used_memory();
+    size_t size = zmalloc_size(block);
+    zfree(block);
+    check_used(before - size);
+    live_a_little();
+    check_used(before - size);
+    fork_generations(generations - 1, zmalloc(200));
+    _exit(0);
+}
+
+static void *fork_from_thread(void *argument)
+{
+    (void) argument;
+    void *block = zmalloc(4321);
+    fork_generations(2, block);
+    zfree(block);
+    return NULL;
+}
+
+/* With no other thread at work, parent and child begin with the very same figure. */
+static void fork_in_quiet(void)
+{
+    void *block = zmalloc(7777);
+    size_t before = zmalloc_used_memory();
+    pid_t child = fork();
+    check(child >= 0);
+    if (child == 0) {
+        check_used(before);
+        live_a_little();
+        check_used(before);
+        _exit(0);
+    }
+    wait_for(child);
+    check_used(before);
+    zfree(block);
+}
+
+int main(int argc, char **argv)
+{
+    unsigned forks = FORKS * scale_from(argc, argv);
+    size_t before = zmalloc_used_memory();
+    fork_in_quiet();
+
+    pthread_t churners[CHURNERS];
+    for (size_t i = 0; i < CHURNERS; i++) {
+        churners[i] = start(churn_until_stopped, (void *) (uintptr_t) i);
+    }
+    for (unsigned i = 0; i < forks; i++) {
+        if (i % 2 == 0) {
+            fork_from_thread(NULL);
+        } else {
+            join(start(fork_from_thread, NULL));
+        }
+    }
+    atomic_store(&stop, true);
+    for (size_t i = 0; i < CHURNERS; i++) {
+        join(churners[i]);
+    }
+    fork_in_quiet();
+    check_used(before);
+    return 0;
+}
