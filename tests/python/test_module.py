@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The module as a file: what it exports, what it needs, and that it comes into any process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import zmalloc
+
+
+def tool(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+def module() -> str:
+    return zmalloc._zmalloc.__file__
+
+
+def test_it_is_the_one_that_was_built() -> None:
+    build = Path(os.environ["ZMALLOC_BUILD"]).resolve()
+    assert build in Path(module()).resolve().parents
+    assert build in Path(zmalloc.__file__).resolve().parents
+
+
+def test_it_exports_its_entry_alone() -> None:
+    names = [line.split()[-1] for line in tool("nm", "-D", "--defined-only", module()).splitlines()]
+    assert names == ["PyInit__zmalloc"]
+
+
+def test_it_can_be_loaded_late_and_stays() -> None:
+    dynamic = tool("readelf", "-d", module())
+    assert "STATIC_TLS" not in dynamic
+    assert "NODELETE" in dynamic
+
+
+def test_it_needs_no_library_of_ours() -> None:
+    needed = [line for line in tool("readelf", "-d", module()).splitlines() if "NEEDED" in line]
+    assert needed
+    assert not [line for line in needed if "libzmalloc" in line or "jemalloc" in line or "libpython" in line]
+
+
+def test_a_plain_interpreter_imports_it() -> None:
+    environment = {"PYTHONPATH": os.environ["PYTHONPATH"], "PATH": os.environ["PATH"]}
+    command = [sys.executable, "-c", "import sys, zmalloc; sys.stdout.write(zmalloc.allocator)"]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert result.stdout == zmalloc.allocator
+
+
+def test_importing_changes_nothing_but_the_module(script: Callable) -> None:
+    result = script("print(zmalloc.used_memory())")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "0\n", "")
+
+
+def test_blocks_that_outlive_the_interpreter_do_no_harm(script: Callable) -> None:
+    result = script(
+        "import sys\n"
+        "sys.kept = [zmalloc.Block(100), memoryview(zmalloc.Block(5))]\n"
+        "zmalloc.set_oom_handler(print)\n"
+        "cycle = [zmalloc.Block(7)]; cycle.append(cycle)\n"
+    )
+    assert (result.returncode, result.stderr) == (0, "")
