@@ -4,7 +4,7 @@
 
 #include <sys/wait.h>
 
-enum { CHURNERS = 8, FORKS = 60, CHILD_THREADS = 6 };
+enum { CHURNERS = 8, FORKS = 24, CHILD_THREADS = 4 };
 
 static atomic_bool stop;
 
