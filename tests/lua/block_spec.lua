@@ -1,0 +1,178 @@
+-- SPDX-License-Identifier: BSD-3-Clause
+-- Block: it owns its memory, and goes when it is let go.
+local support = require "support"
+local zmalloc = require "zmalloc"
+
+local prefix = os.getenv "ZMALLOC_PREFIX" == "1" and 16 or 0
+
+describe("a Block", function()
+   local before
+
+   before_each(function()
+      before = support.used()
+   end)
+
+   after_each(function()
+      assert.equal(before, support.used())
+   end)
+
+   it("is zero, whatever was there", function()
+      for _, size in ipairs {1, 24, 100, 5000, 1 << 20} do
+         for _ = 1, 20 do
+            local block = zmalloc.Block(size)
+            assert.is_true(block:get() == ("\0"):rep(size))
+            block:set(1, ("\xaa"):rep(size))
+            block:close()
+         end
+      end
+   end)
+
+   it("is counted to the byte", function()
+      local sum, blocks = 0, {}
+      for i, size in ipairs {0, 1, 100, 4096, 3 << 20} do
+         blocks[i] = zmalloc.Block(size)
+         assert.equal(blocks[i]:usable() + prefix, zmalloc.zmalloc_size(blocks[i]))
+         sum = sum + zmalloc.zmalloc_size(blocks[i])
+      end
+      assert.equal(before + sum, zmalloc.used_memory())
+      for _, block in ipairs(blocks) do
+         block:close()
+      end
+      assert.equal(before, zmalloc.used_memory())
+   end)
+
+   it("is freed when it is forgotten", function()
+      zmalloc.Block(1000)
+      assert.is_true(zmalloc.used_memory() > before)
+      assert.equal(before, support.used())
+   end)
+
+   it("is freed at the end of its scope", function()
+      do
+         local block <close> = zmalloc.Block(1000)
+         assert.equal(1000, #block)
+      end
+      assert.equal(before, zmalloc.used_memory())
+      pcall(function()
+         local block <close> = zmalloc.Block(1000)
+         error(#block)
+      end)
+      assert.equal(before, zmalloc.used_memory())
+   end)
+
+   it("may be closed again", function()
+      local block = zmalloc.Block(10)
+      block:close()
+      block:close()
+   end)
+
+   it("may be empty", function()
+      for _, block in ipairs {zmalloc.Block(0), zmalloc.zmalloc(0), zmalloc.zrealloc(nil, 0)} do
+         assert.equal(0, #block)
+         assert.equal("", block:get())
+         assert.equal("", tostring(block))
+         assert.is_nil(block[1])
+         block:set(1, "")
+      end
+   end)
+
+   it("has bytes", function()
+      local block = zmalloc.Block(4)
+      block[1] = 65
+      block[2] = 255
+      block[4.0] = 66.0
+      assert.same({65, 255, 0, 66}, {block[1], block[2], block[3], block[4.0]})
+      assert.equal("integer", math.type(block[1]))
+      assert.equal("A\255\0B", tostring(block))
+      for _, i in ipairs {0, 5, -1, math.maxinteger, math.mininteger} do
+         assert.is_nil(block[i])
+      end
+      local bytes = {}
+      for i, byte in ipairs(block) do
+         bytes[i] = byte
+      end
+      assert.same({65, 255, 0, 66}, bytes)
+   end)
+
+   it("has strings", function()
+      local block = zmalloc.Block(10)
+      block:set(1, "abcdefghij")
+      block:set(3, "\0\1")
+      block:set(11, "")
+      assert.equal("ab\0\1efghij", block:get())
+      assert.equal("ghij", block:get(7))
+      assert.equal("gh", block:get(7, 2))
+      assert.equal("", block:get(7, 0))
+      assert.equal("", block:get(11))
+      assert.equal("ab\0\1efghij", block:get(nil, nil))
+      assert.equal("ab\0\1efghij", tostring(block))
+   end)
+
+   it("is resized", function()
+      local block = zmalloc.Block(10)
+      block:set(1, "0123456789")
+      block:resize(5000)
+      assert.equal("0123456789" .. ("\0"):rep(4990), block:get())
+      block:resize(5)
+      assert.equal("01234", block:get())
+      block:resize(10)
+      assert.equal("01234\0\0\0\0\0", block:get())
+      block:resize(0)
+      assert.equal("", block:get())
+      block:resize(3)
+      assert.equal("\0\0\0", block:get())
+   end)
+
+   it("is as it was when a resize fails", function()
+      local block = zmalloc.Block(10)
+      block:set(1, "0123456789")
+      assert.has_error(function() block:resize(1 << 62) end)
+      assert.has_error(function() zmalloc.zrealloc(block, 1 << 62) end)
+      assert.is_nil(zmalloc.ztryrealloc(block, 1 << 62))
+      assert.same({nil, 0}, {zmalloc.ztryrealloc_usable(block, 1 << 62)})
+      assert.equal("0123456789", block:get())
+   end)
+
+   it("stays the same when it moves", function()
+      local block = zmalloc.zmalloc(10)
+      block:set(1, "0123456789")
+      assert.is_true(rawequal(block, zmalloc.zrealloc(block, 100000)))
+      assert.equal(100000, #block)
+      assert.equal("0123456789", block:get(1, 10))
+      local same, usable = zmalloc.zrealloc_usable(block, 20)
+      assert.is_true(rawequal(block, same))
+      assert.equal(block:usable(), usable)
+      assert.is_nil(zmalloc.zrealloc(block, 0))
+      assert.has_error(function() return #block end)
+   end)
+
+   it("is extended to what may be used", function()
+      local block = zmalloc.zmalloc(1)
+      local usable = block:usable()
+      assert.is_true(rawequal(block, zmalloc.extend_to_usable(block, usable)))
+      assert.equal(usable, #block)
+      block[usable] = 1
+      support.refuses("extend_to_usable", "size", zmalloc.extend_to_usable, block, usable + 1)
+      assert.equal(0, #zmalloc.extend_to_usable(block, 0))
+      assert.is_nil(zmalloc.extend_to_usable(nil, 0))
+      support.refuses("extend_to_usable", "size", zmalloc.extend_to_usable, nil, 1)
+   end)
+
+   it("loses its whole pages to zmadvise_dontneed", function()
+      local page = tonumber(support.output "getconf PAGESIZE")
+      local block = zmalloc.Block(64 * page)
+      block:set(1, ("x"):rep(#block))
+      zmalloc.zmadvise_dontneed(block)
+      local _, kept = block:get():gsub("x", "")
+      local _, lost = block:get():gsub("\0", "")
+      assert.is_true(kept < 2 * page)
+      assert.equal(#block, kept + lost)
+   end)
+
+   it("comes from a string, its NUL included", function()
+      assert.equal("text\0", zmalloc.zstrdup("text"):get())
+      assert.equal("\xff\xfe\0", zmalloc.zstrdup("\xff\xfe"):get())
+      assert.equal("\0", zmalloc.zstrdup(""):get())
+      assert.is_nil(zmalloc.zstrdup(nil))
+   end)
+end)

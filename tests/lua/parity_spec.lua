@@ -1,0 +1,185 @@
+-- SPDX-License-Identifier: BSD-3-Clause
+-- Everything in the header is there, can be called, and does what it says.
+local support = require "support"
+local zmalloc = require "zmalloc"
+
+local library = os.getenv "ZMALLOC_ALLOCATOR"
+local header = assert(support.read(os.getenv "ZMALLOC_SOURCE" .. "/include/zmalloc.h"))
+
+local function is_block(length)
+   return function(block, ...)
+      return #block == length and select("#", ...) == 0
+   end
+end
+
+local function is_pair(length)
+   return function(block, usable)
+      return #block == length and usable == block:usable() and usable >= length
+   end
+end
+
+local function is_zero(length)
+   return function(block)
+      return block:get() == ("\0"):rep(length)
+   end
+end
+
+local function is_number(number)
+   return math.type(number) == "integer" and number > 0
+end
+
+local function is_nothing(...)
+   return select("#", ...) == 0
+end
+
+local function are_figures(...)
+   local figures = {...}
+   for i = 1, 3 do
+      if type(figures[i]) ~= "number" or figures[i] < 0 then
+         return false
+      end
+   end
+   return #figures == 3
+end
+
+local function block()
+   return zmalloc.zmalloc(100)
+end
+
+-- Only jemalloc has a background thread; the others say so.
+local function thread_call(call)
+   if library == "jemalloc" then
+      call(true)
+      return call(false)
+   end
+   assert.has_error(function() call(true) end)
+end
+
+-- Every call of the header, with arguments that it serves and what it must answer.
+local calls = {
+   zmalloc = {function(f) return f(100) end, is_block(100)},
+   ztrymalloc = {function(f) return f(100) end, is_block(100)},
+   zmalloc_usable = {function(f) return f(100) end, is_pair(100)},
+   ztrymalloc_usable = {function(f) return f(100) end, is_pair(100)},
+   zmalloc_no_tcache = {function(f) return f(100) end, is_block(100)},
+   zcalloc = {function(f) return f(5000) end, is_zero(5000)},
+   zcalloc_num = {function(f) return f(50, 100) end, is_zero(5000)},
+   ztrycalloc = {function(f) return f(5000) end, is_zero(5000)},
+   zcalloc_usable = {function(f) return f(100) end, is_pair(100)},
+   ztrycalloc_usable = {function(f) return f(100) end, is_pair(100)},
+   zrealloc = {function(f) return f(block(), 200) end, is_block(200)},
+   ztryrealloc = {function(f) return f(block(), 200) end, is_block(200)},
+   zrealloc_usable = {function(f) return f(block(), 200) end, is_pair(200)},
+   ztryrealloc_usable = {function(f) return f(block(), 200) end, is_pair(200)},
+   zstrdup = {function(f) return f("text"):get() end, function(text) return text == "text\0" end},
+   zfree = {function(f) return f(block()) end, is_nothing},
+   zfree_usable = {function(f) return f(block()) end, function(usable) return usable >= 100 end},
+   zfree_no_tcache = {function(f) return f(block()) end, is_nothing},
+   zlibc_free = {function(f) return f(nil) end, is_nothing},
+   zmalloc_size = {function(f) return f(block()) end, function(size) return size >= 100 end},
+   zmalloc_usable_size = {function(f) return f(block()) end, function(size) return size >= 100 end},
+   extend_to_usable = {
+      function(f) return f(block(), block():usable()) end,
+      function(result) return #result == result:usable() end,
+   },
+   zmalloc_used_memory = {function(f)
+      local kept <close> = block()
+      return f(), kept
+   end, is_number},
+   zmalloc_set_oom_handler = {function(f) return f(nil) end, is_nothing},
+   zmalloc_get_rss = {function(f) return f() end, is_number},
+   zmalloc_rss = {function(f) return f() end, is_number},
+   zmalloc_get_private_dirty = {function(f) return f() end, is_number},
+   zmalloc_private_dirty = {function(f) return f(-1) end, is_number},
+   zmalloc_get_smap_bytes_by_field = {function(f) return f("Rss:") end, is_number},
+   zmalloc_smap_bytes_by_field = {function(f) return f("Rss", -1) end, is_number},
+   zmalloc_get_memory_size = {function(f) return f() end, is_number},
+   zmalloc_memory_size = {function(f) return f() end, is_number},
+   get_proc_stat_ll = {function(f) return f(1) end, is_number},
+   zmadvise_dontneed = {function(f) return f(block()) end, is_nothing},
+   zmalloc_allocator = {function(f) return f() end, function(name) return name == zmalloc.ZMALLOC_LIB end},
+   zmalloc_get_allocator_info = {function(f) return f() end, are_figures},
+   zmalloc_allocator_info = {function(f) return f() end, are_figures},
+   set_jemalloc_bg_thread = {function(f)
+      f(1)
+      return f(0)
+   end, is_nothing},
+   zmalloc_background_thread = {thread_call, is_nothing},
+   jemalloc_purge = {
+      function(f) return f() end,
+      function(status) return math.type(status) == "integer" and status == 0 end,
+   },
+   zmalloc_purge = {function(f) return f() end, is_nothing},
+}
+
+describe("the header's", function()
+   it("calls are the table's", function()
+      local declared, count = {}, 0
+      for declaration in ("\n" .. header):gmatch "\nZMALLOC_API ([^;]*);" do
+         declared[declaration:match "([%w_]+)%("] = true
+         count = count + 1
+      end
+      local known = {}
+      for name in pairs(calls) do
+         known[name] = true
+         count = count - 1
+      end
+      assert.same(declared, known)
+      assert.equal(0, count)
+   end)
+
+   for name, call in pairs(calls) do
+      it(name, function()
+         assert.is_true(call[2](call[1](zmalloc[name])))
+      end)
+   end
+
+   it("macros", function()
+      local version = header:match 'ZMALLOC_VERSION "(.-)"'
+      assert.equal(version, zmalloc.ZMALLOC_VERSION)
+      assert.equal(version, zmalloc._VERSION)
+      assert.equal(version, table.concat({
+         zmalloc.ZMALLOC_VERSION_MAJOR, zmalloc.ZMALLOC_VERSION_MINOR, zmalloc.ZMALLOC_VERSION_PATCH}, "."))
+      assert.equal(2.0^64, zmalloc.ZMALLOC_UNKNOWN)
+      assert.equal(zmalloc.allocator, zmalloc.ZMALLOC_LIB)
+      assert.equal(1, zmalloc.allocator:find(library .. "-", 1, true))
+      local has_size
+      if os.getenv "ZMALLOC_PREFIX" == "0" then
+         has_size = 1
+      end
+      assert.equal(has_size, zmalloc.HAVE_MALLOC_SIZE)
+   end)
+end)
+
+describe("the idiomatic", function()
+   it("names say the same", function()
+      assert.equal(zmalloc.zmalloc_used_memory(), zmalloc.used_memory())
+      assert.equal(zmalloc.zmalloc_memory_size(), zmalloc.memory_size())
+      assert.is_true(is_nothing(zmalloc.purge()))
+      thread_call(zmalloc.background_thread)
+   end)
+
+   it("allocator_info has nil for what is not known", function()
+      local allocated, active, resident = zmalloc.zmalloc_allocator_info()
+      local info = zmalloc.allocator_info()
+      assert.equal(allocated ~= zmalloc.ZMALLOC_UNKNOWN, info.allocated ~= nil)
+      assert.equal(active ~= zmalloc.ZMALLOC_UNKNOWN, info.active ~= nil)
+      assert.equal(resident ~= zmalloc.ZMALLOC_UNKNOWN, info.resident ~= nil)
+      for name, figure in pairs(info) do
+         assert.equal("integer", math.type(figure), name)
+      end
+      if library == "libc" then
+         assert.is_nil(info.resident)
+      end
+   end)
+
+   it("allocator_info sees a large block", function()
+      local before = zmalloc.allocator_info().active
+      local kept <close> = zmalloc.Block(64 << 20)
+      local during = zmalloc.allocator_info().active
+      if before then
+         assert.is_true(during - before >= 60 << 20)
+      end
+      assert.equal(64 << 20, #kept)
+   end)
+end)
