@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Installed, the library can be found and used by strangers, in C and C++, shared and static and as a subproject."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tree import (
+    ALLOCATOR, BUILD, HEADER, LIBRARY_ALONE, MESON, PREFIXED, STRANGER, Installed, build_library, copy_source,
+    introspect, option, run, tool,
+)  # fmt: skip
+
+STRICT = ["-Wall", "-Wextra", "-Werror"]
+COMPILERS = [["gcc", "-std=c99", *STRICT], ["g++", "-std=c++17", "-x", "c++", *STRICT]]
+
+
+def snapshot(folder: Path) -> dict[str, tuple[float, int]]:
+    """Every file below a folder, with what would change if it were written."""
+    found = {}
+    for path, _, files in os.walk(folder):
+        for name in files:
+            status = os.lstat(os.path.join(path, name))
+            found[os.path.join(path, name)] = (status.st_mtime, status.st_size)
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """This very tree, installed below a folder; the machine's own prefix stays as it was."""
+    prefix = Path(option("prefix"))
+    before = snapshot(prefix) if prefix != Path("/usr") else {}
+    result = Installed.from_build(BUILD, tmp_path_factory.mktemp("installed"))
+    assert before == {} or snapshot(prefix) == before
+    return result
+
+
+def test_files_are_in_place(installed: Installed) -> None:
+    prefix = installed.root / option("prefix").lstrip("/")
+    assert (prefix / option("includedir") / "zmalloc.h").read_bytes() == HEADER.read_bytes()
+    assert (prefix / option("libdir") / "pkgconfig" / "zmalloc.pc").is_file()
+    version = introspect("projectinfo")["version"]
+    if option("default_library") != "static":
+        library = prefix / option("libdir") / "libzmalloc.so"
+        assert os.readlink(library) == "libzmalloc.so.0"
+        assert os.readlink(f"{library}.0") == f"libzmalloc.so.{version}"
+        assert Path(f"{library}.{version}").is_file()
+    assert installed.pkg_config("--modversion") == [version]
+    assert ("-DZMALLOC_SIZE_PREFIX" in installed.pkg_config("--cflags")) is PREFIXED
+
+
+def test_nothing_else_is_installed(installed: Installed) -> None:
+    """Only what Meson was told to install, and none of the parts that are for the build alone."""
+    planned = {installed.root / Path(path).relative_to("/") for path in introspect("installed").values()}
+    files = {path for path in installed.root.rglob("*") if not path.is_dir()}
+    strange = {path for path in files if not any(path == plan or plan in path.parents for plan in planned)}
+    assert {path.name for path in strange} <= {"libzmalloc.so", "libzmalloc.so.0"}
+    assert not installed.has("libzmalloc-core.a")
+    assert not installed.has("jemalloc.h")
+
+
+@pytest.mark.parametrize("compiler", COMPILERS, ids=["C", "C++"])
+def test_stranger(installed: Installed, compiler: list[str], tmp_path: Path) -> None:
+    tool(compiler[0])
+    program = tmp_path / "stranger"
+    installed.build_stranger(program, *compiler)
+    installed.run_stranger(program)
+
+
+@pytest.mark.parametrize("kind", ["static", "both"])
+def test_stranger_with_the_static_library(kind: str, tmp_path: Path) -> None:
+    source = copy_source(tmp_path)
+    build = build_library(source, tmp_path, f"-Ddefault_library={kind}")
+    static = Installed.from_build(build, tmp_path / "installed")
+    assert static.has("libzmalloc.so.0") is (kind == "both")
+    assert static.has("libzmalloc-jemalloc.a") is (ALLOCATOR == "jemalloc")
+    for shared in static.root.rglob("libzmalloc.so*"):
+        shared.unlink()
+
+    for compiler in COMPILERS:
+        if shutil.which(compiler[0]) is not None:
+            program = tmp_path / "stranger"
+            static.build_stranger(program, *compiler, static=True)
+            assert "libzmalloc" not in run(tool("readelf"), "--dynamic", program)
+            static.run_stranger(program)
+
+
+PROJECT = """
+project('stranger', 'c', meson_version: '>=1.0.0')
+zmalloc = dependency('zmalloc', fallback: 'zmalloc', default_options: {options})
+test('stranger', executable('stranger', 'stranger.c', dependencies: zmalloc))
+"""
+
+
+def test_subproject(tmp_path: Path) -> None:
+    """Found nowhere else, the library is built as a part of the project that needs it."""
+    stranger = tmp_path / "stranger"
+    (stranger / "subprojects").mkdir(parents=True)
+    shutil.copy(STRANGER, stranger)
+    copy_source(tmp_path).rename(stranger / "subprojects" / "zmalloc")
+    unwanted = [word.removeprefix("-D") for word in LIBRARY_ALONE if "tests" not in word]
+    (stranger / "meson.build").write_text(PROJECT.format(options=["allocator=libc", *unwanted]))
+    build = tmp_path / "build"
+    run(*MESON, "setup", "--force-fallback-for=zmalloc", build, stranger)
+    run(*MESON, "compile", "-C", build)
+    assert run(build / "stranger").startswith("libc")
+    # The library's own tests are not its users'.
+    assert "1/1" in run(*MESON, "test", "-C", build, "--no-rebuild")

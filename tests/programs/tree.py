@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The build tree under test, and what tests do with programs and trees."""
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BUILD = Path(os.environ["ZMALLOC_BUILD"])
+SOURCE = Path(os.environ["ZMALLOC_SOURCE"])
+ALLOCATOR = os.environ["ZMALLOC_ALLOCATOR"]
+PREFIXED = os.environ["ZMALLOC_PREFIX"] == "1"
+MESON = shlex.split(os.environ["ZMALLOC_MESON"])
+HEADER = SOURCE / "include" / "zmalloc.h"
+STRANGER = Path(__file__).with_name("stranger.c")
+
+# Everything but the library: what tests of its build and installation need not build again.
+LIBRARY_ALONE = [f"-D{part}=disabled" for part in ("tests", "python", "lua", "examples", "benchmarks")]
+
+
+def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None) -> str:
+    """Standard output of a command that must succeed."""
+    result = subprocess.run(
+        [str(word) for word in command], env=os.environ | (env or {}), cwd=cwd, text=True, capture_output=True
+    )
+    assert result.returncode == 0, f"{shlex.join(map(str, command))}\n{result.stdout}\n{result.stderr}"
+    return result.stdout
+
+
+def tool(name: str) -> str:
+    """A program that may be missing on a machine; then the test is skipped, by name."""
+    if shutil.which(name) is None:
+        pytest.skip(f"no {name} here")
+    return name
+
+
+def introspect(what: str) -> Any:
+    """What Meson wrote down about the tree."""
+    return json.loads((BUILD / "meson-info" / f"intro-{what}.json").read_text())
+
+
+def option(name: str) -> Any:
+    """An option that the tree was configured with."""
+    return next(each["value"] for each in introspect("buildoptions") if each["name"] == name)
+
+
+def copy_source(folder: Path) -> Path:
+    """The source tree without what is built or fetched, but with jemalloc at hand as this tree built it."""
+    copy = folder / "source"
+    ignore = shutil.ignore_patterns(".git", "build*", "subprojects", "__pycache__")
+    shutil.copytree(SOURCE, copy, ignore=ignore, symlinks=True)
+    subprojects = copy / "subprojects"
+    subprojects.mkdir()
+    for wrap in SOURCE.glob("subprojects/*.wrap"):
+        shutil.copy(wrap, subprojects)
+    built = next(BUILD.glob("subprojects/jemalloc-*/jemalloc/libzmalloc-jemalloc.a"), None)
+    if built is not None:
+        # Unpacked already, so that Meson fetches nothing; and for the long build stands a copy of its results.
+        unpacked = subprojects / built.parents[1].name
+        shutil.copytree(SOURCE / "subprojects" / "packagefiles" / "jemalloc", unpacked)
+        results = shlex.join([str(built), str(built.with_name("jemalloc.h"))])
+        (unpacked / "jemalloc" / "build.sh").write_text(f'set -e\nmkdir -p "$3"\ncp {results} "$3"\n')
+    return copy
+
+
+def build_library(source: Path, folder: Path, *options: str) -> Path:
+    """Builds the library alone, with this tree's allocator."""
+    build = folder / "build"
+    prefix = "true" if PREFIXED else "false"
+    common = [f"-Dallocator={ALLOCATOR}", f"-Dsize_prefix={prefix}", *LIBRARY_ALONE]
+    run(*MESON, "setup", build, source, *common, *options)
+    run(*MESON, "compile", "-C", build)
+    return build
+
+
+@dataclass
+class Installed:
+    """What `meson install` put under root, as it would stand on a machine's own root."""
+
+    root: Path
+
+    @classmethod
+    def from_build(cls, build: Path, root: Path) -> "Installed":
+        run(*MESON, "install", "--no-rebuild", "-C", build, env={"DESTDIR": str(root)})
+        return cls(root)
+
+    def find(self, name: str) -> Path:
+        """The one file of that name."""
+        found = list(self.root.rglob(name))
+        assert len(found) == 1, f"{name}: {found}"
+        return found[0]
+
+    def has(self, name: str) -> bool:
+        return any(self.root.rglob(name))
+
+    def pkg_config(self, *questions: str) -> list[str]:
+        """pkg-config's words, with paths under root."""
+        folder = self.find("zmalloc.pc").parent
+        env = {"PKG_CONFIG_PATH": str(folder), "PKG_CONFIG_SYSROOT_DIR": str(self.root)}
+        return run(tool("pkg-config"), *questions, "zmalloc", env=env).split()
+
+    def build_stranger(self, program: Path, *compiler: str, static: bool = False) -> None:
+        """Compiles and links a stranger's program with nothing but pkg-config's word."""
+        flags = self.pkg_config(*(["--static"] if static else []), "--cflags", "--libs")
+        run(*compiler, STRANGER, "-x", "none", "-o", program, *flags)
+
+    def run_stranger(self, program: Path) -> None:
+        """The program uses the allocator that the tree was built with."""
+        libraries = {str(path.parent) for path in self.root.rglob("libzmalloc.so*")}
+        env = {"LD_LIBRARY_PATH": ":".join(libraries)}
+        assert run(program, env=env).startswith(ALLOCATOR)
