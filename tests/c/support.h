@@ -31,18 +31,18 @@ struct way {
     bool calls_handler; /* on failure */
 };
 
-#define WAY_WITHOUT_USABLE(call, arguments)                      \
-    static inline void *by_##call(size_t size, size_t *usable)   \
-    {                                                            \
-        void *ptr = call arguments;                              \
-        *usable = zmalloc_usable_size(ptr);                      \
-        return ptr;                                              \
+#define WAY_WITHOUT_USABLE(call, arguments)                                                                          \
+    static inline void *by_##call(size_t size, size_t *usable)                                                       \
+    {                                                                                                                \
+        void *ptr = call arguments;                                                                                  \
+        *usable = zmalloc_usable_size(ptr);                                                                          \
+        return ptr;                                                                                                  \
     }
 
-#define REALLOC_WAY_WITH_USABLE(call)                            \
-    static inline void *by_##call(size_t size, size_t *usable)   \
-    {                                                            \
-        return call(NULL, size, usable);                         \
+#define REALLOC_WAY_WITH_USABLE(call)                                                                                \
+    static inline void *by_##call(size_t size, size_t *usable)                                                       \
+    {                                                                                                                \
+        return call(NULL, size, usable);                                                                             \
     }
 
 WAY_WITHOUT_USABLE(zmalloc, (size))
@@ -157,11 +157,11 @@ static const struct release releases[] = {
 };
 
 /* Fails with the name of the call and the size in question. */
-#define expect(condition, name, size)                                                     \
-    do {                                                                                  \
-        if (!(condition)) {                                                               \
-            fail_msg("%s, size %zu: not so: %s", name, (size_t) (size), #condition);      \
-        }                                                                                 \
+#define expect(condition, name, size)                                                                                \
+    do {                                                                                                             \
+        if (!(condition)) {                                                                                          \
+            fail_msg("%s, size %zu: not so: %s", name, (size_t) (size), #condition);                                 \
+        }                                                                                                            \
     } while (0)
 
 /* A byte that differs between neighbours in a block and between blocks of different seeds. */
@@ -223,7 +223,7 @@ static inline void note_oom(size_t size)
 static inline int take_oom_notes(void **state)
 {
     (void) state;
-    oom = (struct oom_notes) {0};
+    oom = (struct oom_notes){0};
     zmalloc_set_oom_handler(note_oom);
     return 0;
 }
@@ -237,11 +237,24 @@ static inline int restore_oom_handler(void **state)
 
 /* The sizes that no allocator can serve. Not constants to the compiler, which would warn. */
 static volatile const size_t impossible_sizes[] = {
-    (size_t) PTRDIFF_MAX - 4096, (size_t) PTRDIFF_MAX - 16, (size_t) PTRDIFF_MAX - 15, (size_t) PTRDIFF_MAX - 1,
-    PTRDIFF_MAX,                 (size_t) PTRDIFF_MAX + 1,  (size_t) PTRDIFF_MAX + 2,  SIZE_MAX / 4 * 3,
-    SIZE_MAX - 4096,             SIZE_MAX - 31,             SIZE_MAX - 17,             SIZE_MAX - 16,
-    SIZE_MAX - 15,               SIZE_MAX - 14,             SIZE_MAX - 8,              SIZE_MAX - 7,
-    SIZE_MAX - 1,                SIZE_MAX,
+    (size_t) PTRDIFF_MAX - 4096,
+    (size_t) PTRDIFF_MAX - 16,
+    (size_t) PTRDIFF_MAX - 15,
+    (size_t) PTRDIFF_MAX - 1,
+    PTRDIFF_MAX,
+    (size_t) PTRDIFF_MAX + 1,
+    (size_t) PTRDIFF_MAX + 2,
+    SIZE_MAX / 4 * 3,
+    SIZE_MAX - 4096,
+    SIZE_MAX - 31,
+    SIZE_MAX - 17,
+    SIZE_MAX - 16,
+    SIZE_MAX - 15,
+    SIZE_MAX - 14,
+    SIZE_MAX - 8,
+    SIZE_MAX - 7,
+    SIZE_MAX - 1,
+    SIZE_MAX,
 };
 
 /* Checks that a test leaves as many bytes in use as it found. */

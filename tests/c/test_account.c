@@ -50,7 +50,7 @@ static void check_contents(const struct block *block, size_t length)
 /* The block in this slot is now this one. */
 static void put(struct block *block, void *ptr, size_t usable)
 {
-    *block = (struct block) {.ptr = ptr, .usable = usable, .seed = (unsigned) random_number()};
+    *block = (struct block){.ptr = ptr, .usable = usable, .seed = (unsigned) random_number()};
     assert_int_equal(usable, zmalloc_usable_size(ptr));
     fill(ptr, 0, filled_part(block), block->seed);
 }
@@ -96,7 +96,7 @@ static void release(struct block *block)
 {
     check_contents(block, SIZE_MAX);
     releases[below(LENGTH(releases))].give(block->ptr);
-    *block = (struct block) {0};
+    *block = (struct block){0};
 }
 
 static size_t sum_of_sizes(void)

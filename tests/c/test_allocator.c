@@ -2,6 +2,7 @@
 /* What the library says of its allocator, and what it gives back to the operating system. */
 #include "support.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -44,7 +45,8 @@ static void test_info_fills_what_it_is_given(void **state)
         size_t old[3] = {1, 1, 1};
         size_t extended[3] = {1, 1, 1};
         assert_int_equal(zmalloc_get_allocator_info(mask & 1 ? &old[0] : NULL, mask & 2 ? &old[1] : NULL,
-                                                    mask & 4 ? &old[2] : NULL), 1);
+                                                    mask & 4 ? &old[2] : NULL),
+                         1);
         zmalloc_allocator_info(mask & 1 ? &extended[0] : NULL, mask & 2 ? &extended[1] : NULL,
                                mask & 4 ? &extended[2] : NULL);
         for (int i = 0; i < 3; i++) {
@@ -121,8 +123,8 @@ enum { SMALL = 500, ALL_SMALL = 200 << 20, SMALL_BLOCKS = ALL_SMALL / SMALL };
 
 static void check_purge(int (*purge)(void))
 {
-    void **blocks = mmap(NULL, SMALL_BLOCKS * sizeof(*blocks), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                         -1, 0);
+    void **blocks =
+        mmap(NULL, SMALL_BLOCKS * sizeof(*blocks), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(blocks, MAP_FAILED);
     for (size_t i = 0; i < SMALL_BLOCKS; i++) {
         blocks[i] = zmalloc(SMALL);
@@ -203,7 +205,8 @@ static void test_neighbours_of_discarded_pages_stay(void **state)
     }
 }
 
-/* A thread's cache gives the block last freed to the next who asks for that size; whoever goes past it gets another. */
+/* A thread's cache gives the block last freed to the next who asks for that size; whoever goes past it gets another.
+ */
 static void test_no_tcache_goes_past_the_cache(void **state)
 {
     (void) state;
@@ -227,17 +230,31 @@ static void test_no_tcache_goes_past_the_cache(void **state)
     }
 }
 
+static int threads_of_this_process(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    assert_non_null(tasks);
+    int count = 0;
+    for (struct dirent *entry; (entry = readdir(tasks)) != NULL;) {
+        count += entry->d_name[0] != '.';
+    }
+    closedir(tasks);
+    return count;
+}
+
 static void test_background_thread(void **state)
 {
     (void) state;
-    int expected = allocator_is("jemalloc") ? 0 : -ENOTSUP;
+    bool has_one = allocator_is("jemalloc");
+    int expected = has_one ? 0 : -ENOTSUP;
     for (int round = 0; round < 3; round++) {
         assert_int_equal(zmalloc_background_thread(1), expected);
+        assert_int_equal(threads_of_this_process() > 1, has_one);
         assert_int_equal(zmalloc_background_thread(2), expected);
-        void *ptr = zmalloc(100000);
-        zfree(ptr);
+        zfree(zmalloc(100000));
         assert_int_equal(zmalloc_background_thread(0), expected);
         set_jemalloc_bg_thread(1);
+        assert_int_equal(threads_of_this_process() > 1, has_one);
         set_jemalloc_bg_thread(0);
     }
 }

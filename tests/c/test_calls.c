@@ -156,8 +156,8 @@ static void test_usable_need_not_be_asked_for(void **state)
 {
     (void) state;
     void *blocks[] = {
-        zmalloc_usable(10, NULL),          ztrymalloc_usable(10, NULL),        zcalloc_usable(10, NULL),
-        ztrycalloc_usable(10, NULL),       zrealloc_usable(NULL, 10, NULL),    ztryrealloc_usable(NULL, 10, NULL),
+        zmalloc_usable(10, NULL),    ztrymalloc_usable(10, NULL),     zcalloc_usable(10, NULL),
+        ztrycalloc_usable(10, NULL), zrealloc_usable(NULL, 10, NULL), ztryrealloc_usable(NULL, 10, NULL),
     };
     for (size_t i = 0; i < LENGTH(blocks); i++) {
         assert_non_null(blocks[i]);
@@ -189,9 +189,8 @@ static void test_resize(void **state)
 {
     (void) state;
     static const size_t sizes[] = {
-        0,    1,    7,    8,     9,     15,    16,    17,     24,     25,      31,      32,      33,     48,
-        63,   64,   65,   100,   127,   128,   129,   1000,   2048,   4095,    4096,    4097,    10000,  16384,
-        40000, 65536, 131071, 131072, 131073, 1048577,
+        0,   1,   7,   8,   9,    15,   16,   17,   24,   25,    31,    32,    33,    48,     63,     64,     65,
+        100, 127, 128, 129, 1000, 2048, 4095, 4096, 4097, 10000, 16384, 40000, 65536, 131071, 131072, 131073, 1048577,
     };
     for (size_t r = 0; r < LENGTH(resizes); r++) {
         for (size_t from = 0; from < LENGTH(sizes); from++) {

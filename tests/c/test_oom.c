@@ -40,7 +40,8 @@ static void test_a_failed_resize_leaves_the_block(void **state)
             size_t used = zmalloc_used_memory();
             for (size_t s = 0; s < LENGTH(impossible_sizes); s++) {
                 size_t usable = 1;
-                expect(resizes[r].to(ptr, impossible_sizes[s], &usable) == NULL, resizes[r].name, impossible_sizes[s]);
+                expect(resizes[r].to(ptr, impossible_sizes[s], &usable) == NULL, resizes[r].name,
+                       impossible_sizes[s]);
                 expect(usable == 0, resizes[r].name, impossible_sizes[s]);
                 expect_handler(resizes[r].name, resizes[r].calls_handler, impossible_sizes[s]);
                 expect(zmalloc_used_memory() == used, resizes[r].name, impossible_sizes[s]);
@@ -209,7 +210,7 @@ static void note_elsewhere(size_t size)
 static void test_the_last_handler_set_is_the_one(void **state)
 {
     (void) state;
-    other_notes = (struct oom_notes) {0};
+    other_notes = (struct oom_notes){0};
     zmalloc_set_oom_handler(note_elsewhere);
     assert_null(zmalloc(impossible_sizes[0]));
     assert_int_equal(oom.calls, 0);

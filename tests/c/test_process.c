@@ -85,8 +85,8 @@ static void test_memory_size(void **state)
 static void test_fields(void **state)
 {
     (void) state;
-    static const char *const names[] = {"Rss", "Pss", "Size", "Private_Dirty", "Private_Clean", "Shared_Clean",
-                                        "Swap", "Referenced", "Anonymous", "KernelPageSize"};
+    static const char *const names[] = {"Rss",          "Pss",  "Size",       "Private_Dirty", "Private_Clean",
+                                        "Shared_Clean", "Swap", "Referenced", "Anonymous",     "KernelPageSize"};
     for (size_t i = 0; i < LENGTH(names); i++) {
         char with_colon[32];
         snprintf(with_colon, sizeof(with_colon), "%s:", names[i]);
@@ -109,8 +109,9 @@ static void test_a_name_is_matched_whole(void **state)
     (void) state;
     size_t bytes = 1;
     static const char *const unknown[] = {
-        "Rs", "ss", "Private", "private_dirty", "Private_Dirty ", " Rss", "Rss::", "Rss: ", "R", "VmFlags", "Nonesuch",
-        "Private_Dirty:   1 kB", "Rss\nPss", "THPeligible", "00", "a-z", "Name", "%s",
+        "Rs",       "ss",          "Private", "private_dirty", "Private_Dirty ", " Rss",
+        "Rss::",    "Rss: ",       "R",       "VmFlags",       "Nonesuch",       "Private_Dirty:   1 kB",
+        "Rss\nPss", "THPeligible", "00",      "a-z",           "Name",           "%s",
     };
     for (size_t i = 0; i < LENGTH(unknown); i++) {
         bytes = 1;
@@ -330,7 +331,9 @@ static void test_forged_fields_in_a_files_name(void **state)
 {
     (void) state;
     static const char *const names[] = {
-        "Private_Dirty:   888888888 kB", "a\nPrivate_Dirty:   888888888 kB", "Private_Dirty:   888888888 kB\n",
+        "Private_Dirty:   888888888 kB",
+        "a\nPrivate_Dirty:   888888888 kB",
+        "Private_Dirty:   888888888 kB\n",
     };
     char folder[] = "/tmp/zmalloc-XXXXXX";
     assert_non_null(mkdtemp(folder));
@@ -421,7 +424,8 @@ static void test_stat_fields(void **state)
 static void test_stat_fields_of_a_process_with_a_strange_name(void **state)
 {
     (void) state;
-    static const char *const names[] = {"a) R 1\n2 (x", ") S 7 7 7 7 7 7", "((((", "))))", "", " ", "1 2 3 4 5 6 7 8"};
+    static const char *const names[] = {"a) R 1\n2 (x",   ") S 7 7 7 7 7 7", "((((", "))))", "", " ",
+                                        "1 2 3 4 5 6 7 8"};
     char old[16];
     prctl(PR_GET_NAME, old);
     for (size_t i = 0; i < LENGTH(names); i++) {

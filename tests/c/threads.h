@@ -66,7 +66,7 @@ struct random {
 
 static inline struct random seeded(uint64_t number)
 {
-    return (struct random) {.state = (number + 1) * UINT64_C(0x9e3779b97f4a7c15)};
+    return (struct random){.state = (number + 1) * UINT64_C(0x9e3779b97f4a7c15)};
 }
 
 static inline size_t below(struct random *random, size_t limit)

@@ -36,7 +36,7 @@ static void *end_with_destructors(void *argument)
 {
     size_t thread = (size_t) (uintptr_t) argument;
     for (size_t i = 0; i < KEYS; i++) {
-        visits[thread][i] = (struct visit) {.key = keys[i], .block = zmalloc(100)};
+        visits[thread][i] = (struct visit){.key = keys[i], .block = zmalloc(100)};
         /* More rounds than there are is allowed, too: then the system stops. */
         visits[thread][i].rounds = (int) (1 + (thread + i) % (PTHREAD_DESTRUCTOR_ITERATIONS + 1));
         check(pthread_setspecific(keys[i], &visits[thread][i]) == 0);

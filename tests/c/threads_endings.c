@@ -88,7 +88,7 @@ static void run_batch(enum ending ending, enum stack stack, uint64_t seed)
     size_t before = zmalloc_used_memory();
 
     for (size_t i = 0; i < TOGETHER; i++) {
-        jobs[i] = (struct job) {.ending = ending, .random = seeded(seed + i), .given = zmalloc(i * 50)};
+        jobs[i] = (struct job){.ending = ending, .random = seeded(seed + i), .given = zmalloc(i * 50)};
         pthread_attr_t attributes = attributes_for(ending, stack, i);
         threads[i] = start_with(&attributes, run, &jobs[i]);
         pthread_attr_destroy(&attributes);

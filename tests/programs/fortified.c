@@ -6,23 +6,23 @@
 #include <string.h>
 
 /* Macros, so that the compiler sees the size asked for beside the bytes used. */
-#define USE_USABLE(call)                        \
-    do {                                        \
-        size_t usable;                          \
-        char *block = call;                     \
-        memset(block, 1, usable);               \
-        snprintf(block, usable, "%s", "text");  \
-        zfree(block);                           \
+#define USE_USABLE(call)                                                                                             \
+    do {                                                                                                             \
+        size_t usable;                                                                                               \
+        char *block = call;                                                                                          \
+        memset(block, 1, usable);                                                                                    \
+        snprintf(block, usable, "%s", "text");                                                                       \
+        zfree(block);                                                                                                \
     } while (0)
 
-#define USE_EXTENDED(call)                           \
-    do {                                             \
-        char *block = call;                          \
-        size_t usable = zmalloc_usable_size(block);  \
-        block = extend_to_usable(block, usable);     \
-        memset(block, 1, usable);                    \
-        snprintf(block, usable, "%s", "text");       \
-        zfree(block);                                \
+#define USE_EXTENDED(call)                                                                                           \
+    do {                                                                                                             \
+        char *block = call;                                                                                          \
+        size_t usable = zmalloc_usable_size(block);                                                                  \
+        block = extend_to_usable(block, usable);                                                                     \
+        memset(block, 1, usable);                                                                                    \
+        snprintf(block, usable, "%s", "text");                                                                       \
+        zfree(block);                                                                                                \
     } while (0)
 
 int main(void)
