@@ -4,7 +4,7 @@
 
 #include <sys/wait.h>
 
-enum { CHURNERS = 8, FORKS = 24, CHILD_THREADS = 4 };
+enum { CHURNERS = 6, FORKS = 16, CHILD_THREADS = 4 };
 
 static atomic_bool stop;
 
@@ -23,7 +23,7 @@ static void *churn_until_stopped(void *argument)
 static void *churn_briefly(void *argument)
 {
     struct random random = seeded((uintptr_t) argument);
-    churn(&random, 50);
+    churn(&random, 300);
     return zmalloc(below(&random, 2000));
 }
 
@@ -38,6 +38,9 @@ static void live_a_little(void)
     for (size_t i = 0; i < CHILD_THREADS; i++) {
         threads[i] = start(churn_briefly, (void *) (uintptr_t) i);
     }
+    /* At the same time as they: this thread's counters may be nobody else's. */
+    struct random random = seeded(CHILD_THREADS);
+    churn(&random, 300);
     size_t left = zmalloc_size(block);
     void *blocks[CHILD_THREADS];
     for (size_t i = 0; i < CHILD_THREADS; i++) {

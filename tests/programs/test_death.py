@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """How programs end that run out of memory, or past the end of a block."""
 
+import resource
 import signal
 import subprocess
 import sys
@@ -8,6 +9,9 @@ import sys
 import pytest
 
 from tree import BUILD
+
+# Programs that abort here are no accidents to be looked into.
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 PROGRAMS = BUILD / "tests" / "programs"
 TOO_MUCH = sys.maxsize - 1000
