@@ -183,8 +183,10 @@ def test_a_handler_runs_in_the_thread_that_asked() -> None:
 def test_threads_do_not_take_each_other_s_failures() -> None:
     """While a handler waits in one thread, calls go on in others, and fail there on their own."""
     inside, leave = threading.Event(), threading.Event()
+    told: list[int] = []
 
     def handler(size: int) -> None:
+        told.append(size)
         if size == HUGE:
             inside.set()
             assert leave.wait(30)
@@ -205,6 +207,7 @@ def test_threads_do_not_take_each_other_s_failures() -> None:
         pass
     with pytest.raises(MemoryError, match=str(HUGE + 1)):
         zmalloc.zmalloc(HUGE + 1)
+    assert told == [HUGE, HUGE + 1]
     leave.set()
     thread.join()
     assert caught == [f"zmalloc: can't allocate a size of {HUGE} bytes"]
