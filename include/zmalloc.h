@@ -157,7 +157,10 @@ ZMALLOC_API void *extend_to_usable(void *ptr, size_t size) ZMALLOC_ATTRIBUTE((no
 /**
  * The bytes in use: the sum of zmalloc_size over all blocks that are not freed, in all threads, those that have
  * ended included. Exact when no other thread allocates or frees meanwhile; otherwise off by no more than what
- * they do during the call. Takes no lock and allocates nothing.
+ * they do during the call. Takes no lock, allocates nothing, never waits.
+ *
+ * One hole is known: a thread whose first z* call ever is an allocation in the last round of its key destructors
+ * is not seen to end, and a later reading may follow it into memory that is gone.
  */
 ZMALLOC_API size_t zmalloc_used_memory(void);
 

@@ -2,6 +2,7 @@
 /* The threads' slots: where they come from, how a thread gets and leaves one, and how they are read. */
 #include "account.h"
 
+#include "follower.h"
 #include "os/os.h"
 
 #include <pthread.h>
@@ -12,36 +13,44 @@ enum { SLOTS_AT_START = 32, SLOTS_A_CHUNK = 256 };
 /* When a reader is content with a sum, in bytes that others freed during it, and when it gives up. */
 enum { TOLERANCE = 4096, PASSES_AT_MOST = 8 };
 
-enum counter { ALLOCATED, FREED };
+/*
+ * What follows a thread. A slot outlives its thread, sums included, and then serves another: there are as many as
+ * threads that lived at once. Sums and differences are taken modulo 2^N: they may wrap, the bytes in use are right.
+ */
+struct slot {
+    _Alignas(128) struct zm_follower follower;
+    atomic_bool taken;
+};
 
 /* Slots come in chunks that are never given back. The first is static: a thread can count before any mapping. */
 struct chunk {
-    struct zm_slot *slots;
+    struct slot *slots;
     size_t length;
     _Atomic size_t used; /* no slot from here on was ever taken */
     _Atomic(struct chunk *) next;
 };
 
 struct mapped_chunk {
-    struct zm_slot slots[SLOTS_A_CHUNK];
+    struct slot slots[SLOTS_A_CHUNK];
     struct chunk chunk;
 };
 
-static struct zm_slot slots_at_start[SLOTS_AT_START];
+static struct slot slots_at_start[SLOTS_AT_START];
 static struct chunk first_chunk = {.slots = slots_at_start, .length = SLOTS_AT_START};
 
-/* Counts of threads without a slot: not yet registered, ending, or past what memory or keys allow. */
-static struct zm_slot shared;
+/* Counts of threads that are not live: not yet registered, ending, or past what memory or keys allow. */
+static _Atomic size_t shared_allocated;
+static _Atomic size_t shared_freed;
 
-_Thread_local struct zm_slot *zm_own_slot;
+_Thread_local struct zm_thread zm_self = {.detour = ZM_NOT_LIVE};
 
-/* Set for good when a thread gives its slot back: what still comes from late destructors goes to `shared`. */
+/* Set for good when a thread gives its slot back. */
 static _Thread_local bool ending;
 
 static pthread_key_t key;
 static bool ready;
 
-static bool take(struct zm_slot *slot)
+static bool take(struct slot *slot)
 {
     return !atomic_load_explicit(&slot->taken, memory_order_relaxed) &&
            !atomic_exchange_explicit(&slot->taken, true, memory_order_acquire);
@@ -54,7 +63,7 @@ static void raise_used(struct chunk *chunk, size_t used)
     }
 }
 
-static struct zm_slot *take_one_of(struct chunk *chunk)
+static struct slot *take_one_of(struct chunk *chunk)
 {
     for (size_t i = 0; i < chunk->length; i++) {
         if (take(&chunk->slots[i])) {
@@ -88,10 +97,10 @@ static struct chunk *add_chunk(struct chunk *last)
     return &mapped->chunk;
 }
 
-static struct zm_slot *take_slot(void)
+static struct slot *take_slot(void)
 {
     for (struct chunk *chunk = &first_chunk; chunk != NULL;) {
-        struct zm_slot *slot = take_one_of(chunk);
+        struct slot *slot = take_one_of(chunk);
         if (slot != NULL) {
             return slot;
         }
@@ -101,18 +110,30 @@ static struct zm_slot *take_slot(void)
     return NULL;
 }
 
-static void give_back(struct zm_slot *slot)
+static void give_back(struct slot *slot)
 {
     atomic_store_explicit(&slot->taken, false, memory_order_release);
 }
 
-/* Gives this thread a slot if it can be told when the thread ends. */
+static bool find_counters(const _Atomic size_t **allocated, const _Atomic size_t **freed)
+{
+    if (ZM_COUNTED_BY_ALLOCATOR) {
+        return zm_allocator_thread_counters(allocated, freed) == 0;
+    }
+    *allocated = &zm_self.allocated;
+    *freed = &zm_self.freed;
+    return true;
+}
+
+/* Makes this thread live, if it can be told when it ends. */
 static void register_thread(void)
 {
-    if (!ready || ending) {
+    const _Atomic size_t *allocated;
+    const _Atomic size_t *freed;
+    if (!ready || ending || !find_counters(&allocated, &freed)) {
         return;
     }
-    struct zm_slot *slot = take_slot();
+    struct slot *slot = take_slot();
     if (slot == NULL) {
         return;
     }
@@ -120,23 +141,31 @@ static void register_thread(void)
         give_back(slot);
         return;
     }
-    zm_own_slot = slot;
+    zm_follower_start(&slot->follower, allocated, freed);
+    zm_self.detour =
+        ZM_COUNTED_BY_ALLOCATOR || zm_allocator_grants() ? ZM_ALLOCATOR_UNALIGNED_UP_TO : ZM_ALL_BUT_LIVE;
 }
 
-static void end_thread(void *slot)
+static void end_thread(void *own)
 {
+    struct slot *slot = own;
     ending = true;
-    zm_own_slot = NULL;
+    zm_self.detour = ZM_NOT_LIVE;
+    zm_follower_stop(&slot->follower);
     give_back(slot);
 }
 
 /* The other threads are not in the child. What they counted stays; their slots are free. */
 static void start_child(void)
 {
+    const struct slot *own = pthread_getspecific(key);
+    zm_follower_start_child();
     for (struct chunk *chunk = &first_chunk; chunk != NULL; chunk = next_chunk(chunk)) {
         for (size_t i = 0; i < chunk->length; i++) {
-            if (&chunk->slots[i] != zm_own_slot) {
-                give_back(&chunk->slots[i]);
+            struct slot *slot = &chunk->slots[i];
+            if (slot != own && slot->taken) {
+                zm_follower_stop_in_child(&slot->follower);
+                give_back(slot);
             }
         }
     }
@@ -144,63 +173,74 @@ static void start_child(void)
 
 __attribute__((constructor)) static void start(void)
 {
+    /* An allocator may need a key too, and can do less than we without one: it goes first. */
+    zm_allocator_free(zm_allocator_allocate(1));
     ready = pthread_key_create(&key, end_thread) == 0 && pthread_atfork(NULL, NULL, start_child) == 0;
 }
 
-void zm_account_allocated_without_slot(size_t bytes)
+void zm_account_allocated_when_not_live(size_t bytes)
 {
-    register_thread();
-    if (zm_own_slot != NULL) {
-        zm_account_allocated(bytes);
-    } else {
-        atomic_fetch_add_explicit(&shared.allocated, bytes, memory_order_relaxed);
-    }
+    atomic_fetch_add_explicit(&shared_allocated, bytes, memory_order_relaxed);
+    register_thread(); /* from the next block on */
 }
 
 /* Never registers: the C library itself frees after the last round of key destructors. */
-void zm_account_freed_without_slot(size_t bytes)
+void zm_account_freed_when_not_live(size_t bytes)
 {
-    atomic_fetch_add_explicit(&shared.freed, bytes, memory_order_release);
+    atomic_fetch_add_explicit(&shared_freed, bytes, memory_order_release);
 }
 
-static size_t read_counter(const struct zm_slot *slot, enum counter counter)
+static size_t sum_allocated(void)
 {
-    /* Acquired after what was released: every block that is seen freed will be seen allocated. */
-    return counter == FREED ? atomic_load_explicit(&slot->freed, memory_order_acquire)
-                            : atomic_load_explicit(&slot->allocated, memory_order_relaxed);
-}
-
-static size_t sum(enum counter counter)
-{
-    size_t total = read_counter(&shared, counter);
+    size_t total = atomic_load_explicit(&shared_allocated, memory_order_relaxed);
     for (struct chunk *chunk = &first_chunk; chunk != NULL; chunk = next_chunk(chunk)) {
         size_t used = atomic_load_explicit(&chunk->used, memory_order_acquire);
         for (size_t i = 0; i < used; i++) {
-            total += read_counter(&chunk->slots[i], counter);
+            total += zm_follower_allocated(&chunk->slots[i].follower);
         }
     }
     return total;
 }
 
+static size_t sum_freed(void)
+{
+    size_t total = atomic_load_explicit(&shared_freed, memory_order_acquire);
+    for (struct chunk *chunk = &first_chunk; chunk != NULL; chunk = next_chunk(chunk)) {
+        size_t used = atomic_load_explicit(&chunk->used, memory_order_acquire);
+        for (size_t i = 0; i < used; i++) {
+            total += zm_follower_freed(&chunk->slots[i].follower);
+        }
+    }
+    return total;
+}
+
+/* An allocator that counts by itself does not release what it counts: a difference can be a little below zero. */
+static size_t not_below_zero(size_t difference)
+{
+    return difference < SIZE_MAX - SIZE_MAX / 8 ? difference : 0;
+}
+
 /*
  * Threads go on while they are summed, and a reader may lose the processor in the middle. Freed is summed before
  * and after allocated: what lies between the two is how far off the difference may be. The best of a few passes
- * is kept. A block seen freed is seen allocated too, so the difference to the first sum is never below zero.
+ * is kept.
  */
 size_t zm_account_used(void)
 {
     size_t best = 0;
     size_t best_error = SIZE_MAX;
 
-    size_t freed = sum(FREED);
+    struct zm_visit visit = zm_follower_enter();
+    size_t freed = sum_freed();
     for (int pass = 0; pass < PASSES_AT_MOST && best_error > TOLERANCE; pass++) {
-        size_t allocated = sum(ALLOCATED);
-        size_t freed_after = sum(FREED);
+        size_t allocated = sum_allocated();
+        size_t freed_after = sum_freed();
         if (freed_after - freed < best_error) {
-            best = allocated - freed;
+            best = not_below_zero(allocated - freed);
             best_error = freed_after - freed;
         }
         freed = freed_after;
     }
+    zm_follower_leave(visit);
     return best;
 }

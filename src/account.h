@@ -3,49 +3,67 @@
 #ifndef ZM_ACCOUNT_H
 #define ZM_ACCOUNT_H
 
+#include "allocator/allocator.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-/*
- * A thread's counters. A slot outlives its thread, counts included, and then serves another: a reader may always
- * follow it, and there are as many slots as threads that lived at once. Sums and differences are taken modulo
- * 2^N, so that counters may wrap and yet tell the bytes in use.
- */
-struct zm_slot {
-    _Alignas(128) _Atomic size_t allocated;
+#define ZM_LIKELY(condition) __builtin_expect(condition, true)
+
+/* Whether the allocator counts what a thread does, by the very sizes that zmalloc counts. */
+#ifdef ZMALLOC_SIZE_PREFIX
+enum { ZM_COUNTED_BY_ALLOCATOR = false };
+#else
+enum { ZM_COUNTED_BY_ALLOCATOR = ZM_ALLOCATOR_COUNTS };
+#endif
+
+/* What a thread keeps. The counters are not used where the allocator counts. */
+struct zm_thread {
+    /* Requests up to this size take the long way: those too small to be aligned, or all. */
+    size_t detour;
+    _Atomic size_t allocated;
     _Atomic size_t freed;
-    atomic_bool taken;
 };
 
-/* This thread's slot; NULL before it has one and after it gave it back. */
-extern _Thread_local struct zm_slot *zm_own_slot;
+#define ZM_NOT_LIVE SIZE_MAX
+#define ZM_ALL_BUT_LIVE (SIZE_MAX - 1)
 
-void zm_account_allocated_without_slot(size_t bytes);
-void zm_account_freed_without_slot(size_t bytes);
+/* Code that is not for a shared library is for an executable, which knows where its own TLS is. */
+#if defined(__PIC__) && !defined(__PIE__)
+#define ZM_TLS_MODEL
+#else
+#define ZM_TLS_MODEL __attribute__((tls_model("local-exec")))
+#endif
 
-/* Only this thread writes its slot, so no locked add. */
-static inline void zm_account_allocated(size_t bytes)
+extern _Thread_local struct zm_thread zm_self ZM_TLS_MODEL;
+
+/* Live: what this thread allocates and frees is read from its counters. Others count on two shared ones. */
+static inline bool zm_account_is_live(void)
 {
-    struct zm_slot *slot = zm_own_slot;
-    if (slot == NULL) {
-        zm_account_allocated_without_slot(bytes);
-        return;
+    return ZM_LIKELY(zm_self.detour != ZM_NOT_LIVE);
+}
+
+void zm_account_allocated_when_not_live(size_t bytes);
+void zm_account_freed_when_not_live(size_t bytes);
+
+/* Only this thread writes its counters, so no locked add. */
+static inline void zm_account_allocated_when_live(size_t bytes)
+{
+    if (!ZM_COUNTED_BY_ALLOCATOR) {
+        size_t sum = atomic_load_explicit(&zm_self.allocated, memory_order_relaxed) + bytes;
+        atomic_store_explicit(&zm_self.allocated, sum, memory_order_relaxed);
     }
-    size_t sum = atomic_load_explicit(&slot->allocated, memory_order_relaxed) + bytes;
-    atomic_store_explicit(&slot->allocated, sum, memory_order_relaxed);
 }
 
 /* Released, so that a reader who sees a block freed also sees it allocated, on whatever thread that was. */
-static inline void zm_account_freed(size_t bytes)
+static inline void zm_account_freed_when_live(size_t bytes)
 {
-    struct zm_slot *slot = zm_own_slot;
-    if (slot == NULL) {
-        zm_account_freed_without_slot(bytes);
-        return;
+    if (!ZM_COUNTED_BY_ALLOCATOR) {
+        size_t sum = atomic_load_explicit(&zm_self.freed, memory_order_relaxed) + bytes;
+        atomic_store_explicit(&zm_self.freed, sum, memory_order_release);
     }
-    size_t sum = atomic_load_explicit(&slot->freed, memory_order_relaxed) + bytes;
-    atomic_store_explicit(&slot->freed, sum, memory_order_release);
 }
 
 /* Allocated and not freed, in all threads. Takes no lock, allocates nothing, safe in a signal handler. */

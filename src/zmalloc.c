@@ -31,7 +31,7 @@ _Static_assert(sizeof(size_t) <= ALIGNMENT, "a size fits into the prefix");
 static inline size_t block_size(size_t size)
 {
     size_t whole = size + PREFIX;
-    return whole < ALIGNMENT ? ALIGNMENT : whole;
+    return whole <= ZM_ALLOCATOR_UNALIGNED_UP_TO ? ZM_ALLOCATOR_UNALIGNED_UP_TO + 1 : whole;
 }
 
 static inline void *block_of(void *ptr)
@@ -52,7 +52,7 @@ static inline void tell(size_t *usable, size_t bytes)
 }
 
 /* Makes the allocator's block, if there is one, the caller's: its size is noted, counted and told. */
-static inline void *hand_out(void *block, size_t size, size_t *usable)
+static void *hand_out(void *block, size_t size, size_t *usable)
 {
     if (block == NULL) {
         tell(usable, 0);
@@ -62,19 +62,87 @@ static inline void *hand_out(void *block, size_t size, size_t *usable)
         *(size_t *) block = size;
     }
     void *ptr = (char *) block + PREFIX;
+    if (ZM_COUNTED_BY_ALLOCATOR && usable == NULL && zm_account_is_live()) {
+        return ptr;
+    }
     size_t bytes = usable_size(ptr);
-    zm_account_allocated(bytes + PREFIX);
+    if (zm_account_is_live()) {
+        zm_account_allocated_when_live(bytes + PREFIX);
+    } else {
+        zm_account_allocated_when_not_live(bytes + PREFIX);
+    }
     tell(usable, bytes);
     return ptr;
 }
 
-/* Takes the caller's block back into the account; it is still to be freed. */
-static inline void *hand_in(void *ptr, size_t *usable)
+static void count_freed(size_t bytes, bool live)
+{
+    if (live) {
+        zm_account_freed_when_live(bytes + PREFIX);
+    } else {
+        zm_account_freed_when_not_live(bytes + PREFIX);
+    }
+}
+
+/* Counts the caller's block as freed, and leaves it to be freed. */
+static void *hand_in(void *ptr, size_t *usable)
 {
     size_t bytes = usable_size(ptr);
-    zm_account_freed(bytes + PREFIX);
+    count_freed(bytes, zm_account_is_live());
     tell(usable, bytes);
     return block_of(ptr);
+}
+
+/* Kept out of the functions that first try a short way, which then need no stack for it. */
+#define LONG_WAY __attribute__((noinline))
+
+/*
+ * The short ways, for most blocks of most threads: nothing but the allocator's call and, where the allocator does
+ * not count, two counters. Where they don't apply or fail, the long ways below do all from the start.
+ */
+static inline bool may_be_short(size_t size)
+{
+    return KNOWS_SIZE && ZM_LIKELY(size > zm_self.detour) &&
+           (ZM_COUNTED_BY_ALLOCATOR || ZM_LIKELY(size <= ZM_ALLOCATOR_GRANTS_UP_TO));
+}
+
+static inline void *count_short(void *block, size_t size)
+{
+    if (!ZM_COUNTED_BY_ALLOCATOR && ZM_LIKELY(block != NULL)) {
+        zm_account_allocated_when_live(zm_allocator_granted_size(block, size));
+    }
+    return block;
+}
+
+static inline void *malloc_short(size_t size)
+{
+    return may_be_short(size) ? count_short(zm_allocator_allocate(size), size) : NULL;
+}
+
+static inline void *calloc_short(size_t size)
+{
+    return may_be_short(size) ? count_short(zm_allocator_allocate_zeroed(size), size) : NULL;
+}
+
+/* Elsewhere a reallocation needs the old size, which makes it no shorter than the long way. */
+static inline void *realloc_short(void *ptr, size_t size)
+{
+    return ZM_COUNTED_BY_ALLOCATOR && ptr != NULL && may_be_short(size) ? zm_allocator_reallocate(ptr, size) : NULL;
+}
+
+static inline bool free_short(void *ptr)
+{
+    if (!KNOWS_SIZE || !zm_account_is_live()) {
+        return false;
+    }
+    if (ZM_COUNTED_BY_ALLOCATOR) {
+        zm_allocator_free(ptr);
+    } else {
+        size_t bytes = zm_allocator_usable_size(ptr);
+        zm_account_freed_when_live(bytes);
+        zm_allocator_free_sized(ptr, bytes);
+    }
+    return true;
 }
 
 static void print_and_abort(size_t size)
@@ -92,7 +160,7 @@ void zmalloc_set_oom_handler(void (*handler)(size_t))
 }
 
 /* Passes a block on; where there is none, the handler decides whether the caller sees that. */
-static inline void *insist(void *ptr, size_t size)
+static void *insist(void *ptr, size_t size)
 {
     if (ptr == NULL) {
         void (*handler)(size_t) = atomic_load(&oom_handler);
@@ -101,25 +169,27 @@ static inline void *insist(void *ptr, size_t size)
     return ptr;
 }
 
-void *ztrymalloc_usable(size_t size, size_t *usable)
+LONG_WAY void *ztrymalloc_usable(size_t size, size_t *usable)
 {
     void *block = size <= LARGEST ? zm_allocator_allocate(block_size(size)) : NULL;
     return hand_out(block, size, usable);
 }
 
-void *ztrymalloc(size_t size)
-{
-    return ztrymalloc_usable(size, NULL);
-}
-
-void *zmalloc_usable(size_t size, size_t *usable)
+LONG_WAY void *zmalloc_usable(size_t size, size_t *usable)
 {
     return insist(ztrymalloc_usable(size, usable), size);
 }
 
+void *ztrymalloc(size_t size)
+{
+    void *ptr = malloc_short(size);
+    return ZM_LIKELY(ptr != NULL) ? ptr : ztrymalloc_usable(size, NULL);
+}
+
 void *zmalloc(size_t size)
 {
-    return insist(ztrymalloc_usable(size, NULL), size);
+    void *ptr = malloc_short(size);
+    return ZM_LIKELY(ptr != NULL) ? ptr : zmalloc_usable(size, NULL);
 }
 
 void *zmalloc_no_tcache(size_t size)
@@ -128,25 +198,27 @@ void *zmalloc_no_tcache(size_t size)
     return insist(hand_out(block, size, NULL), size);
 }
 
-void *ztrycalloc_usable(size_t size, size_t *usable)
+LONG_WAY void *ztrycalloc_usable(size_t size, size_t *usable)
 {
     void *block = size <= LARGEST ? zm_allocator_allocate_zeroed(block_size(size)) : NULL;
     return hand_out(block, size, usable);
 }
 
-void *ztrycalloc(size_t size)
-{
-    return ztrycalloc_usable(size, NULL);
-}
-
-void *zcalloc_usable(size_t size, size_t *usable)
+LONG_WAY void *zcalloc_usable(size_t size, size_t *usable)
 {
     return insist(ztrycalloc_usable(size, usable), size);
 }
 
+void *ztrycalloc(size_t size)
+{
+    void *ptr = calloc_short(size);
+    return ZM_LIKELY(ptr != NULL) ? ptr : ztrycalloc_usable(size, NULL);
+}
+
 void *zcalloc(size_t size)
 {
-    return insist(ztrycalloc_usable(size, NULL), size);
+    void *ptr = calloc_short(size);
+    return ZM_LIKELY(ptr != NULL) ? ptr : zcalloc_usable(size, NULL);
 }
 
 void *zcalloc_num(size_t num, size_t size)
@@ -156,16 +228,18 @@ void *zcalloc_num(size_t num, size_t size)
 
 static void *reallocate(void *ptr, size_t size, size_t *usable)
 {
+    /* Asked before: counting the new block may make this thread live. */
+    bool live = zm_account_is_live();
     size_t old = usable_size(ptr);
     void *block = size <= LARGEST ? zm_allocator_reallocate(block_of(ptr), block_size(size)) : NULL;
     void *moved = hand_out(block, size, usable);
     if (moved != NULL) {
-        zm_account_freed(old + PREFIX);
+        count_freed(old, live);
     }
     return moved;
 }
 
-void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
+LONG_WAY void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
 {
     if (ptr == NULL) {
         return ztrymalloc_usable(size, usable);
@@ -178,21 +252,23 @@ void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
     return reallocate(ptr, size, usable);
 }
 
-void *ztryrealloc(void *ptr, size_t size)
-{
-    return ztryrealloc_usable(ptr, size, NULL);
-}
-
-void *zrealloc_usable(void *ptr, size_t size, size_t *usable)
+LONG_WAY void *zrealloc_usable(void *ptr, size_t size, size_t *usable)
 {
     bool frees = ptr != NULL && size == 0;
     void *moved = ztryrealloc_usable(ptr, size, usable);
     return frees ? NULL : insist(moved, size);
 }
 
+void *ztryrealloc(void *ptr, size_t size)
+{
+    void *moved = realloc_short(ptr, size);
+    return moved != NULL ? moved : ztryrealloc_usable(ptr, size, NULL);
+}
+
 void *zrealloc(void *ptr, size_t size)
 {
-    return zrealloc_usable(ptr, size, NULL);
+    void *moved = realloc_short(ptr, size);
+    return moved != NULL ? moved : zrealloc_usable(ptr, size, NULL);
 }
 
 char *zstrdup(const char *string)
@@ -205,7 +281,7 @@ char *zstrdup(const char *string)
     return copy != NULL ? memcpy(copy, string, size) : NULL;
 }
 
-void zfree_usable(void *ptr, size_t *usable)
+LONG_WAY void zfree_usable(void *ptr, size_t *usable)
 {
     if (ptr == NULL) {
         tell(usable, 0);
@@ -216,7 +292,9 @@ void zfree_usable(void *ptr, size_t *usable)
 
 void zfree(void *ptr)
 {
-    zfree_usable(ptr, NULL);
+    if (!free_short(ptr)) {
+        zfree_usable(ptr, NULL);
+    }
 }
 
 void zfree_no_tcache(void *ptr)

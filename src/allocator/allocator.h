@@ -3,25 +3,47 @@
 #ifndef ZM_ALLOCATOR_H
 #define ZM_ALLOCATOR_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /*
- * The hot half, in <name>.h. Sizes are never 0 and never above PTRDIFF_MAX, blocks never NULL. A size of at
- * least alignof(max_align_t) gives a block with that alignment. Failure is NULL, and leaves everything as it was.
+ * The hot half, in <name>.h. Sizes are never 0; above PTRDIFF_MAX they fail. Blocks are aligned for max_align_t if
+ * the size is above ZM_ALLOCATOR_UNALIGNED_UP_TO. Failure is NULL, and leaves everything as it was. The two kinds
+ * of free take NULL and ignore it; its usable size is 0.
  *
  *   void *zm_allocator_allocate(size_t size)
  *   void *zm_allocator_allocate_zeroed(size_t size)
  *   void *zm_allocator_reallocate(void *block, size_t size)
  *   void zm_allocator_free(void *block)
- *   size_t zm_allocator_usable_size(void *block)       constant for the life of a block
- *   void *zm_allocator_allocate_uncached(size_t size)  past the thread's cache where there is such a way
+ *   void zm_allocator_free_sized(void *block, size_t usable)   usable: its usable size, to save a look-up
+ *   size_t zm_allocator_usable_size(void *block)               constant for the life of a block
+ *   size_t zm_allocator_good_size(size_t size)                 what a request would get; 0: can't tell
+ *   size_t zm_allocator_granted_size(void *block, size_t size) what the block that was asked for with size got, in
+ *                                                              a quicker way; if zm_allocator_grants(), and up to
+ *                                                              ZM_ALLOCATOR_GRANTS_UP_TO; not after reallocate
+ *   void *zm_allocator_allocate_uncached(size_t size)          past the thread's cache where there is such a way
  *   void zm_allocator_free_uncached(void *block)
  *
  * The build says which one in ZM_ALLOCATOR_HOT_HALF; nothing else knows.
  */
 #include ZM_ALLOCATOR_HOT_HALF
+
+/*
+ * An allocator that counts what each thread allocates and frees, by usable sizes and for zmalloc alone, defines
+ * ZM_ALLOCATOR_COUNTS and tells where this thread's counters are. They only grow, and only this thread writes them.
+ */
+#ifndef ZM_ALLOCATOR_COUNTS
+#define ZM_ALLOCATOR_COUNTS false
+
+static inline int zm_allocator_thread_counters(const _Atomic size_t **allocated, const _Atomic size_t **freed)
+{
+    (void) allocated;
+    (void) freed;
+    return -ENOTSUP;
+}
+#endif
 
 /* What an allocator can't tell. */
 #define ZM_UNKNOWN SIZE_MAX

@@ -3,37 +3,119 @@
 #ifndef ZM_ALLOCATOR_JEMALLOC_H
 #define ZM_ALLOCATOR_JEMALLOC_H
 
+#include "size_table.h"
+
 #include <jemalloc/jemalloc.h>
 
+/*
+ * A private one counts for us alone. The system's serves the whole process, so zmalloc counts for itself there,
+ * and calls only names that no other allocator has.
+ */
 #ifdef ZM_JEMALLOC_PRIVATE
+
 #define ZM_JEMALLOC(name) je_##name
-#else
-#define ZM_JEMALLOC(name) name
-#endif
+#define ZM_ALLOCATOR_COUNTS true
+#define ZM_ALLOCATOR_UNALIGNED_UP_TO 0 /* as we build it */
+
+/* jemalloc's counters have 64 bits everywhere; we take the word that holds the low ones. */
+static inline const _Atomic size_t *zm_jemalloc_low_word(const uint64_t *counter)
+{
+    enum { WORDS = sizeof(*counter) / sizeof(size_t), LOW = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? WORDS - 1 : 0 };
+    return (const _Atomic size_t *) counter + LOW;
+}
+
+static inline int zm_allocator_thread_counters(const _Atomic size_t **allocated, const _Atomic size_t **freed)
+{
+    const uint64_t *counters[2];
+    size_t length = sizeof(counters[0]);
+    int error = je_mallctl("thread.allocatedp", &counters[0], &length, NULL, 0);
+    if (error == 0) {
+        error = je_mallctl("thread.deallocatedp", &counters[1], &length, NULL, 0);
+    }
+    if (error == 0) {
+        *allocated = zm_jemalloc_low_word(counters[0]);
+        *freed = zm_jemalloc_low_word(counters[1]);
+    }
+    return -error;
+}
 
 static inline void *zm_allocator_allocate(size_t size)
 {
-    return ZM_JEMALLOC(mallocx)(size, 0);
+    return je_malloc(size);
 }
 
 static inline void *zm_allocator_allocate_zeroed(size_t size)
 {
-    return ZM_JEMALLOC(mallocx)(size, MALLOCX_ZERO);
+    return je_calloc(1, size);
 }
 
 static inline void *zm_allocator_reallocate(void *block, size_t size)
 {
-    return ZM_JEMALLOC(rallocx)(block, size, 0);
+    return je_realloc(block, size);
 }
 
 static inline void zm_allocator_free(void *block)
 {
-    ZM_JEMALLOC(dallocx)(block, 0);
+    je_free(block);
+}
+
+#else
+
+#define ZM_JEMALLOC(name) name
+#define ZM_ALLOCATOR_UNALIGNED_UP_TO 8
+
+static inline void *zm_allocator_allocate(size_t size)
+{
+    return mallocx(size, 0);
+}
+
+static inline void *zm_allocator_allocate_zeroed(size_t size)
+{
+    return mallocx(size, MALLOCX_ZERO);
+}
+
+static inline void *zm_allocator_reallocate(void *block, size_t size)
+{
+    return rallocx(block, size, 0);
+}
+
+static inline void zm_allocator_free(void *block)
+{
+    if (block != NULL) {
+        dallocx(block, 0);
+    }
+}
+
+#endif
+
+static inline void zm_allocator_free_sized(void *block, size_t usable)
+{
+    if (block != NULL) {
+        ZM_JEMALLOC(sdallocx)(block, usable, 0);
+    }
 }
 
 static inline size_t zm_allocator_usable_size(void *block)
 {
-    return ZM_JEMALLOC(sallocx)(block, 0);
+    return block != NULL ? ZM_JEMALLOC(sallocx)(block, 0) : 0;
+}
+
+static inline size_t zm_allocator_good_size(size_t size)
+{
+    return ZM_JEMALLOC(nallocx)(size, 0);
+}
+
+#define ZM_ALLOCATOR_GRANTS_UP_TO ZM_SIZE_TABLE_LIMIT
+
+static inline bool zm_allocator_grants(void)
+{
+    return zm_size_table_holds;
+}
+
+static inline size_t zm_allocator_granted_size(void *block, size_t size)
+{
+    (void) block;
+    return zm_size_table_find(size);
 }
 
 static inline void *zm_allocator_allocate_uncached(size_t size)

@@ -4,7 +4,11 @@
 #define ZM_ALLOCATOR_LIBC_H
 
 #include <malloc.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdlib.h>
+
+#define ZM_ALLOCATOR_UNALIGNED_UP_TO 0
 
 static inline void *zm_allocator_allocate(size_t size)
 {
@@ -26,9 +30,35 @@ static inline void zm_allocator_free(void *block)
     free(block);
 }
 
+static inline void zm_allocator_free_sized(void *block, size_t usable)
+{
+    (void) usable;
+    zm_allocator_free(block);
+}
+
 static inline size_t zm_allocator_usable_size(void *block)
 {
     return malloc_usable_size(block);
+}
+
+static inline size_t zm_allocator_good_size(size_t size)
+{
+    (void) size;
+    return 0;
+}
+
+/* malloc_usable_size is all there is to ask, at any size. */
+#define ZM_ALLOCATOR_GRANTS_UP_TO SIZE_MAX
+
+static inline bool zm_allocator_grants(void)
+{
+    return true;
+}
+
+static inline size_t zm_allocator_granted_size(void *block, size_t size)
+{
+    (void) size;
+    return zm_allocator_usable_size(block);
 }
 
 static inline void *zm_allocator_allocate_uncached(size_t size)

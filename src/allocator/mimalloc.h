@@ -3,7 +3,11 @@
 #ifndef ZM_ALLOCATOR_MIMALLOC_H
 #define ZM_ALLOCATOR_MIMALLOC_H
 
+#include "size_table.h"
+
 #include <mimalloc.h>
+
+#define ZM_ALLOCATOR_UNALIGNED_UP_TO 8
 
 static inline void *zm_allocator_allocate(size_t size)
 {
@@ -25,9 +29,33 @@ static inline void zm_allocator_free(void *block)
     mi_free(block);
 }
 
+static inline void zm_allocator_free_sized(void *block, size_t usable)
+{
+    (void) usable; /* it makes no use of it */
+    mi_free(block);
+}
+
 static inline size_t zm_allocator_usable_size(void *block)
 {
     return mi_usable_size(block);
+}
+
+static inline size_t zm_allocator_good_size(size_t size)
+{
+    return mi_good_size(size);
+}
+
+#define ZM_ALLOCATOR_GRANTS_UP_TO ZM_SIZE_TABLE_LIMIT
+
+static inline bool zm_allocator_grants(void)
+{
+    return zm_size_table_holds;
+}
+
+static inline size_t zm_allocator_granted_size(void *block, size_t size)
+{
+    (void) block;
+    return zm_size_table_find(size);
 }
 
 static inline void *zm_allocator_allocate_uncached(size_t size)

@@ -3,7 +3,12 @@
 #ifndef ZM_ALLOCATOR_TCMALLOC_H
 #define ZM_ALLOCATOR_TCMALLOC_H
 
+#include "size_table.h"
+
+#include <gperftools/nallocx.h>
 #include <gperftools/tcmalloc.h>
+
+#define ZM_ALLOCATOR_UNALIGNED_UP_TO 8
 
 static inline void *zm_allocator_allocate(size_t size)
 {
@@ -25,9 +30,32 @@ static inline void zm_allocator_free(void *block)
     tc_free(block);
 }
 
+static inline void zm_allocator_free_sized(void *block, size_t usable)
+{
+    tc_free_sized(block, usable);
+}
+
 static inline size_t zm_allocator_usable_size(void *block)
 {
     return tc_malloc_size(block);
+}
+
+static inline size_t zm_allocator_good_size(size_t size)
+{
+    return tc_nallocx(size, 0);
+}
+
+#define ZM_ALLOCATOR_GRANTS_UP_TO ZM_SIZE_TABLE_LIMIT
+
+static inline bool zm_allocator_grants(void)
+{
+    return zm_size_table_holds;
+}
+
+static inline size_t zm_allocator_granted_size(void *block, size_t size)
+{
+    (void) block;
+    return zm_size_table_find(size);
 }
 
 static inline void *zm_allocator_allocate_uncached(size_t size)

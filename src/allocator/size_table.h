@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What an allocator makes of small requests: a table of usable sizes, filled once by asking it. */
+#ifndef ZM_SIZE_TABLE_H
+#define ZM_SIZE_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Requests of one step share an entry: in every allocator here size classes end at multiples of 8. */
+enum { ZM_SIZE_TABLE_STEP = 8, ZM_SIZE_TABLE_LIMIT = 8192 };
+
+extern uint16_t zm_size_table[ZM_SIZE_TABLE_LIMIT / ZM_SIZE_TABLE_STEP + 1] __attribute__((visibility("hidden")));
+
+/* Whether the table was filled. */
+extern bool zm_size_table_holds;
+
+/* The usable size that a request up to the limit is given. */
+static inline size_t zm_size_table_find(size_t size)
+{
+    return zm_size_table[(size + ZM_SIZE_TABLE_STEP - 1) / ZM_SIZE_TABLE_STEP];
+}
+
+#endif

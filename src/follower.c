@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* How a reader may look into the memory of a thread that can end at any time. */
+#include "follower.h"
+
+#include <sched.h>
+
+enum { ENDED, LIVING };
+
+/*
+ * Readers are counted by phases. A thread that ends turns the phase over and waits for the readers of the old one;
+ * new ones can't keep it waiting. The second turn is for a reader that had seen the phase and not yet counted
+ * itself at the first.
+ */
+static atomic_uint phase;
+static atomic_uint readers[2];
+static atomic_flag turning = ATOMIC_FLAG_INIT;
+
+/* A fork in a signal handler amid a reading: in the child that reader was never counted. */
+static atomic_uint forks;
+
+struct zm_visit zm_follower_enter(void)
+{
+    struct zm_visit visit = {.phase = atomic_load(&phase) % 2, .forks = atomic_load(&forks)};
+    atomic_fetch_add(&readers[visit.phase], 1);
+    return visit;
+}
+
+void zm_follower_leave(struct zm_visit visit)
+{
+    if (visit.forks == atomic_load(&forks)) {
+        atomic_fetch_sub(&readers[visit.phase], 1);
+    }
+}
+
+static void wait_for_readers(void)
+{
+    while (atomic_flag_test_and_set(&turning)) {
+        sched_yield();
+    }
+    for (int turn = 0; turn < 2; turn++) {
+        unsigned old = atomic_fetch_add(&phase, 1) % 2;
+        while (atomic_load(&readers[old]) != 0) {
+            sched_yield();
+        }
+    }
+    atomic_flag_clear(&turning);
+}
+
+/* Acquired, for what was released: see zm_account_freed. */
+static size_t value(const _Atomic size_t *counter)
+{
+    return counter != NULL ? atomic_load_explicit(counter, memory_order_acquire) : 0;
+}
+
+static const struct zm_place *current_place(const struct zm_follower *follower)
+{
+    return &follower->places[atomic_load_explicit(&follower->current, memory_order_acquire)];
+}
+
+size_t zm_follower_allocated(const struct zm_follower *follower)
+{
+    const struct zm_place *place = current_place(follower);
+    return place->allocated_before + value(place->allocated);
+}
+
+size_t zm_follower_freed(const struct zm_follower *follower)
+{
+    const struct zm_place *place = current_place(follower);
+    return place->freed_before + value(place->freed);
+}
+
+void zm_follower_start(struct zm_follower *follower, const _Atomic size_t *allocated, const _Atomic size_t *freed)
+{
+    /* Nobody is at the living place: the thread before this one has waited for its readers. */
+    const struct zm_place *ended = &follower->places[ENDED];
+    follower->places[LIVING] = (struct zm_place){
+        .allocated = allocated,
+        .freed = freed,
+        .allocated_before = ended->allocated_before - value(allocated),
+        .freed_before = ended->freed_before - value(freed),
+    };
+    atomic_store_explicit(&follower->current, LIVING, memory_order_release);
+}
+
+static void keep_sums(struct zm_follower *follower)
+{
+    size_t allocated = zm_follower_allocated(follower);
+    size_t freed = zm_follower_freed(follower);
+    follower->places[ENDED].allocated_before = allocated;
+    follower->places[ENDED].freed_before = freed;
+    atomic_store_explicit(&follower->current, ENDED, memory_order_release);
+}
+
+void zm_follower_stop(struct zm_follower *follower)
+{
+    wait_for_readers(); /* one may still be at the sums from before this thread */
+    keep_sums(follower);
+    wait_for_readers();
+}
+
+void zm_follower_stop_in_child(struct zm_follower *follower)
+{
+    keep_sums(follower);
+}
+
+void zm_follower_start_child(void)
+{
+    atomic_fetch_add(&forks, 1);
+    atomic_store(&readers[0], 0);
+    atomic_store(&readers[1], 0);
+    atomic_flag_clear(&turning);
+}
