@@ -17,7 +17,8 @@
  *   of them, or 0 if there is no block.
  * - Blocks come from one allocator, chosen when the library was built, and go back through zfree and its kin
  *   alone: never free() a z* block, nor zfree() a block from malloc (zlibc_free is for those).
- * - All calls may be made from any thread at any time. In a signal handler only zmalloc_used_memory is safe.
+ * - All calls may be made from any thread at any time. In a signal handler only the readings are safe:
+ *   zmalloc_used_memory, the totals and the peak.
  *
  * Calls with a result of type int that is not said to be otherwise return 0, or a negative errno value; then
  * what they were to write is set to 0 or ZMALLOC_UNKNOWN as each says.
@@ -116,6 +117,22 @@ ZMALLOC_API void *zrealloc_usable(void *ptr, size_t size, size_t *usable);
 /** As ztryrealloc; writes the bytes that may be used to *usable: 0 on failure, though the old block lives on. */
 ZMALLOC_API void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable);
 
+/**
+ * Allocates size bytes at an address that is a multiple of alignment, a power of two; it is at least that of
+ * max_align_t. Any other alignment fails as a request that can't be served does. zrealloc keeps no more than
+ * max_align_t.
+ */
+ZMALLOC_API void *zaligned_alloc(size_t alignment, size_t size) ZMALLOC_RETURNS_BLOCK ZMALLOC_RETURNS_SIZE(2);
+
+/** As zaligned_alloc; returns NULL on failure. */
+ZMALLOC_API void *ztryaligned_alloc(size_t alignment, size_t size) ZMALLOC_RETURNS_BLOCK ZMALLOC_RETURNS_SIZE(2);
+
+/** As zaligned_alloc; writes the bytes that may be used to *usable. */
+ZMALLOC_API void *zaligned_alloc_usable(size_t alignment, size_t size, size_t *usable) ZMALLOC_RETURNS_BLOCK;
+
+/** As ztryaligned_alloc; writes the bytes that may be used to *usable. */
+ZMALLOC_API void *ztryaligned_alloc_usable(size_t alignment, size_t size, size_t *usable) ZMALLOC_RETURNS_BLOCK;
+
 /** A copy of the string in a block of its own; NULL for NULL. */
 ZMALLOC_API char *zstrdup(const char *string) ZMALLOC_RETURNS_BLOCK;
 
@@ -126,6 +143,13 @@ ZMALLOC_API void zfree(void *ptr);
 
 /** As zfree; writes the bytes that could be used in the block to *usable, 0 for NULL. */
 ZMALLOC_API void zfree_usable(void *ptr, size_t *usable);
+
+/**
+ * As zfree, for who knows the size: what was asked for when the block was made or last resized, its usable size, or
+ * anything between; of a block of zaligned_alloc, its usable size. With jemalloc that saves a look-up, and a wrong
+ * size is as bad as a wrong pointer. NULL is ignored.
+ */
+ZMALLOC_API void zfree_with_size(void *ptr, size_t size);
 
 /** As zfree, past the thread's cache. With jemalloc only; elsewhere it is zfree. */
 ZMALLOC_API void zfree_no_tcache(void *ptr);
@@ -140,6 +164,12 @@ ZMALLOC_API size_t zmalloc_size(void *ptr);
 
 /** The bytes of the block that may be used, at least as many as were asked for. 0 for NULL. */
 ZMALLOC_API size_t zmalloc_usable_size(void *ptr);
+
+/**
+ * The bytes that could be used in a block that is asked for with size; 0 if that is too large for any. Where the
+ * allocator has no such query (libc), size itself: such a block may then turn out larger.
+ */
+ZMALLOC_API size_t zmalloc_good_size(size_t size);
 
 /**
  * Returns ptr, and lets the compiler know that size bytes of it may be used. To use more of a block than was
@@ -163,6 +193,34 @@ ZMALLOC_API void *extend_to_usable(void *ptr, size_t size) ZMALLOC_ATTRIBUTE((no
  * is not seen to end, and a later reading may follow it into memory that is gone.
  */
 ZMALLOC_API size_t zmalloc_used_memory(void);
+
+/**
+ * Bytes allocated, and bytes freed, since the start, in all threads: every block by its zmalloc_size, a reallocation
+ * as one block freed and one allocated. They only grow. Where size_t has 32 bits they wrap; differences stay right.
+ */
+ZMALLOC_API size_t zmalloc_total_allocated(void);
+
+/** See zmalloc_total_allocated. */
+ZMALLOC_API size_t zmalloc_total_freed(void);
+
+/**
+ * The same for what the calling thread did itself, exact at any time: what a piece of work allocated is the
+ * difference of two readings. It may free what other threads allocated.
+ */
+ZMALLOC_API size_t zmalloc_thread_allocated(void);
+
+/** See zmalloc_thread_allocated. */
+ZMALLOC_API size_t zmalloc_thread_freed(void);
+
+/**
+ * The most bytes in use that any reading found since the start or the last reset; reading it is a reading, and so
+ * is zmalloc_used_memory. What rises and falls again between two readings is not seen: to see every block would
+ * cost every block. Read as often as the peak is to be exact; a reading takes nanoseconds.
+ */
+ZMALLOC_API size_t zmalloc_peak_memory(void);
+
+/** Makes the bytes in use now the peak. */
+ZMALLOC_API void zmalloc_reset_peak_memory(void);
 
 /* Failure. */
 

@@ -42,6 +42,9 @@ static struct chunk first_chunk = {.slots = slots_at_start, .length = SLOTS_AT_S
 static _Atomic size_t shared_allocated;
 static _Atomic size_t shared_freed;
 
+/* The most bytes in use that a reader found. */
+static _Atomic size_t peak;
+
 _Thread_local struct zm_thread zm_self = {.detour = ZM_NOT_LIVE};
 
 /* Set for good when a thread gives its slot back. */
@@ -56,10 +59,10 @@ static bool take(struct slot *slot)
            !atomic_exchange_explicit(&slot->taken, true, memory_order_acquire);
 }
 
-static void raise_used(struct chunk *chunk, size_t used)
+static void raise(_Atomic size_t *highest, size_t value)
 {
-    size_t old = atomic_load_explicit(&chunk->used, memory_order_relaxed);
-    while (old < used && !atomic_compare_exchange_weak(&chunk->used, &old, used)) {
+    size_t old = atomic_load_explicit(highest, memory_order_relaxed);
+    while (old < value && !atomic_compare_exchange_weak(highest, &old, value)) {
     }
 }
 
@@ -67,7 +70,7 @@ static struct slot *take_one_of(struct chunk *chunk)
 {
     for (size_t i = 0; i < chunk->length; i++) {
         if (take(&chunk->slots[i])) {
-            raise_used(chunk, i + 1);
+            raise(&chunk->used, i + 1);
             return &chunk->slots[i];
         }
     }
@@ -181,13 +184,29 @@ __attribute__((constructor)) static void start(void)
 void zm_account_allocated_when_not_live(size_t bytes)
 {
     atomic_fetch_add_explicit(&shared_allocated, bytes, memory_order_relaxed);
-    register_thread(); /* from the next block on */
+    zm_account_allocated_when_live(bytes); /* for this thread's own readings */
+    register_thread();                     /* from the next block on */
 }
 
 /* Never registers: the C library itself frees after the last round of key destructors. */
 void zm_account_freed_when_not_live(size_t bytes)
 {
     atomic_fetch_add_explicit(&shared_freed, bytes, memory_order_release);
+    zm_account_freed_when_live(bytes);
+}
+
+size_t zm_account_thread_allocated(void)
+{
+    const _Atomic size_t *allocated;
+    const _Atomic size_t *freed;
+    return find_counters(&allocated, &freed) ? atomic_load_explicit(allocated, memory_order_relaxed) : 0;
+}
+
+size_t zm_account_thread_freed(void)
+{
+    const _Atomic size_t *allocated;
+    const _Atomic size_t *freed;
+    return find_counters(&allocated, &freed) ? atomic_load_explicit(freed, memory_order_relaxed) : 0;
 }
 
 static size_t sum_allocated(void)
@@ -225,12 +244,11 @@ static size_t not_below_zero(size_t difference)
  * and after allocated: what lies between the two is how far off the difference may be. The best of a few passes
  * is kept.
  */
-size_t zm_account_used(void)
+static size_t sum_used(void)
 {
     size_t best = 0;
     size_t best_error = SIZE_MAX;
 
-    struct zm_visit visit = zm_follower_enter();
     size_t freed = sum_freed();
     for (int pass = 0; pass < PASSES_AT_MOST && best_error > TOLERANCE; pass++) {
         size_t allocated = sum_allocated();
@@ -241,6 +259,41 @@ size_t zm_account_used(void)
         }
         freed = freed_after;
     }
-    zm_follower_leave(visit);
     return best;
+}
+
+static size_t visit(size_t (*sum)(void))
+{
+    struct zm_visit visit = zm_follower_enter();
+    size_t total = sum();
+    zm_follower_leave(visit);
+    return total;
+}
+
+size_t zm_account_used(void)
+{
+    size_t used = visit(sum_used);
+    raise(&peak, used);
+    return used;
+}
+
+size_t zm_account_peak(void)
+{
+    zm_account_used();
+    return atomic_load(&peak);
+}
+
+void zm_account_reset_peak(void)
+{
+    atomic_store(&peak, visit(sum_used));
+}
+
+size_t zm_account_total_allocated(void)
+{
+    return visit(sum_allocated);
+}
+
+size_t zm_account_total_freed(void)
+{
+    return visit(sum_freed);
 }

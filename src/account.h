@@ -19,7 +19,8 @@ enum { ZM_COUNTED_BY_ALLOCATOR = false };
 enum { ZM_COUNTED_BY_ALLOCATOR = ZM_ALLOCATOR_COUNTS };
 #endif
 
-/* What a thread keeps. The counters are not used where the allocator counts. */
+/* What a thread keeps. The counters are not used where the allocator counts. All that it does is on them, also what
+ * it did while it was not live; then readers of the sums do not look at them. */
 struct zm_thread {
     /* Requests up to this size take the long way: those too small to be aligned, or all. */
     size_t detour;
@@ -66,7 +67,18 @@ static inline void zm_account_freed_when_live(size_t bytes)
     }
 }
 
-/* Allocated and not freed, in all threads. Takes no lock, allocates nothing, safe in a signal handler. */
+/* All of these take no lock, allocate nothing, and are safe in a signal handler. */
+
+/* Allocated and not freed, in all threads; and the most that this was ever seen to be. */
 size_t zm_account_used(void);
+size_t zm_account_peak(void);
+void zm_account_reset_peak(void);
+
+size_t zm_account_total_allocated(void);
+size_t zm_account_total_freed(void);
+
+/* By this thread. */
+size_t zm_account_thread_allocated(void);
+size_t zm_account_thread_freed(void);
 
 #endif

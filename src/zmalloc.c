@@ -17,13 +17,16 @@ enum { KNOWS_SIZE = false };
 enum { KNOWS_SIZE = true };
 #endif
 
-enum {
-    ALIGNMENT = _Alignof(max_align_t),
-    /* What stands before each of the caller's blocks: its size, where the allocator can't tell it. */
-    PREFIX = KNOWS_SIZE ? 0 : ALIGNMENT,
+/* What stands before each of the caller's blocks where the allocator can't tell their sizes. */
+struct prefix {
+    size_t size;
+    size_t margin; /* from the allocator's block to the caller's */
 };
 
-_Static_assert(sizeof(size_t) <= ALIGNMENT, "a size fits into the prefix");
+enum {
+    ALIGNMENT = _Alignof(max_align_t),
+    PREFIX = KNOWS_SIZE ? 0 : (sizeof(struct prefix) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT,
+};
 
 #define LARGEST ((size_t) PTRDIFF_MAX - PREFIX)
 
@@ -34,14 +37,24 @@ static inline size_t block_size(size_t size)
     return whole <= ZM_ALLOCATOR_UNALIGNED_UP_TO ? ZM_ALLOCATOR_UNALIGNED_UP_TO + 1 : whole;
 }
 
+static inline struct prefix *prefix_of(void *ptr)
+{
+    return (struct prefix *) ptr - 1;
+}
+
+static inline size_t margin_of(void *ptr)
+{
+    return KNOWS_SIZE ? 0 : prefix_of(ptr)->margin;
+}
+
 static inline void *block_of(void *ptr)
 {
-    return (char *) ptr - PREFIX;
+    return (char *) ptr - margin_of(ptr);
 }
 
 static inline size_t usable_size(void *ptr)
 {
-    return KNOWS_SIZE ? zm_allocator_usable_size(ptr) : *(size_t *) block_of(ptr);
+    return KNOWS_SIZE ? zm_allocator_usable_size(ptr) : prefix_of(ptr)->size;
 }
 
 static inline void tell(size_t *usable, size_t bytes)
@@ -51,44 +64,54 @@ static inline void tell(size_t *usable, size_t bytes)
     }
 }
 
+static void count_allocated(size_t bytes)
+{
+    if (zm_account_is_live()) {
+        zm_account_allocated_when_live(bytes);
+    } else {
+        zm_account_allocated_when_not_live(bytes);
+    }
+}
+
+static void count_freed(size_t bytes)
+{
+    if (zm_account_is_live()) {
+        zm_account_freed_when_live(bytes);
+    } else {
+        zm_account_freed_when_not_live(bytes);
+    }
+}
+
 /* Makes the allocator's block, if there is one, the caller's: its size is noted, counted and told. */
-static void *hand_out(void *block, size_t size, size_t *usable)
+static void *hand_out_aligned(void *block, size_t margin, size_t size, size_t *usable)
 {
     if (block == NULL) {
         tell(usable, 0);
         return NULL;
     }
+    void *ptr = (char *) block + margin;
     if (!KNOWS_SIZE) {
-        *(size_t *) block = size;
+        *prefix_of(ptr) = (struct prefix){.size = size, .margin = margin};
     }
-    void *ptr = (char *) block + PREFIX;
     if (ZM_COUNTED_BY_ALLOCATOR && usable == NULL && zm_account_is_live()) {
         return ptr;
     }
     size_t bytes = usable_size(ptr);
-    if (zm_account_is_live()) {
-        zm_account_allocated_when_live(bytes + PREFIX);
-    } else {
-        zm_account_allocated_when_not_live(bytes + PREFIX);
-    }
+    count_allocated(bytes + margin);
     tell(usable, bytes);
     return ptr;
 }
 
-static void count_freed(size_t bytes, bool live)
+static void *hand_out(void *block, size_t size, size_t *usable)
 {
-    if (live) {
-        zm_account_freed_when_live(bytes + PREFIX);
-    } else {
-        zm_account_freed_when_not_live(bytes + PREFIX);
-    }
+    return hand_out_aligned(block, PREFIX, size, usable);
 }
 
 /* Counts the caller's block as freed, and leaves it to be freed. */
 static void *hand_in(void *ptr, size_t *usable)
 {
     size_t bytes = usable_size(ptr);
-    count_freed(bytes, zm_account_is_live());
+    count_freed(bytes + margin_of(ptr));
     tell(usable, bytes);
     return block_of(ptr);
 }
@@ -226,17 +249,26 @@ void *zcalloc_num(size_t num, size_t size)
     return zcalloc(size != 0 && num > SIZE_MAX / size ? SIZE_MAX : num * size);
 }
 
-static void *reallocate(void *ptr, size_t size, size_t *usable)
+/* Only where there are prefixes, for a block whose margin is not the one that its new place would have. */
+static void *move(void *ptr, size_t size, size_t *usable)
 {
-    /* Asked before: counting the new block may make this thread live. */
-    bool live = zm_account_is_live();
-    size_t old = usable_size(ptr);
-    void *block = size <= LARGEST ? zm_allocator_reallocate(block_of(ptr), block_size(size)) : NULL;
-    void *moved = hand_out(block, size, usable);
+    void *moved = ztrymalloc_usable(size, usable);
     if (moved != NULL) {
-        count_freed(old, live);
+        size_t old = usable_size(ptr);
+        memcpy(moved, ptr, old < size ? old : size);
+        zfree(ptr);
     }
     return moved;
+}
+
+static void *reallocate(void *ptr, size_t size, size_t *usable)
+{
+    size_t old = usable_size(ptr) + PREFIX;
+    void *block = size <= LARGEST ? zm_allocator_reallocate(block_of(ptr), block_size(size)) : NULL;
+    if (block != NULL) {
+        count_freed(old); /* first: counting the new block may make this thread live */
+    }
+    return hand_out(block, size, usable);
 }
 
 LONG_WAY void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
@@ -249,7 +281,7 @@ LONG_WAY void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
         tell(usable, 0);
         return NULL;
     }
-    return reallocate(ptr, size, usable);
+    return margin_of(ptr) == PREFIX ? reallocate(ptr, size, usable) : move(ptr, size, usable);
 }
 
 LONG_WAY void *zrealloc_usable(void *ptr, size_t size, size_t *usable)
@@ -269,6 +301,39 @@ void *zrealloc(void *ptr, size_t size)
 {
     void *moved = realloc_short(ptr, size);
     return moved != NULL ? moved : zrealloc_usable(ptr, size, NULL);
+}
+
+static bool is_power_of_two(size_t number)
+{
+    return number != 0 && (number & (number - 1)) == 0;
+}
+
+LONG_WAY void *ztryaligned_alloc_usable(size_t alignment, size_t size, size_t *usable)
+{
+    if (!is_power_of_two(alignment)) {
+        tell(usable, 0);
+        return NULL;
+    }
+    size_t at = alignment < ALIGNMENT ? ALIGNMENT : alignment;
+    size_t margin = KNOWS_SIZE ? 0 : at > PREFIX ? at : PREFIX;
+    bool fits = at <= LARGEST && size <= LARGEST - at;
+    void *block = fits ? zm_allocator_allocate_aligned(at, block_size(size) - PREFIX + margin) : NULL;
+    return hand_out_aligned(block, margin, size, usable);
+}
+
+void *ztryaligned_alloc(size_t alignment, size_t size)
+{
+    return ztryaligned_alloc_usable(alignment, size, NULL);
+}
+
+void *zaligned_alloc_usable(size_t alignment, size_t size, size_t *usable)
+{
+    return insist(ztryaligned_alloc_usable(alignment, size, usable), size);
+}
+
+void *zaligned_alloc(size_t alignment, size_t size)
+{
+    return zaligned_alloc_usable(alignment, size, NULL);
 }
 
 char *zstrdup(const char *string)
@@ -297,6 +362,15 @@ void zfree(void *ptr)
     }
 }
 
+void zfree_with_size(void *ptr, size_t size)
+{
+    if (ZM_COUNTED_BY_ALLOCATOR && ptr != NULL && zm_account_is_live()) {
+        zm_allocator_free_sized(ptr, block_size(size));
+    } else {
+        zfree(ptr);
+    }
+}
+
 void zfree_no_tcache(void *ptr)
 {
     if (ptr != NULL) {
@@ -316,7 +390,16 @@ size_t zmalloc_usable_size(void *ptr)
 
 size_t zmalloc_size(void *ptr)
 {
-    return ptr != NULL ? usable_size(ptr) + PREFIX : 0;
+    return ptr != NULL ? usable_size(ptr) + margin_of(ptr) : 0;
+}
+
+size_t zmalloc_good_size(size_t size)
+{
+    if (size > LARGEST) {
+        return 0;
+    }
+    size_t good = KNOWS_SIZE ? zm_allocator_good_size(block_size(size)) : 0;
+    return good != 0 ? good : size;
 }
 
 __attribute__((noinline, alloc_size(2))) void *extend_to_usable(void *ptr, size_t size)
@@ -328,4 +411,34 @@ __attribute__((noinline, alloc_size(2))) void *extend_to_usable(void *ptr, size_
 size_t zmalloc_used_memory(void)
 {
     return zm_account_used();
+}
+
+size_t zmalloc_peak_memory(void)
+{
+    return zm_account_peak();
+}
+
+void zmalloc_reset_peak_memory(void)
+{
+    zm_account_reset_peak();
+}
+
+size_t zmalloc_total_allocated(void)
+{
+    return zm_account_total_allocated();
+}
+
+size_t zmalloc_total_freed(void)
+{
+    return zm_account_total_freed();
+}
+
+size_t zmalloc_thread_allocated(void)
+{
+    return zm_account_thread_allocated();
+}
+
+size_t zmalloc_thread_freed(void)
+{
+    return zm_account_thread_freed();
 }

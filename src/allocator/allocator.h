@@ -15,9 +15,10 @@
  *
  *   void *zm_allocator_allocate(size_t size)
  *   void *zm_allocator_allocate_zeroed(size_t size)
+ *   void *zm_allocator_allocate_aligned(size_t alignment, size_t size)   a power of two, at least max_align_t's
  *   void *zm_allocator_reallocate(void *block, size_t size)
  *   void zm_allocator_free(void *block)
- *   void zm_allocator_free_sized(void *block, size_t usable)   usable: its usable size, to save a look-up
+ *   void zm_allocator_free_sized(void *block, size_t usable)   its usable size, to save a look-up
  *   size_t zm_allocator_usable_size(void *block)               constant for the life of a block
  *   size_t zm_allocator_good_size(size_t size)                 what a request would get; 0: can't tell
  *   size_t zm_allocator_granted_size(void *block, size_t size) what the block that was asked for with size got, in

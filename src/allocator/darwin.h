@@ -30,6 +30,12 @@ static inline void zm_allocator_free(void *block)
     free(block);
 }
 
+static inline void *zm_allocator_allocate_aligned(size_t alignment, size_t size)
+{
+    void *block;
+    return posix_memalign(&block, alignment, size) == 0 ? block : NULL;
+}
+
 static inline void zm_allocator_free_sized(void *block, size_t usable)
 {
     (void) usable;

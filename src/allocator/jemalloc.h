@@ -88,6 +88,11 @@ static inline void zm_allocator_free(void *block)
 
 #endif
 
+static inline void *zm_allocator_allocate_aligned(size_t alignment, size_t size)
+{
+    return ZM_JEMALLOC(mallocx)(size, MALLOCX_ALIGN(alignment));
+}
+
 static inline void zm_allocator_free_sized(void *block, size_t usable)
 {
     if (block != NULL) {

@@ -30,6 +30,11 @@ static inline void zm_allocator_free(void *block)
     free(block);
 }
 
+static inline void *zm_allocator_allocate_aligned(size_t alignment, size_t size)
+{
+    return aligned_alloc(alignment, size);
+}
+
 static inline void zm_allocator_free_sized(void *block, size_t usable)
 {
     (void) usable;

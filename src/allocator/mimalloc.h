@@ -29,6 +29,11 @@ static inline void zm_allocator_free(void *block)
     mi_free(block);
 }
 
+static inline void *zm_allocator_allocate_aligned(size_t alignment, size_t size)
+{
+    return mi_malloc_aligned(size, alignment);
+}
+
 static inline void zm_allocator_free_sized(void *block, size_t usable)
 {
     (void) usable; /* it makes no use of it */

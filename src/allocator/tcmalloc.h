@@ -30,9 +30,20 @@ static inline void zm_allocator_free(void *block)
     tc_free(block);
 }
 
+static inline void *zm_allocator_allocate_aligned(size_t alignment, size_t size)
+{
+    return tc_memalign(alignment, size);
+}
+
+/* What memalign cut from whole pages must not be taken for a block of the class of its size. */
 static inline void zm_allocator_free_sized(void *block, size_t usable)
 {
-    tc_free_sized(block, usable);
+    enum { SMALLEST_PAGE = 4096 };
+    if ((uintptr_t) block % SMALLEST_PAGE == 0) {
+        tc_free(block);
+    } else {
+        tc_free_sized(block, usable);
+    }
 }
 
 static inline size_t zm_allocator_usable_size(void *block)
