@@ -11,7 +11,7 @@ OPTIONS = -Dallocator=$(firstword $(subst -, ,$*)) $(if $(findstring -prefix,$*)
     -Dpython=enabled -Dlua=enabled -Dtests=enabled -Dpython_command=$(PYTHON) --werror
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test clean format
+.PHONY: help setup demo test bench clean format
 .SECONDARY:
 
 help: ## this list
@@ -30,6 +30,10 @@ test: setup ## build and test every tree
 	@for tree in $(TREES); do $(MAKE) --no-print-directory test-$$tree || exit; done
 	@.ci/count $(TREES:%=build/%)
 	@echo "make test: done"
+
+bench: setup ## build every tree and run the benchmarks; ARGS="--subject churn --json FILE" for some
+	@for tree in $(TREES); do $(MAKE) --no-print-directory build-$$tree || exit; done
+	@$(PYTHON) bench/run.py $(TREES:%=build/%) $(ARGS)
 
 build-%: build/%/build.ninja ## build one TREE
 	@echo "== $*: build"

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Many threads at once. Usage: threads private|exchange THREADS OPERATIONS; prints millions of pairs a second. */
+#include "contender.h"
+#include "workload.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <string.h>
+
+enum { HELD = 1024, QUEUE = 1024 };
+
+static long operations;
+static pthread_barrier_t start_line;
+
+/* Each thread makes and frees its own blocks. */
+static void *private_blocks(void *argument)
+{
+    void *held[HELD] = {0};
+    uint32_t state = (uint32_t) (uintptr_t) argument;
+    pthread_barrier_wait(&start_line);
+    for (long i = 0; i < operations; i++) {
+        size_t place = next_random(&state) % HELD;
+        contender_free(held[place]);
+        held[place] = contender_malloc(mixed_size(&state));
+        *(volatile char *) held[place] = 1;
+    }
+    for (size_t place = 0; place < HELD; place++) {
+        contender_free(held[place]);
+    }
+    return NULL;
+}
+
+/* A queue between two threads: one makes blocks, the other frees them. */
+struct queue {
+    _Alignas(128) _Atomic long put;
+    _Alignas(128) _Atomic long got;
+    void *blocks[QUEUE];
+};
+
+static void *producer(void *argument)
+{
+    struct queue *queue = argument;
+    uint32_t state = (uint32_t) (uintptr_t) argument | 1;
+    pthread_barrier_wait(&start_line);
+    for (long i = 0; i < operations; i++) {
+        while (i - atomic_load_explicit(&queue->got, memory_order_acquire) >= QUEUE) {
+            sched_yield();
+        }
+        void *ptr = contender_malloc(mixed_size(&state));
+        *(volatile char *) ptr = 1;
+        queue->blocks[i % QUEUE] = ptr;
+        atomic_store_explicit(&queue->put, i + 1, memory_order_release);
+    }
+    return NULL;
+}
+
+static void *consumer(void *argument)
+{
+    struct queue *queue = argument;
+    pthread_barrier_wait(&start_line);
+    for (long i = 0; i < operations; i++) {
+        while (atomic_load_explicit(&queue->put, memory_order_acquire) <= i) {
+            sched_yield();
+        }
+        contender_free(queue->blocks[i % QUEUE]);
+        atomic_store_explicit(&queue->got, i + 1, memory_order_release);
+    }
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    bool exchange = argc == 4 && strcmp(argv[1], "exchange") == 0;
+    if (argc != 4 || (!exchange && strcmp(argv[1], "private") != 0)) {
+        fprintf(stderr, "usage: threads private|exchange THREADS OPERATIONS\n");
+        return 2;
+    }
+    size_t count = (size_t) number(argv[2], "THREADS");
+    operations = number(argv[3], "OPERATIONS");
+
+    size_t threads = exchange ? 2 * count : count;
+    pthread_t *thread = calloc(threads, sizeof(*thread));
+    struct queue *queues = aligned_alloc(128, count * sizeof(*queues));
+    memset(queues, 0, count * sizeof(*queues));
+    pthread_barrier_init(&start_line, NULL, (unsigned) threads + 1);
+    for (size_t i = 0; i < count; i++) {
+        if (exchange) {
+            pthread_create(&thread[2 * i], NULL, producer, &queues[i]);
+            pthread_create(&thread[2 * i + 1], NULL, consumer, &queues[i]);
+        } else {
+            pthread_create(&thread[i], NULL, private_blocks, (void *) (i + 1));
+        }
+    }
+    pthread_barrier_wait(&start_line);
+    double start = seconds();
+    for (size_t i = 0; i < threads; i++) {
+        pthread_join(thread[i], NULL);
+    }
+    printf("%.3f\n", (double) operations * (double) count / (seconds() - start) / 1e6);
+    return 0;
+}
