@@ -10,6 +10,7 @@
 struct block {
     char *memory; /* NULL once closed */
     size_t length;
+    size_t asked; /* the least size that zfree_with_size may be told */
 };
 
 static struct block *to_open_block(lua_State *L, int index, const char *call, const char *argument)
@@ -34,6 +35,7 @@ static void forget_memory(struct block *block)
     if (block != NULL) {
         block->memory = NULL;
         block->length = 0;
+        block->asked = 0;
     }
 }
 
@@ -60,6 +62,17 @@ static void push_new_block(lua_State *L, void *memory, size_t length)
     struct block *block = lua_touserdata(L, -1);
     block->memory = memory;
     block->length = length;
+    block->asked = length;
+}
+
+/* As push_new_block, for memory from an aligned call. */
+static void push_new_aligned_block(lua_State *L, void *memory, size_t length)
+{
+    push_new_block(L, memory, length);
+    if (memory != NULL) {
+        struct block *block = lua_touserdata(L, -1);
+        block->asked = zmalloc_usable_size(memory);
+    }
 }
 
 /* The result of a realloc of the block, which is the first argument, or of nil, to length bytes. */
@@ -72,6 +85,7 @@ static void push_moved_block(lua_State *L, struct block *block, void *memory, si
     if (memory != NULL) {
         block->memory = memory;
         block->length = length;
+        block->asked = length;
         lua_pushvalue(L, 1);
         return;
     }
@@ -88,6 +102,17 @@ static void check_extent(lua_State *L, const struct block *block, size_t length,
     }
 }
 
+/* Whether the size is one that zfree_with_size takes for the block. */
+static void check_known_size(lua_State *L, const struct block *block, size_t size, const char *call)
+{
+    if (block != NULL && size < block->asked) {
+        refuse(L, call, "size", "is below what the Block was asked for with");
+    }
+    if (block != NULL) {
+        check_extent(L, block, size, call);
+    }
+}
+
 static void push_extended_block(lua_State *L, struct block *block, size_t length)
 {
     if (block != NULL) {
@@ -101,10 +126,18 @@ static void push_extended_block(lua_State *L, struct block *block, size_t length
 static int block_make(lua_State *L)
 {
     size_t size = to_size(L, 1, "Block", "size");
+    if (lua_isnoneornil(L, 2)) {
+        begin_call(L);
+        void *memory = zcalloc(size);
+        end_call(L, "Block");
+        push_new_block(L, memory, size);
+        return 1;
+    }
+    size_t alignment = to_alignment(L, 2, "Block", "alignment");
     begin_call(L);
-    void *memory = zcalloc(size);
+    void *memory = zaligned_alloc(alignment, size);
     end_call(L, "Block");
-    push_new_block(L, memory, size);
+    push_new_aligned_block(L, memset(memory, 0, size), size);
     return 1;
 }
 
@@ -129,6 +162,7 @@ static int block_resize(lua_State *L)
     }
     block->memory = memory;
     block->length = size;
+    block->asked = size;
     return 0;
 }
 

@@ -42,6 +42,15 @@ static size_t to_size(lua_State *L, int index, const char *call, const char *arg
     return (size_t) to_integer(L, index, 0, most, call, argument);
 }
 
+static size_t to_alignment(lua_State *L, int index, const char *call, const char *argument)
+{
+    size_t alignment = to_size(L, index, call, argument);
+    if (alignment == 0 || (alignment & (alignment - 1)) != 0) {
+        refuse(L, call, argument, "must be a power of two");
+    }
+    return alignment;
+}
+
 static int to_switch(lua_State *L, int index, const char *call, const char *argument)
 {
     if (lua_isboolean(L, index)) {

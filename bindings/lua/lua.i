@@ -51,6 +51,10 @@
   $1 = to_size(L, $input, "$symname", "$1_name");
 %}
 
+%typemap(in) size_t alignment %{
+  $1 = to_alignment(L, $input, "$symname", "$1_name");
+%}
+
 %typemap(in) long pid %{
   $1 = lua_isnoneornil(L, $input) ? -1 : (long) to_integer(L, $input, LONG_MIN, LONG_MAX, "$symname", "$1_name");
 %}
@@ -107,9 +111,23 @@
   SWIG_arg++;
 %}
 
+%typemap(out) void *zaligned_alloc, void *ztryaligned_alloc,
+              void *zaligned_alloc_usable, void *ztryaligned_alloc_usable %{
+  push_new_aligned_block(L, $1, arg2);
+  SWIG_arg++;
+%}
+
 %typemap(out) char *zstrdup %{
   push_new_block(L, $1, $1 != NULL ? strlen($1) + 1 : 0);
   SWIG_arg++;
+%}
+
+/* C is told the usable size, which is right for every block. */
+%exception zfree_with_size %{
+  check_known_size(L, block1, arg2, "$symname");
+  arg2 = zmalloc_usable_size(arg1);
+  $action
+  forget_memory(block1);
 %}
 
 %exception extend_to_usable %{

@@ -9,6 +9,7 @@ struct block {
     PyObject_HEAD
     char *memory; /* NULL once closed */
     size_t length;
+    size_t asked;     /* the least size that zfree_with_size may be told */
     Py_ssize_t views; /* buffers lent out: they point into the memory, so it stays where it is */
 };
 
@@ -59,8 +60,19 @@ static PyObject *new_block(void *memory, size_t length)
     }
     block->memory = memory;
     block->length = length;
+    block->asked = length;
     block->views = 0;
     return (PyObject *) block;
+}
+
+/* As new_block, for memory from an aligned call. */
+static PyObject *new_aligned_block(void *memory, size_t length)
+{
+    PyObject *block = new_block(memory, length);
+    if (block != NULL && block != Py_None) {
+        ((struct block *) block)->asked = zmalloc_usable_size(memory);
+    }
+    return block;
 }
 
 static void forget_memory(struct block *block)
@@ -68,6 +80,7 @@ static void forget_memory(struct block *block)
     if (block != NULL) {
         block->memory = NULL;
         block->length = 0;
+        block->asked = 0;
     }
 }
 
@@ -80,6 +93,7 @@ static PyObject *moved_block(struct block *block, void *memory, size_t length)
     if (memory != NULL) {
         block->memory = memory;
         block->length = length;
+        block->asked = length;
         return Py_NewRef(block);
     }
     if (length == 0) {
@@ -98,6 +112,18 @@ static int check_extent(struct block *block, size_t length, const char *call)
     return 0;
 }
 
+/* Whether the size is one that zfree_with_size takes for the block. */
+static int check_known_size(const struct block *block, size_t size, const char *call)
+{
+    size_t usable = block != NULL ? zmalloc_usable_size(block->memory) : 0;
+    if (block != NULL && (size < block->asked || size > usable)) {
+        PyErr_Format(PyExc_ValueError, "%s: argument 'size' must be from %zu to %zu for this Block", call,
+                     block->asked, usable);
+        return -1;
+    }
+    return 0;
+}
+
 static PyObject *extended_block(struct block *block, size_t length)
 {
     if (block == NULL) {
@@ -111,16 +137,25 @@ static PyObject *extended_block(struct block *block, size_t length)
 
 static PyObject *block_make(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
 {
-    static char *names[] = {"size", NULL};
-    PyObject *object;
+    static char *names[] = {"size", "alignment", NULL};
+    PyObject *how_many;
+    PyObject *aligned = Py_None;
     size_t size;
+    size_t alignment;
     (void) type;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O:Block", names, &object) ||
-        to_size(object, "Block", "size", &size) != 0) {
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O:Block", names, &how_many, &aligned) ||
+        to_size(how_many, "Block", "size", &size) != 0) {
         return NULL;
     }
-    void *memory = zcalloc(size);
-    return call_failed("Block") ? NULL : new_block(memory, size);
+    if (aligned == Py_None) {
+        void *memory = zcalloc(size);
+        return call_failed("Block") ? NULL : new_block(memory, size);
+    }
+    if (to_alignment(aligned, "Block", "alignment", &alignment) != 0) {
+        return NULL;
+    }
+    void *memory = zaligned_alloc(alignment, size);
+    return call_failed("Block") ? NULL : new_aligned_block(memset(memory, 0, size), size);
 }
 
 static void block_dealloc(PyObject *self)
@@ -158,6 +193,7 @@ static PyObject *block_resize(PyObject *self, PyObject *object)
     }
     block->memory = memory;
     block->length = size;
+    block->asked = size;
     Py_RETURN_NONE;
 }
 
@@ -260,7 +296,9 @@ static PyBufferProcs block_as_buffer = {block_lend, block_take_back};
 static PyTypeObject block_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "zmalloc.Block",
-    .tp_doc = "Block(size)\n--\n\nA block of size zero bytes from zmalloc, freed when it is closed or forgotten.",
+    .tp_doc = "Block(size, alignment=None)\n--\n\n"
+              "A block of size zero bytes from zmalloc, freed when it is closed or forgotten.\n\n"
+              "With an alignment, a power of two, its address is a multiple of that, until it is resized.",
     .tp_basicsize = sizeof(struct block),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = block_make,

@@ -47,6 +47,15 @@ static int to_size(PyObject *object, const char *call, const char *argument, siz
     return 0;
 }
 
+static int to_alignment(PyObject *object, const char *call, const char *argument, size_t *alignment)
+{
+    if (to_size(object, call, argument, alignment) != 0) {
+        return -1;
+    }
+    bool power_of_two = *alignment != 0 && (*alignment & (*alignment - 1)) == 0;
+    return power_of_two ? 0 : refuse(PyExc_ValueError, call, argument, "must be a power of two");
+}
+
 static int to_long(PyObject *object, const char *call, const char *argument, long *value)
 {
     if (!is_number(object)) {

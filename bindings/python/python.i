@@ -61,6 +61,10 @@
   if (to_size($input, "$symname", "$1_name", &$1) != 0) SWIG_fail;
 }
 
+%typemap(in) size_t alignment {
+  if (to_alignment($input, "$symname", "$1_name", &$1) != 0) SWIG_fail;
+}
+
 %typemap(in) long pid {
   if (to_pid($input, "$symname", "$1_name", &$1) != 0) SWIG_fail;
 }
@@ -110,8 +114,21 @@
   $result = new_block($1, arg1 * arg2);
 %}
 
+%typemap(out) void *zaligned_alloc, void *ztryaligned_alloc,
+              void *zaligned_alloc_usable, void *ztryaligned_alloc_usable %{
+  $result = new_aligned_block($1, arg2);
+%}
+
 %typemap(out) char *zstrdup %{
   $result = new_block($1, $1 != NULL ? strlen($1) + 1 : 0);
+%}
+
+/* C is told the usable size, which is right for every block. */
+%exception zfree_with_size %{
+  if (check_known_size(block1, arg2, "$symname") != 0 || block_is_viewed(block1)) SWIG_fail;
+  arg2 = zmalloc_usable_size(arg1);
+  $action
+  forget_memory(block1);
 %}
 
 %exception extend_to_usable %{

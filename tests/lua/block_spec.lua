@@ -158,6 +158,98 @@ describe("a Block", function()
       support.refuses("extend_to_usable", "size", zmalloc.extend_to_usable, nil, 1)
    end)
 
+   it("is aligned, and else as any", function()
+      for _, alignment in ipairs {1, 16, 64, 64.0, 4096, 1 << 21} do
+         for _, size in ipairs {1, 100, 5000} do
+            local start = support.used()
+            local plain, usable = zmalloc.zaligned_alloc_usable(alignment, size)
+            local made = {
+               zmalloc.Block(size, alignment), plain, zmalloc.zaligned_alloc(alignment, size),
+               zmalloc.ztryaligned_alloc(alignment, size), (zmalloc.ztryaligned_alloc_usable(alignment, size)),
+            }
+            assert.equal(plain:usable(), usable)
+            assert.equal(("\0"):rep(size), made[1]:get())
+            local sum = 0
+            for _, block in ipairs(made) do
+               assert.equal(size, #block)
+               block:set(1, ("x"):rep(size))
+               zmalloc.extend_to_usable(block, block:usable())
+               block[#block] = 1
+               sum = sum + zmalloc.zmalloc_size(block)
+            end
+            assert.equal(start + sum, zmalloc.used_memory())
+         end
+      end
+      local block = zmalloc.Block(100, 4096)
+      block:set(1, ("x"):rep(100))
+      block:resize(200)
+      assert.equal(("x"):rep(100) .. ("\0"):rep(100), block:get())
+      assert.equal(10, #zmalloc.Block(10, nil))
+      assert.equal("", zmalloc.Block(0, 64):get())
+   end)
+
+   it("is zero when it is aligned, whatever was there", function()
+      for _ = 1, 20 do
+         local block <close> = zmalloc.Block(1000, 64)
+         assert.equal(("\0"):rep(1000), block:get())
+         block:set(1, ("\xaa"):rep(1000))
+      end
+   end)
+
+   it("is freed with a size that it may have", function()
+      local function resized(block, size)
+         block:resize(size)
+         return block
+      end
+      -- How a block comes to be, and the least size that it may be freed with; without one, its usable size alone.
+      local makers = {
+         {function() return zmalloc.Block(100) end, 100},
+         {function() return zmalloc.Block(0) end, 0},
+         {function() return zmalloc.zcalloc_num(10, 10) end, 100},
+         {function() return (zmalloc.zmalloc_usable(100)) end, 100},
+         {function() return zmalloc.zstrdup("text") end, 5},
+         {function() return zmalloc.zrealloc(nil, 100) end, 100},
+         {function() return zmalloc.zrealloc(zmalloc.Block(5000), 100) end, 100},
+         {function() return (zmalloc.ztryrealloc_usable(zmalloc.Block(100), 5000)) end, 5000},
+         {function() return resized(zmalloc.Block(5000), 100) end, 100},
+         {function() return resized(zmalloc.Block(100), 0) end, 0},
+         {function() return zmalloc.extend_to_usable(zmalloc.Block(100), 5) end, 100},
+         {function() return zmalloc.Block(100, 64) end},
+         {function() return zmalloc.Block(100, 1) end},
+         {function() return zmalloc.zaligned_alloc(4096, 100) end},
+         {function() return zmalloc.ztryaligned_alloc(256, 100) end},
+         {function() return (zmalloc.zaligned_alloc_usable(64, 1000)) end},
+         {function() return (zmalloc.ztryaligned_alloc_usable(64, 1000)) end},
+         {function() return zmalloc.extend_to_usable(zmalloc.Block(100, 4096), 5) end},
+         {function() return zmalloc.zrealloc(zmalloc.Block(100, 4096), 50) end, 50},
+         {function() return resized(zmalloc.Block(100, 4096), 5000) end, 5000},
+      }
+      for _, maker in ipairs(makers) do
+         local make, least = table.unpack(maker)
+         for share = 0, 2 do
+            local block = make()
+            local usable = block:usable()
+            local smallest = least or usable
+            for _, wrong in ipairs {smallest - 1, usable + 1, 2 * usable + 1, math.maxinteger} do
+               support.refuses("zfree_with_size", "size", zmalloc.zfree_with_size, block, wrong)
+            end
+            assert.equal(usable, block:usable())
+            zmalloc.zfree_with_size(block, smallest + (usable - smallest) * share // 2)
+            assert.has_error(function() return #block end)
+         end
+         assert.equal(before, support.used())
+      end
+      zmalloc.zfree_with_size(nil, 0)
+      zmalloc.zfree_with_size(nil, math.maxinteger)
+   end)
+
+   it("may be asked for with a good size", function()
+      for _, size in ipairs {0, 1, 24, 100, 4097, 1 << 20} do
+         local good = zmalloc.zmalloc_good_size(size)
+         assert.is_true(size <= good and good <= zmalloc.Block(size):usable())
+      end
+   end)
+
    it("loses its whole pages to zmadvise_dontneed", function()
       local page = tonumber(support.output "getconf PAGESIZE")
       local block = zmalloc.Block(64 * page)

@@ -27,8 +27,23 @@ local sizes = {
    {"zrealloc_usable", "size", function(value) return zmalloc.zrealloc_usable(spare(), value) end},
    {"ztryrealloc_usable", "size", function(value) return zmalloc.ztryrealloc_usable(spare(), value) end},
    {"extend_to_usable", "size", function(value) return zmalloc.extend_to_usable(spare(), value) end},
+   {"zaligned_alloc", "size", function(value) return zmalloc.zaligned_alloc(64, value) end},
+   {"ztryaligned_alloc", "size", function(value) return zmalloc.ztryaligned_alloc(64, value) end},
+   {"zaligned_alloc_usable", "size", function(value) return zmalloc.zaligned_alloc_usable(64, value) end},
+   {"ztryaligned_alloc_usable", "size", function(value) return zmalloc.ztryaligned_alloc_usable(64, value) end},
+   {"zfree_with_size", "size", function(value) return zmalloc.zfree_with_size(zmalloc.zmalloc(8), value) end},
+   {"zmalloc_good_size", "size", zmalloc.zmalloc_good_size},
    {"Block", "size", zmalloc.Block},
+   {"Block", "size", function(value) return zmalloc.Block(value, 64) end},
    {"resize", "size", function(value) return spare():resize(value) end},
+}
+
+local alignments = {
+   {"zaligned_alloc", "alignment", function(value) return zmalloc.zaligned_alloc(value, 10) end},
+   {"ztryaligned_alloc", "alignment", function(value) return zmalloc.ztryaligned_alloc(value, 10) end},
+   {"zaligned_alloc_usable", "alignment", function(value) return zmalloc.zaligned_alloc_usable(value, 10) end},
+   {"ztryaligned_alloc_usable", "alignment", function(value) return zmalloc.ztryaligned_alloc_usable(value, 10) end},
+   {"Block", "alignment", function(value) return zmalloc.Block(10, value) end},
 }
 
 local pids = {
@@ -56,6 +71,7 @@ local fields = {
 local blocks = {
    {"zfree", "ptr", zmalloc.zfree},
    {"zfree_usable", "ptr", zmalloc.zfree_usable},
+   {"zfree_with_size", "ptr", function(value) return zmalloc.zfree_with_size(value, 10) end},
    {"zfree_no_tcache", "ptr", zmalloc.zfree_no_tcache},
    {"zmalloc_size", "ptr", zmalloc.zmalloc_size},
    {"zmalloc_usable_size", "ptr", zmalloc.zmalloc_usable_size},
@@ -97,8 +113,10 @@ describe("a size", function()
                local block, usable = use(value)
                assert.is_nil(block)
                assert.equal(call:find "usable" and 0 or nil, usable)
-            elseif call == "extend_to_usable" then
+            elseif call == "extend_to_usable" or call == "zfree_with_size" then
                refuses(call, argument, use, value)
+            elseif call == "zmalloc_good_size" then
+               assert.is_true(use(value) == 0 or use(value) == value)
             else
                local expected = ("%s: can't allocate a size of %d bytes"):format(call, value)
                assert.truthy(support.message(use, value):find(expected, 1, true))
@@ -112,6 +130,41 @@ describe("a size", function()
          assert.truthy(support.message(zmalloc.zcalloc_num, table.unpack(factors)):find "zcalloc_num: can't allocate")
       end
    end)
+end)
+
+describe("an alignment", function()
+   for _, case in ipairs(alignments) do
+      local call, argument, use = table.unpack(case)
+
+      it("that is none: " .. call, function()
+         if call ~= "Block" then
+            refuses(call, argument, use, nil)
+         end
+         for _, values in ipairs {not_numbers, not_integers, {-1, -64.0, math.mininteger}} do
+            for _, value in ipairs(values) do
+               refuses(call, argument, use, value)
+            end
+         end
+      end)
+
+      it("that is no power of two: " .. call, function()
+         for _, value in ipairs {0, 3, 24, 24.0, (1 << 62) + 1, math.maxinteger} do
+            refuses(call, argument, use, value)
+            assert.truthy(support.message(use, value):find "must be a power of two")
+         end
+      end)
+
+      it("that nobody has: " .. call, function()
+         for _, value in ipairs {1 << 61, 1 << 62} do
+            if call:find "^ztry" then
+               assert.is_nil((use(value)))
+            else
+               local expected = call .. ": can't allocate a size of 10 bytes"
+               assert.truthy(support.message(use, value):find(expected, 1, true))
+            end
+         end
+      end)
+   end
 end)
 
 describe("a number", function()
@@ -182,7 +235,12 @@ describe("a block", function()
       end)
 
       it("that is freed: " .. call, function()
-         for _, free in ipairs {zmalloc.zfree, zmalloc.zfree_usable, zmalloc.zfree_no_tcache, spare().close} do
+         local function free_with_size(block)
+            zmalloc.zfree_with_size(block, #block)
+         end
+         for _, free in ipairs {
+            zmalloc.zfree, zmalloc.zfree_usable, zmalloc.zfree_no_tcache, free_with_size, spare().close,
+         } do
             local block = spare()
             free(block)
             refuses(call, argument, use, block)

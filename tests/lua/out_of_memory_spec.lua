@@ -18,6 +18,9 @@ local failing = {
    function(size) return zmalloc.zrealloc(zmalloc.Block(1), size) end,
    function(size) return zmalloc.zrealloc_usable(zmalloc.Block(1), size) end,
    function(size) return zmalloc.Block(1):resize(size) end,
+   function(size) return zmalloc.zaligned_alloc(64, size) end,
+   function(size) return zmalloc.zaligned_alloc_usable(64, size) end,
+   function(size) return zmalloc.Block(size, 64) end,
 }
 
 describe("without memory", function()
@@ -77,6 +80,8 @@ describe("without memory", function()
       assert.is_nil(zmalloc.ztrymalloc(huge))
       assert.is_nil(zmalloc.ztrycalloc(huge))
       assert.is_nil(zmalloc.ztryrealloc(nil, huge))
+      assert.is_nil(zmalloc.ztryaligned_alloc(64, huge))
+      assert.same({nil, 0}, {zmalloc.ztryaligned_alloc_usable(64, huge)})
       assert.same({nil, 0}, {zmalloc.ztrymalloc_usable(huge)})
       assert.same({nil, 0}, {zmalloc.ztrycalloc_usable(huge)})
    end)

@@ -71,13 +71,19 @@ local calls = {
    ztryrealloc = {function(f) return f(block(), 200) end, is_block(200)},
    zrealloc_usable = {function(f) return f(block(), 200) end, is_pair(200)},
    ztryrealloc_usable = {function(f) return f(block(), 200) end, is_pair(200)},
+   zaligned_alloc = {function(f) return f(64, 100) end, is_block(100)},
+   ztryaligned_alloc = {function(f) return f(64, 100) end, is_block(100)},
+   zaligned_alloc_usable = {function(f) return f(64, 100) end, is_pair(100)},
+   ztryaligned_alloc_usable = {function(f) return f(64, 100) end, is_pair(100)},
    zstrdup = {function(f) return f("text"):get() end, function(text) return text == "text\0" end},
    zfree = {function(f) return f(block()) end, is_nothing},
    zfree_usable = {function(f) return f(block()) end, function(usable) return usable >= 100 end},
+   zfree_with_size = {function(f) return f(block(), 100) end, is_nothing},
    zfree_no_tcache = {function(f) return f(block()) end, is_nothing},
    zlibc_free = {function(f) return f(nil) end, is_nothing},
    zmalloc_size = {function(f) return f(block()) end, function(size) return size >= 100 end},
    zmalloc_usable_size = {function(f) return f(block()) end, function(size) return size >= 100 end},
+   zmalloc_good_size = {function(f) return f(100) end, function(size) return size >= 100 end},
    extend_to_usable = {
       function(f) return f(block(), block():usable()) end,
       function(result) return #result == result:usable() end,
@@ -86,6 +92,15 @@ local calls = {
       local kept <close> = block()
       return f(), kept
    end, is_number},
+   zmalloc_total_allocated = {function(f) return block() and f() end, is_number},
+   zmalloc_total_freed = {function(f) return block():close() or f() end, is_number},
+   zmalloc_thread_allocated = {function(f) return block() and f() end, is_number},
+   zmalloc_thread_freed = {function(f) return block():close() or f() end, is_number},
+   zmalloc_peak_memory = {function(f)
+      local kept <close> = block()
+      return f(), kept
+   end, is_number},
+   zmalloc_reset_peak_memory = {function(f) return f() end, is_nothing},
    zmalloc_set_oom_handler = {function(f) return f(nil) end, is_nothing},
    zmalloc_get_rss = {function(f) return f() end, is_number},
    zmalloc_rss = {function(f) return f() end, is_number},

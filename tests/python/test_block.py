@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import copy
+import ctypes
 import gc
 import io
 import os
 import pickle
+from collections.abc import Callable
 
 import pytest
 import zmalloc
@@ -151,6 +153,7 @@ def test_a_live_view_keeps_it_alive() -> None:
         lambda b: zmalloc.zfree(b),
         lambda b: zmalloc.zfree_usable(b),
         lambda b: zmalloc.zfree_no_tcache(b),
+        lambda b: zmalloc.zfree_with_size(b, 10),
         lambda b: zmalloc.zrealloc(b, 5000),
         lambda b: zmalloc.ztryrealloc(b, 0),
         lambda b: zmalloc.zrealloc_usable(b, 5000),
@@ -235,6 +238,132 @@ def test_extend_to_usable() -> None:
     assert zmalloc.extend_to_usable(None, 0) is None
     with pytest.raises(ValueError, match="size"):
         zmalloc.extend_to_usable(None, 1)
+
+
+def address(block: zmalloc.Block) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(block))
+
+
+@pytest.mark.parametrize("alignment", [1, 2, 8, 16, 32, 64, 256, 4096, 1 << 16, 1 << 21])
+@pytest.mark.parametrize("size", [1, 7, 64, 100, 5000, 1 << 20])
+def test_aligned(alignment: int, size: int) -> None:
+    before = zmalloc.used_memory()
+    made = [
+        zmalloc.zaligned_alloc(alignment, size),
+        zmalloc.ztryaligned_alloc(alignment, size),
+        zmalloc.zaligned_alloc_usable(alignment, size).block,
+        zmalloc.ztryaligned_alloc_usable(alignment, size).block,
+        zmalloc.Block(size, alignment),
+        zmalloc.Block(alignment=alignment, size=size),
+    ]
+    assert zmalloc.used_memory() - before == sum(map(zmalloc.zmalloc_size, made))
+    for block in made:
+        assert address(block) % max(alignment, 16) == 0
+        assert len(block) == size <= block.usable
+    assert bytes(made[-1]) == bytes(made[-2]) == bytes(size)
+    for block in made:
+        block[:] = b"\xaa" * size
+        zmalloc.extend_to_usable(block, block.usable)[-1] = 1
+
+
+def test_an_aligned_block_is_zero_whatever_was_there() -> None:
+    for _ in range(20):
+        with zmalloc.Block(1000, 64) as block:
+            assert bytes(block) == bytes(1000)
+            block[:] = b"\xaa" * 1000
+
+
+def test_an_aligned_block_is_resized_as_any() -> None:
+    block = zmalloc.Block(100, alignment=4096)
+    block[:] = b"x" * 100
+    block.resize(200)
+    assert bytes(block) == b"x" * 100 + bytes(100)
+    assert zmalloc.zrealloc(block, 50) is block
+    assert bytes(block) == b"x" * 50
+
+
+def test_no_alignment() -> None:
+    assert len(zmalloc.Block(10, None)) == len(zmalloc.Block(10, alignment=None)) == 10
+    with zmalloc.Block(0, 64) as block:
+        assert bytes(block) == b""
+
+
+def resized(block: zmalloc.Block, size: int) -> zmalloc.Block:
+    block.resize(size)
+    return block
+
+
+def extended(block: zmalloc.Block) -> zmalloc.Block:
+    return zmalloc.extend_to_usable(block, block.usable)
+
+
+# How a block comes to be, and the least size that it may be freed with; None: its usable size alone.
+MAKERS = [
+    (lambda: zmalloc.Block(100), 100),
+    (lambda: zmalloc.Block(0), 0),
+    (lambda: zmalloc.zcalloc_num(10, 10), 100),
+    (lambda: zmalloc.zmalloc_usable(100).block, 100),
+    (lambda: zmalloc.zstrdup("text"), 5),
+    (lambda: zmalloc.zrealloc(None, 100), 100),
+    (lambda: zmalloc.zrealloc(zmalloc.Block(5000), 100), 100),
+    (lambda: zmalloc.ztryrealloc_usable(zmalloc.Block(100), 5000).block, 5000),
+    (lambda: resized(zmalloc.Block(5000), 100), 100),
+    (lambda: resized(zmalloc.Block(100), 0), 0),
+    (lambda: zmalloc.extend_to_usable(zmalloc.Block(100), 5), 100),
+    (lambda: extended(zmalloc.Block(100)), 100),
+    (lambda: zmalloc.Block(100, 64), None),
+    (lambda: zmalloc.Block(100, 1), None),
+    (lambda: zmalloc.zaligned_alloc(4096, 100), None),
+    (lambda: zmalloc.ztryaligned_alloc(256, 100), None),
+    (lambda: zmalloc.zaligned_alloc_usable(64, 1000).block, None),
+    (lambda: zmalloc.ztryaligned_alloc_usable(64, 1000).block, None),
+    (lambda: zmalloc.extend_to_usable(zmalloc.Block(100, 4096), 5), None),
+    (lambda: zmalloc.zrealloc(zmalloc.Block(100, 4096), 50), 50),
+    (lambda: resized(zmalloc.Block(100, 4096), 5000), 5000),
+]
+
+
+@pytest.mark.parametrize(("make", "least"), MAKERS)
+def test_zfree_with_size(make: Callable[[], zmalloc.Block], least: int | None) -> None:
+    before = zmalloc.used_memory()
+    block = make()
+    size, usable = zmalloc.zmalloc_size(block), block.usable
+    aligned = least is None
+    least = usable if aligned else least
+    for wrong in (least - 1, usable + 1, 2 * usable + 1, 2**63, 2**64 - 1):
+        if wrong >= 0:
+            with pytest.raises(ValueError, match="^zfree_with_size: argument 'size' must be from "):
+                zmalloc.zfree_with_size(block, wrong)
+    assert zmalloc.used_memory() - before == size
+    zmalloc.zfree_with_size(block, least)
+    assert zmalloc.used_memory() == before
+    for share in (1, 2):
+        block = make()
+        zmalloc.zfree_with_size(block, block.usable if aligned else least + (block.usable - least) // share)
+        assert zmalloc.used_memory() == before
+        with pytest.raises(ValueError, match="closed"):
+            len(block)
+
+
+def test_zfree_with_size_of_nothing() -> None:
+    assert zmalloc.zfree_with_size(None, 0) is zmalloc.zfree_with_size(None, 2**64 - 1) is None
+
+
+def test_a_resize_that_fails_leaves_the_size_to_free_with() -> None:
+    block = zmalloc.Block(100)
+    assert zmalloc.ztryrealloc(block, 2**62) is None
+    with pytest.raises(ValueError, match="from 100 to "):
+        zmalloc.zfree_with_size(block, 99)
+    zmalloc.zfree_with_size(block, 100)
+
+
+def test_zmalloc_good_size() -> None:
+    for size in (0, 1, 24, 100, 4097, 1 << 20):
+        good = zmalloc.zmalloc_good_size(size)
+        assert size <= good <= zmalloc.Block(size).usable
+        if os.environ["ZMALLOC_ALLOCATOR"] == "jemalloc" and not PREFIX:
+            assert good == zmalloc.Block(size).usable
+    assert zmalloc.zmalloc_good_size(2**63) == 0
 
 
 def test_zmadvise_dontneed_drops_whole_pages() -> None:

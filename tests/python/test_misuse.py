@@ -48,8 +48,23 @@ SIZES = [
     ("zrealloc_usable", "size", lambda value: zmalloc.zrealloc_usable(spare(), value)),
     ("ztryrealloc_usable", "size", lambda value: zmalloc.ztryrealloc_usable(spare(), value)),
     ("extend_to_usable", "size", lambda value: zmalloc.extend_to_usable(spare(), value)),
+    ("zaligned_alloc", "size", lambda value: zmalloc.zaligned_alloc(64, value)),
+    ("ztryaligned_alloc", "size", lambda value: zmalloc.ztryaligned_alloc(64, value)),
+    ("zaligned_alloc_usable", "size", lambda value: zmalloc.zaligned_alloc_usable(64, value)),
+    ("ztryaligned_alloc_usable", "size", lambda value: zmalloc.ztryaligned_alloc_usable(64, value)),
+    ("zfree_with_size", "size", lambda value: zmalloc.zfree_with_size(spare(), value)),
+    ("zmalloc_good_size", "size", zmalloc.zmalloc_good_size),
     ("Block", "size", zmalloc.Block),
+    ("Block", "size", lambda value: zmalloc.Block(value, 64)),
     ("resize", "size", lambda value: spare().resize(value)),
+]
+
+ALIGNMENTS = [
+    ("zaligned_alloc", "alignment", lambda value: zmalloc.zaligned_alloc(value, 10)),
+    ("ztryaligned_alloc", "alignment", lambda value: zmalloc.ztryaligned_alloc(value, 10)),
+    ("zaligned_alloc_usable", "alignment", lambda value: zmalloc.zaligned_alloc_usable(value, 10)),
+    ("ztryaligned_alloc_usable", "alignment", lambda value: zmalloc.ztryaligned_alloc_usable(value, 10)),
+    ("Block", "alignment", lambda value: zmalloc.Block(10, alignment=value)),
 ]
 
 PIDS = [
@@ -79,6 +94,7 @@ FIELDS = [
 BLOCKS = [
     ("zfree", "ptr", zmalloc.zfree),
     ("zfree_usable", "ptr", zmalloc.zfree_usable),
+    ("zfree_with_size", "ptr", lambda value: zmalloc.zfree_with_size(value, 10)),
     ("zfree_no_tcache", "ptr", zmalloc.zfree_no_tcache),
     ("zmalloc_size", "ptr", zmalloc.zmalloc_size),
     ("zmalloc_usable_size", "ptr", zmalloc.zmalloc_usable_size),
@@ -99,19 +115,41 @@ def refuses(case: tuple, value: object, error: type[Exception]) -> None:
         use(value)
 
 
-@pytest.mark.parametrize(("case", "value"), product(SIZES, [None, *NOT_NUMBERS]))
+@pytest.mark.parametrize(("case", "value"), product(SIZES + ALIGNMENTS, NOT_NUMBERS))
 def test_size_that_is_no_number(case: tuple, value: object) -> None:
     refuses(case, value, TypeError)
 
 
+@pytest.mark.parametrize("case", SIZES + [case for case in ALIGNMENTS if case[0] != "Block"], ids=name_of)
+def test_size_that_is_none(case: tuple) -> None:
+    refuses(case, None, TypeError)
+
+
+@pytest.mark.parametrize("value", [0, 3, 24, 2**62 + 1, 2**63 - 1, 2**64 - 1])
+@pytest.mark.parametrize("case", ALIGNMENTS, ids=name_of)
+def test_alignment_that_is_no_power_of_two(case: tuple, value: int) -> None:
+    refuses(case, value, ValueError)
+
+
+@pytest.mark.parametrize("value", [2**61, 2**62, 2**63])
+@pytest.mark.parametrize("case", ALIGNMENTS, ids=name_of)
+def test_alignment_that_nobody_has(case: tuple, value: int) -> None:
+    call, _, use = case
+    if call.startswith("ztry"):
+        assert use(value) in (None, (None, 0))
+    else:
+        with pytest.raises(MemoryError, match=f"^{call}: can't allocate a size of 10 bytes$"):
+            use(value)
+
+
 @pytest.mark.parametrize("value", [-1, -(2**63), -(2**64), -(2**200)])
-@pytest.mark.parametrize("case", SIZES, ids=name_of)
+@pytest.mark.parametrize("case", SIZES + ALIGNMENTS, ids=name_of)
 def test_negative_size(case: tuple, value: int) -> None:
     refuses(case, value, ValueError)
 
 
 @pytest.mark.parametrize("value", [2**64, 2**64 + 1, 2**200])
-@pytest.mark.parametrize("case", SIZES, ids=name_of)
+@pytest.mark.parametrize("case", SIZES + ALIGNMENTS, ids=name_of)
 def test_size_that_c_can_not_hold(case: tuple, value: int) -> None:
     refuses(case, value, OverflowError)
 
@@ -122,8 +160,10 @@ def test_size_that_nobody_has(case: tuple, value: int) -> None:
     call, _, use = case
     if call.startswith("ztry"):
         assert use(value) in (None, (None, 0))
-    elif call == "extend_to_usable":
+    elif call in ("extend_to_usable", "zfree_with_size"):
         refuses(case, value, ValueError)
+    elif call == "zmalloc_good_size":
+        assert use(value) in (0, value)
     else:
         with pytest.raises(MemoryError, match=f"^{call}: can't allocate a size of {value} bytes$"):
             use(value)
@@ -193,7 +233,10 @@ def test_block_that_is_none(case: tuple, value: object) -> None:
 
 @pytest.mark.parametrize("case", BLOCKS, ids=name_of)
 def test_use_after_free(case: tuple) -> None:
-    for free in (zmalloc.zfree, zmalloc.zfree_usable, zmalloc.zfree_no_tcache, zmalloc.Block.close):
+    def free_with_size(block: zmalloc.Block) -> None:
+        zmalloc.zfree_with_size(block, len(block))
+
+    for free in (zmalloc.zfree, zmalloc.zfree_usable, zmalloc.zfree_no_tcache, free_with_size, zmalloc.Block.close):
         block = spare()
         free(block)
         refuses(case, block, ValueError)
@@ -235,7 +278,7 @@ def test_handler_that_can_not_be_called(value: object) -> None:
 
 
 def test_an_argument_can_not_close_the_block_before_it() -> None:
-    for use in (zmalloc.zrealloc, zmalloc.ztryrealloc_usable, zmalloc.extend_to_usable):
+    for use in (zmalloc.zrealloc, zmalloc.ztryrealloc_usable, zmalloc.extend_to_usable, zmalloc.zfree_with_size):
         block = spare()
         with pytest.raises(TypeError):
             use(block, Number(block))
@@ -255,7 +298,8 @@ def test_a_key_can_not_close_the_block() -> None:
     "zmalloc.Block.__new__(zmalloc.Block)",
     "object.__new__(zmalloc.Block)",
     "zmalloc.Block()",
-    "zmalloc.Block(1, 2)",
+    "zmalloc.Block(1, 2, 3)",
+    "zmalloc.Block(alignment=8)",
     "zmalloc.Block(sizes=1)",
     "zmalloc.Block.__new__(int, 5)",
     "zmalloc.Block.close(object())",

@@ -26,6 +26,9 @@ FAILING = [
     lambda size: zmalloc.zrealloc(zmalloc.Block(1), size),
     lambda size: zmalloc.zrealloc_usable(zmalloc.Block(1), size),
     lambda size: zmalloc.Block(1).resize(size),
+    lambda size: zmalloc.zaligned_alloc(64, size),
+    lambda size: zmalloc.zaligned_alloc_usable(64, size),
+    lambda size: zmalloc.Block(size, 64),
 ]
 
 
@@ -73,6 +76,8 @@ def test_try_calls_do_not_call_it() -> None:
     assert zmalloc.ztrymalloc(HUGE) is None
     assert zmalloc.ztrycalloc(HUGE) is None
     assert zmalloc.ztryrealloc(None, HUGE) is None
+    assert zmalloc.ztryaligned_alloc(64, HUGE) is None
+    assert zmalloc.ztryaligned_alloc_usable(64, HUGE) == (None, 0)
     for call in (zmalloc.ztrymalloc_usable, zmalloc.ztrycalloc_usable):
         pair = call(HUGE)
         assert (pair.block, pair.usable) == (None, 0)
