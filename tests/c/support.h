@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the unit tests share: cmocka, every way to get a block, patterns, and a handler that takes notes. */
+/* What the unit tests share: cmocka, every way to give a block back, patterns, and a handler that takes notes. */
 #ifndef SUPPORT_H
 #define SUPPORT_H
 
-#include "zmalloc.h"
+#include "ways.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,92 +15,11 @@
 
 #include <cmocka.h>
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-
 #ifdef ZMALLOC_SIZE_PREFIX
 enum { PREFIX_SIZE = _Alignof(max_align_t) };
 #else
 enum { PREFIX_SIZE = 0 };
 #endif
-
-/* One way to get a block. What it says of the usable size is written to *usable. */
-struct way {
-    const char *name;
-    void *(*get)(size_t size, size_t *usable);
-    bool zeroed;        /* the first size bytes are zero */
-    bool calls_handler; /* on failure */
-};
-
-#define WAY_WITHOUT_USABLE(call, arguments)                                                                          \
-    static inline void *by_##call(size_t size, size_t *usable)                                                       \
-    {                                                                                                                \
-        void *ptr = call arguments;                                                                                  \
-        *usable = zmalloc_usable_size(ptr);                                                                          \
-        return ptr;                                                                                                  \
-    }
-
-#define REALLOC_WAY_WITH_USABLE(call)                                                                                \
-    static inline void *by_##call(size_t size, size_t *usable)                                                       \
-    {                                                                                                                \
-        return call(NULL, size, usable);                                                                             \
-    }
-
-WAY_WITHOUT_USABLE(zmalloc, (size))
-WAY_WITHOUT_USABLE(ztrymalloc, (size))
-WAY_WITHOUT_USABLE(zmalloc_no_tcache, (size))
-WAY_WITHOUT_USABLE(zcalloc, (size))
-WAY_WITHOUT_USABLE(ztrycalloc, (size))
-WAY_WITHOUT_USABLE(zcalloc_num, (size, 1))
-WAY_WITHOUT_USABLE(zrealloc, (NULL, size))
-WAY_WITHOUT_USABLE(ztryrealloc, (NULL, size))
-REALLOC_WAY_WITH_USABLE(zrealloc_usable)
-REALLOC_WAY_WITH_USABLE(ztryrealloc_usable)
-
-static const struct way ways[] = {
-    {"zmalloc", by_zmalloc, false, true},
-    {"ztrymalloc", by_ztrymalloc, false, false},
-    {"zmalloc_usable", zmalloc_usable, false, true},
-    {"ztrymalloc_usable", ztrymalloc_usable, false, false},
-    {"zmalloc_no_tcache", by_zmalloc_no_tcache, false, true},
-    {"zcalloc", by_zcalloc, true, true},
-    {"ztrycalloc", by_ztrycalloc, true, false},
-    {"zcalloc_usable", zcalloc_usable, true, true},
-    {"ztrycalloc_usable", ztrycalloc_usable, true, false},
-    {"zcalloc_num", by_zcalloc_num, true, true},
-    {"zrealloc", by_zrealloc, false, true},
-    {"ztryrealloc", by_ztryrealloc, false, false},
-    {"zrealloc_usable", by_zrealloc_usable, false, true},
-    {"ztryrealloc_usable", by_ztryrealloc_usable, false, false},
-};
-
-/* A way to make a block another size. */
-struct resize {
-    const char *name;
-    void *(*to)(void *ptr, size_t size, size_t *usable);
-    bool calls_handler;
-};
-
-/* Without the usable size told by the call, what the block itself tells; nothing where there is none. */
-static inline void *resize_zrealloc(void *ptr, size_t size, size_t *usable)
-{
-    void *moved = zrealloc(ptr, size);
-    *usable = zmalloc_usable_size(moved);
-    return moved;
-}
-
-static inline void *resize_ztryrealloc(void *ptr, size_t size, size_t *usable)
-{
-    void *moved = ztryrealloc(ptr, size);
-    *usable = zmalloc_usable_size(moved);
-    return moved;
-}
-
-static const struct resize resizes[] = {
-    {"zrealloc", resize_zrealloc, true},
-    {"ztryrealloc", resize_ztryrealloc, false},
-    {"zrealloc_usable", zrealloc_usable, true},
-    {"ztryrealloc_usable", ztryrealloc_usable, false},
-};
 
 /* A way to give a block back. */
 struct release {
@@ -119,6 +38,11 @@ static inline void release_zfree_usable(void *ptr)
 static inline void release_zfree_usable_untold(void *ptr)
 {
     zfree_usable(ptr, NULL);
+}
+
+static inline void release_with_usable_size(void *ptr)
+{
+    zfree_with_size(ptr, zmalloc_usable_size(ptr));
 }
 
 static inline void release_zrealloc(void *ptr)
@@ -150,6 +74,7 @@ static const struct release releases[] = {
     {"zfree_no_tcache", zfree_no_tcache},
     {"zfree_usable", release_zfree_usable},
     {"zfree_usable, NULL", release_zfree_usable_untold},
+    {"zfree_with_size", release_with_usable_size},
     {"zrealloc to 0", release_zrealloc},
     {"ztryrealloc to 0", release_ztryrealloc},
     {"zrealloc_usable to 0", release_zrealloc_usable},

@@ -142,6 +142,8 @@ static void test_nothing_comes_of_null(void **state)
     zfree_usable(NULL, NULL);
     zfree(NULL);
     zfree_no_tcache(NULL);
+    zfree_with_size(NULL, 0);
+    zfree_with_size(NULL, 100);
     zlibc_free(NULL);
     zmadvise_dontneed(NULL);
     assert_int_equal(zmalloc_size(NULL), 0);
@@ -156,8 +158,14 @@ static void test_usable_need_not_be_asked_for(void **state)
 {
     (void) state;
     void *blocks[] = {
-        zmalloc_usable(10, NULL),    ztrymalloc_usable(10, NULL),     zcalloc_usable(10, NULL),
-        ztrycalloc_usable(10, NULL), zrealloc_usable(NULL, 10, NULL), ztryrealloc_usable(NULL, 10, NULL),
+        zmalloc_usable(10, NULL),
+        ztrymalloc_usable(10, NULL),
+        zcalloc_usable(10, NULL),
+        ztrycalloc_usable(10, NULL),
+        zrealloc_usable(NULL, 10, NULL),
+        ztryrealloc_usable(NULL, 10, NULL),
+        zaligned_alloc_usable(64, 10, NULL),
+        ztryaligned_alloc_usable(64, 10, NULL),
     };
     for (size_t i = 0; i < LENGTH(blocks); i++) {
         assert_non_null(blocks[i]);

@@ -3,7 +3,7 @@
 #ifndef THREADS_H
 #define THREADS_H
 
-#include "zmalloc.h"
+#include "ways.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 #define check(condition) check_at(__FILE__, __LINE__, (condition), #condition)
 #define check_used(expected) check_used_at(__FILE__, __LINE__, zmalloc_used_memory(), (expected))
