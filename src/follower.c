@@ -15,20 +15,22 @@ static atomic_uint phase;
 static atomic_uint readers[2];
 static atomic_flag turning = ATOMIC_FLAG_INIT;
 
-/* A fork in a signal handler amid a reading: in the child that reader was never counted. */
-static atomic_uint forks;
+/*
+ * A fork in a signal handler amid a reading: in the child that reader is not counted any more. So the count of forks
+ * stands in the same word, above that of readers: what was counted before a fork can't be taken off after it.
+ */
+enum { A_FORK = 1 << 20 };
 
 struct zm_visit zm_follower_enter(void)
 {
-    struct zm_visit visit = {.phase = atomic_load(&phase) % 2, .forks = atomic_load(&forks)};
-    atomic_fetch_add(&readers[visit.phase], 1);
-    return visit;
+    unsigned now = atomic_load(&phase) % 2;
+    return (struct zm_visit){.phase = now, .forks = atomic_fetch_add(&readers[now], 1) / A_FORK};
 }
 
 void zm_follower_leave(struct zm_visit visit)
 {
-    if (visit.forks == atomic_load(&forks)) {
-        atomic_fetch_sub(&readers[visit.phase], 1);
+    unsigned count = atomic_load(&readers[visit.phase]);
+    while (count / A_FORK == visit.forks && !atomic_compare_exchange_weak(&readers[visit.phase], &count, count - 1)) {
     }
 }
 
@@ -39,7 +41,7 @@ static void wait_for_readers(void)
     }
     for (int turn = 0; turn < 2; turn++) {
         unsigned old = atomic_fetch_add(&phase, 1) % 2;
-        while (atomic_load(&readers[old]) != 0) {
+        while (atomic_load(&readers[old]) % A_FORK != 0) {
             sched_yield();
         }
     }
@@ -105,8 +107,8 @@ void zm_follower_stop_in_child(struct zm_follower *follower)
 
 void zm_follower_start_child(void)
 {
-    atomic_fetch_add(&forks, 1);
-    atomic_store(&readers[0], 0);
-    atomic_store(&readers[1], 0);
+    for (int i = 0; i < 2; i++) {
+        atomic_store(&readers[i], (atomic_load(&readers[i]) / A_FORK + 1) * A_FORK);
+    }
     atomic_flag_clear(&turning);
 }
