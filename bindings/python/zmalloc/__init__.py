@@ -12,6 +12,7 @@ import re
 from pathlib import Path
 
 from . import _zmalloc
+from ._track import Track
 from ._zmalloc import *  # noqa: F403
 from ._zmalloc import AllocatorInfo, Block, UsableBlock
 
@@ -20,6 +21,10 @@ ZMALLOC_LIB: str = _zmalloc.zmalloc_allocator()
 
 allocator: str = ZMALLOC_LIB
 used_memory = _zmalloc.zmalloc_used_memory
+peak_memory = _zmalloc.zmalloc_peak_memory
+reset_peak_memory = _zmalloc.zmalloc_reset_peak_memory
+good_size = _zmalloc.zmalloc_good_size
+track = Track
 rss = _zmalloc.zmalloc_rss
 memory_size = _zmalloc.zmalloc_memory_size
 purge = _zmalloc.zmalloc_purge
