@@ -163,7 +163,7 @@ def test_size_that_nobody_has(case: tuple, value: int) -> None:
     elif call in ("extend_to_usable", "zfree_with_size"):
         refuses(case, value, ValueError)
     elif call == "zmalloc_good_size":
-        assert use(value) in (0, value)
+        assert use(value) == 0 or use(value) >= value
     else:
         with pytest.raises(MemoryError, match=f"^{call}: can't allocate a size of {value} bytes$"):
             use(value)
