@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Short threads by the thousand, of every way to end and on every kind of stack: what they counted stays counted. */
+/*
+ * Short threads by the thousand, of every way to end and on every kind of stack: what they counted stays counted.
+ * And all the time a thread and a signal handler read: who followed a thread beyond its end would crash.
+ */
 #include "threads.h"
 
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 
-enum { TOGETHER = 24, BATCHES = 14 };
+enum { TOGETHER = 24, BATCHES = 19, SIGNAL_EVERY_US = 1500 };
 
 enum ending { RETURNS, EXITS, IS_CANCELLED, IS_DETACHED, ENDINGS };
 
-/* A large stack is unmapped as soon as its thread has ended; a small one of ours is overwritten and used again. */
+/* A large stack is unmapped as soon as its thread has ended; from a small one of ours we take the access rights. */
 enum stack { DEFAULT, LARGE, OWN, STACKS };
 
-enum { LARGE_STACK = 64 << 20, OWN_STACK = 64 << 10 };
+enum { LARGE_STACK = 64 << 20, OWN_STACK = 256 << 10 };
+
+/* A block that lives all the time, larger than all that comes and goes; and what a thread allocates at most. */
+enum { FLOOR = 256 << 20, OF_A_THREAD = 400000 };
 
 struct job {
     enum ending ending;
@@ -64,7 +72,95 @@ static void *run(void *argument)
     return NULL;
 }
 
+static atomic_bool stop;
+static size_t lowest_true;
+static atomic_size_t started;
+
+/* The totals that were seen by any reader: never will one see less. */
+static atomic_size_t seen_allocated;
+static atomic_size_t seen_freed;
+
+static void raise_to(atomic_size_t *seen, size_t value)
+{
+    size_t old = atomic_load(seen);
+    while (old < value && !atomic_compare_exchange_weak(seen, &old, value)) {
+    }
+}
+
+static bool grows(atomic_size_t *seen, size_t (*total)(void))
+{
+    size_t before = atomic_load(seen);
+    size_t now = total();
+    raise_to(seen, now);
+    return now >= before;
+}
+
+/* Of the threads there before, and of those that came meanwhile, all that they ever allocated. */
+static bool plausible(size_t started_before, size_t used)
+{
+    size_t threads = TOGETHER + atomic_load(&started) - started_before;
+    return used >= lowest_true && used <= lowest_true + threads * OF_A_THREAD;
+}
+
+static void fail_at_once(const char *text)
+{
+    (void) !write(STDERR_FILENO, text, strlen(text));
+    _exit(1);
+}
+
+static void read_all(void)
+{
+    size_t started_before = atomic_load(&started);
+    size_t used = zmalloc_used_memory();
+    if (!plausible(started_before, used)) {
+        fail_at_once("bytes in use are below what is live, or far above\n");
+    }
+    size_t peak = zmalloc_peak_memory();
+    if (peak < used || peak < lowest_true) {
+        fail_at_once("the peak is below what was read before\n");
+    }
+    if (!grows(&seen_allocated, zmalloc_total_allocated) || !grows(&seen_freed, zmalloc_total_freed)) {
+        fail_at_once("a total became less\n");
+    }
+}
+
+static void read_in_handler(int signal)
+{
+    (void) signal;
+    read_all();
+}
+
+static void *read_all_the_time(void *argument)
+{
+    while (!atomic_load(&stop)) {
+        for (int i = 0; i < 20; i++) {
+            read_all();
+        }
+        usleep(100); /* else threads would end as slowly as this one gets the processor */
+    }
+    return argument;
+}
+
+/* The handler runs on whatever thread is at work, in the middle of its start and its end, too. */
+static void set_signals(int every_us)
+{
+    struct sigaction action = {.sa_handler = read_in_handler, .sa_flags = SA_RESTART};
+    check(sigaction(SIGPROF, &action, NULL) == 0);
+    struct itimerval often = {.it_interval.tv_usec = every_us, .it_value.tv_usec = every_us};
+    check(setitimer(ITIMER_PROF, &often, NULL) == 0);
+}
+
 static unsigned char *own_stacks;
+
+static void allow_own_stacks(void)
+{
+    check(mprotect(own_stacks, TOGETHER * OWN_STACK, PROT_READ | PROT_WRITE) == 0);
+}
+
+static void forbid_own_stack(size_t i)
+{
+    check(mprotect(own_stacks + i * OWN_STACK, OWN_STACK, PROT_NONE) == 0);
+}
 
 static pthread_attr_t attributes_for(enum ending ending, enum stack stack, size_t i)
 {
@@ -87,7 +183,9 @@ static void run_batch(enum ending ending, enum stack stack, uint64_t seed)
     pthread_t threads[TOGETHER];
     size_t before = zmalloc_used_memory();
 
+    allow_own_stacks();
     for (size_t i = 0; i < TOGETHER; i++) {
+        atomic_fetch_add(&started, 1);
         jobs[i] = (struct job){.ending = ending, .random = seeded(seed + i), .given = zmalloc(i * 50)};
         pthread_attr_t attributes = attributes_for(ending, stack, i);
         threads[i] = start_with(&attributes, run, &jobs[i]);
@@ -102,11 +200,11 @@ static void run_batch(enum ending ending, enum stack stack, uint64_t seed)
         if (ending != IS_DETACHED) {
             join(threads[i]);
         }
+        if (stack == OWN) {
+            forbid_own_stack(i);
+        }
         wait_until(&jobs[i].done);
         left += zmalloc_size(jobs[i].left);
-    }
-    if (stack == OWN) {
-        memset(own_stacks, 0xee, TOGETHER * OWN_STACK);
     }
     check_used(before + left);
     for (size_t i = 0; i < TOGETHER; i++) {
@@ -115,11 +213,8 @@ static void run_batch(enum ending ending, enum stack stack, uint64_t seed)
     check_used(before);
 }
 
-int main(int argc, char **argv)
+static void run_batches(unsigned batches)
 {
-    unsigned batches = BATCHES * scale_from(argc, argv);
-    own_stacks = mmap(NULL, TOGETHER * OWN_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    check(own_stacks != MAP_FAILED);
     for (unsigned batch = 0; batch < batches; batch++) {
         for (int ending = 0; ending < ENDINGS; ending++) {
             for (int stack = 0; stack < STACKS; stack++) {
@@ -130,5 +225,26 @@ int main(int argc, char **argv)
             }
         }
     }
+}
+
+int main(int argc, char **argv)
+{
+    unsigned batches = BATCHES * scale_from(argc, argv);
+    own_stacks = mmap(NULL, TOGETHER * OWN_STACK, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    check(own_stacks != MAP_FAILED);
+    size_t before = zmalloc_used_memory();
+    void *floor = zmalloc(FLOOR);
+    lowest_true = zmalloc_used_memory();
+
+    pthread_t reader = start(read_all_the_time, NULL);
+    set_signals(SIGNAL_EVERY_US);
+    run_batches(batches);
+    set_signals(0);
+    atomic_store(&stop, true);
+    join(reader);
+
+    check_used(lowest_true);
+    zfree(floor);
+    check_used(before);
     return 0;
 }

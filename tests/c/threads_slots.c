@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Threads one after the other, by the ten thousand: what the library keeps of them does not grow with their number.
+ */
+#include "threads.h"
+
+#include <limits.h>
+
+enum { WARM_UP = 2000, THREADS = 20000, MAY_GROW = 1 << 20 };
+
+static pthread_key_t key;
+
+/* When the thread has given back what it had. */
+static void use_again(void *argument)
+{
+    size_t *rounds = argument;
+    zfree(zmalloc(100));
+    if (--*rounds > 0) {
+        check(pthread_setspecific(key, rounds) == 0);
+    }
+}
+
+static void *live_shortly(void *argument)
+{
+    zfree(zmalloc(100));
+    check(pthread_setspecific(key, argument) == 0);
+    return NULL;
+}
+
+/* The address space of this process, in bytes: threads that follow each other use the same. */
+static size_t address_space(void)
+{
+    FILE *statm = fopen("/proc/self/statm", "r");
+    check(statm != NULL);
+    unsigned long pages = 0;
+    check(fscanf(statm, "%lu", &pages) == 1);
+    fclose(statm);
+    return pages * (size_t) sysconf(_SC_PAGESIZE);
+}
+
+/* In the last round; some allocators would themselves lose what they keep of a thread that asks for a block then. */
+static size_t rounds_of_destructors(void)
+{
+    bool loses = strncmp(ZMALLOC_LIB, "tcmalloc", 8) == 0 || strncmp(ZMALLOC_LIB, "mimalloc", 8) == 0;
+    return loses ? 2 : PTHREAD_DESTRUCTOR_ITERATIONS;
+}
+
+static void run(unsigned threads)
+{
+    for (unsigned i = 0; i < threads; i++) {
+        size_t rounds = rounds_of_destructors();
+        join(start(live_shortly, &rounds));
+        check(rounds == 0);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    unsigned threads = THREADS * scale_from(argc, argv);
+    check(pthread_key_create(&key, use_again) == 0);
+    size_t used = zmalloc_used_memory();
+    run(WARM_UP);
+    size_t before = address_space();
+    run(threads);
+    size_t after = address_space();
+    check_used(used);
+    if (after > before + MAY_GROW) {
+        fprintf(stderr, "%zu bytes more after %u threads\n", after - before, threads);
+        return 1;
+    }
+    return 0;
+}
