@@ -2,17 +2,24 @@
 /* Forks while other threads allocate: the child's used memory starts somewhere and is exact from there on. */
 #include "threads.h"
 
+#include <signal.h>
 #include <sys/wait.h>
 
-enum { CHURNERS = 6, FORKS = 16, CHILD_THREADS = 4 };
+enum { CHURNERS = 6, FORKS = 150, FORKS_IN_HANDLER = 60, CHILD_THREADS = 4 };
 
 static atomic_bool stop;
+
+/* While a child is at work its parent is not: both would only wait for the processor. */
+static atomic_bool paused;
 
 static void *churn_until_stopped(void *argument)
 {
     struct random random = seeded((uintptr_t) argument);
     void *held = zmalloc(1000);
     while (!atomic_load(&stop)) {
+        while (atomic_load(&paused)) {
+            usleep(500);
+        }
         churn(&random, 20);
         held = zrealloc(held, below(&random, 5000) + 1);
     }
@@ -23,7 +30,7 @@ static void *churn_until_stopped(void *argument)
 static void *churn_briefly(void *argument)
 {
     struct random random = seeded((uintptr_t) argument);
-    churn(&random, 300);
+    churn(&random, 100);
     return zmalloc(below(&random, 2000));
 }
 
@@ -40,7 +47,7 @@ static void live_a_little(void)
     }
     /* At the same time as they: this thread's counters may be nobody else's. */
     struct random random = seeded(CHILD_THREADS);
-    churn(&random, 300);
+    churn(&random, 100);
     size_t left = zmalloc_size(block);
     void *blocks[CHILD_THREADS];
     for (size_t i = 0; i < CHILD_THREADS; i++) {
@@ -58,7 +65,9 @@ static void live_a_little(void)
 static void wait_for(pid_t child)
 {
     int status;
+    atomic_store(&paused, true);
     check(waitpid(child, &status, 0) == child);
+    atomic_store(&paused, false);
     check(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
@@ -111,6 +120,50 @@ static void fork_in_quiet(void)
     zfree(block);
 }
 
+/*
+ * A fork in a signal handler that interrupts a reading. The child reads in the handler, goes on with the reading that
+ * its parent began, and then does whatever any process does; in the end of its threads it waits for no reader.
+ */
+static atomic_bool reads;
+static volatile pid_t child_of_handler;
+
+static void fork_in_handler(int signal)
+{
+    (void) signal;
+    child_of_handler = fork();
+    check(zmalloc_used_memory() != 0);
+}
+
+static void *read_until_forked(void *argument)
+{
+    child_of_handler = -1;
+    atomic_store(&reads, true);
+    while (child_of_handler < 0) {
+        check(zmalloc_used_memory() != 0);
+    }
+    if (child_of_handler == 0) {
+        live_a_little();
+        _exit(0);
+    }
+    wait_for(child_of_handler);
+    return argument;
+}
+
+static void fork_amid_a_reading(void)
+{
+    struct sigaction action = {.sa_handler = fork_in_handler};
+    check(sigaction(SIGUSR1, &action, NULL) == 0);
+    void *block = zmalloc(100);
+    atomic_store(&reads, false);
+    pthread_t reader = start(read_until_forked, NULL);
+    while (!atomic_load(&reads)) {
+        usleep(50);
+    }
+    check(pthread_kill(reader, SIGUSR1) == 0);
+    join(reader);
+    zfree(block);
+}
+
 int main(int argc, char **argv)
 {
     unsigned forks = FORKS * scale_from(argc, argv);
@@ -127,6 +180,9 @@ int main(int argc, char **argv)
         } else {
             join(start(fork_from_thread, NULL));
         }
+    }
+    for (unsigned i = 0; i < forks; i += FORKS / FORKS_IN_HANDLER) {
+        fork_amid_a_reading();
     }
     atomic_store(&stop, true);
     for (size_t i = 0; i < CHURNERS; i++) {
