@@ -32,7 +32,8 @@ static inline void zm_allocator_free(void *block)
 
 static inline void *zm_allocator_allocate_aligned(size_t alignment, size_t size)
 {
-    return aligned_alloc(alignment, size);
+    void *block; /* aligned_alloc may insist on a size that is a multiple of the alignment */
+    return posix_memalign(&block, alignment, size) == 0 ? block : NULL;
 }
 
 static inline void zm_allocator_free_sized(void *block, size_t usable)
