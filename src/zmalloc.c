@@ -399,6 +399,9 @@ size_t zmalloc_good_size(size_t size)
         return 0;
     }
     size_t good = KNOWS_SIZE ? zm_allocator_good_size(block_size(size)) : 0;
+    if (good > LARGEST) {
+        return 0;
+    }
     return good != 0 ? good : size;
 }
 

@@ -20,7 +20,8 @@
  *   void zm_allocator_free(void *block)
  *   void zm_allocator_free_sized(void *block, size_t usable)   its usable size, to save a look-up
  *   size_t zm_allocator_usable_size(void *block)               constant for the life of a block
- *   size_t zm_allocator_good_size(size_t size)                 what a request would get; 0: can't tell
+ *   size_t zm_allocator_good_size(size_t size)                 what a request would get; 0: can't tell; above
+ *                                                              PTRDIFF_MAX: it would fail
  *   size_t zm_allocator_granted_size(void *block, size_t size) what the block that was asked for with size got, in
  *                                                              a quicker way; if zm_allocator_grants(), and up to
  *                                                              ZM_ALLOCATOR_GRANTS_UP_TO; not after reallocate

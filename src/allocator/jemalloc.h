@@ -107,7 +107,8 @@ static inline size_t zm_allocator_usable_size(void *block)
 
 static inline size_t zm_allocator_good_size(size_t size)
 {
-    return ZM_JEMALLOC(nallocx)(size, 0);
+    size_t good = ZM_JEMALLOC(nallocx)(size, 0);
+    return good != 0 ? good : SIZE_MAX;
 }
 
 #define ZM_ALLOCATOR_GRANTS_UP_TO ZM_SIZE_TABLE_LIMIT
