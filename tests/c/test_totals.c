@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Totals, what a thread did itself, and the peak. */
+#include "sanitizers.h"
 #include "support.h"
 
 #include <pthread.h>
@@ -221,10 +222,9 @@ static void *end_at_once(void *argument)
 static void test_a_thread_that_ends(void **state)
 {
     (void) state;
-    enum { ROUNDS = 4 };
     assert_int_equal(pthread_key_create(&key, count_on), 0);
     for (int i = 0; i < 20; i++) {
-        rounds_left = ROUNDS;
+        rounds_left = DESTRUCTOR_ROUNDS;
         struct notes notes = {0};
         struct figures before = figures_now();
         run(i % 2 == 0 ? end_in_rounds : end_at_once, &notes);

@@ -3,6 +3,7 @@
 #ifndef THREADS_H
 #define THREADS_H
 
+#include "sanitizers.h"
 #include "ways.h"
 
 #include <pthread.h>
@@ -13,6 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* To Meson. */
+enum { SKIPPED = 77 };
 
 #define check(condition) check_at(__FILE__, __LINE__, (condition), #condition)
 #define check_used(expected) check_used_at(__FILE__, __LINE__, zmalloc_used_memory(), (expected))

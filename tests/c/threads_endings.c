@@ -16,7 +16,7 @@ enum ending { RETURNS, EXITS, IS_CANCELLED, IS_DETACHED, ENDINGS };
 /* A large stack is unmapped as soon as its thread has ended; from a small one of ours we take the access rights. */
 enum stack { DEFAULT, LARGE, OWN, STACKS };
 
-enum { LARGE_STACK = 64 << 20, OWN_STACK = 256 << 10 };
+enum { LARGE_STACK = 64 << 20, OWN_STACK = 1 << 20 };
 
 /* A block that lives all the time, larger than all that comes and goes; and what a thread allocates at most. */
 enum { FLOOR = 256 << 20, OF_A_THREAD = 400000 };

@@ -166,6 +166,10 @@ static void fork_amid_a_reading(void)
 
 int main(int argc, char **argv)
 {
+    if (THREAD_SANITIZER || ADDRESS_SANITIZER) {
+        puts("skipped: under a sanitizer no child of many threads may have threads, or memory");
+        return SKIPPED;
+    }
     unsigned forks = FORKS * scale_from(argc, argv);
     size_t before = zmalloc_used_memory();
     fork_in_quiet();
