@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The questions: what the operating system and the allocator know about memory. */
+/* The questions: what the account, the operating system and the allocator know about memory. */
+#include "account.h"
 #include "allocator/allocator.h"
 #include "os/os.h"
 #include "zmalloc.h"
@@ -7,6 +8,41 @@
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
+
+size_t zmalloc_used_memory(void)
+{
+    return zm_account_used();
+}
+
+size_t zmalloc_peak_memory(void)
+{
+    return zm_account_peak();
+}
+
+void zmalloc_reset_peak_memory(void)
+{
+    zm_account_reset_peak();
+}
+
+size_t zmalloc_total_allocated(void)
+{
+    return zm_account_total_allocated();
+}
+
+size_t zmalloc_total_freed(void)
+{
+    return zm_account_total_freed();
+}
+
+size_t zmalloc_thread_allocated(void)
+{
+    return zm_account_thread_allocated();
+}
+
+size_t zmalloc_thread_freed(void)
+{
+    return zm_account_thread_freed();
+}
 
 /* An extended call's answer: the figure, or 0 with the error. */
 static int answer(int error, size_t figure, size_t *bytes)

@@ -4,58 +4,13 @@
 
 #include "account.h"
 #include "allocator/allocator.h"
+#include "block.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#ifdef ZMALLOC_SIZE_PREFIX
-enum { KNOWS_SIZE = false };
-#else
-enum { KNOWS_SIZE = true };
-#endif
-
-/* What stands before each of the caller's blocks where the allocator can't tell their sizes. */
-struct prefix {
-    size_t size;
-    size_t margin; /* from the allocator's block to the caller's */
-};
-
-enum {
-    ALIGNMENT = _Alignof(max_align_t),
-    PREFIX = KNOWS_SIZE ? 0 : (sizeof(struct prefix) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT,
-};
-
-#define LARGEST ((size_t) PTRDIFF_MAX - PREFIX)
-
-/* What to ask the allocator for: never 0, and never so little that it would align for less than max_align_t. */
-static inline size_t block_size(size_t size)
-{
-    size_t whole = size + PREFIX;
-    return whole <= ZM_ALLOCATOR_UNALIGNED_UP_TO ? ZM_ALLOCATOR_UNALIGNED_UP_TO + 1 : whole;
-}
-
-static inline struct prefix *prefix_of(void *ptr)
-{
-    return (struct prefix *) ptr - 1;
-}
-
-static inline size_t margin_of(void *ptr)
-{
-    return KNOWS_SIZE ? 0 : prefix_of(ptr)->margin;
-}
-
-static inline void *block_of(void *ptr)
-{
-    return (char *) ptr - margin_of(ptr);
-}
-
-static inline size_t usable_size(void *ptr)
-{
-    return KNOWS_SIZE ? zm_allocator_usable_size(ptr) : prefix_of(ptr)->size;
-}
 
 static inline void tell(size_t *usable, size_t bytes)
 {
@@ -89,14 +44,11 @@ static void *hand_out_aligned(void *block, size_t margin, size_t size, size_t *u
         tell(usable, 0);
         return NULL;
     }
-    void *ptr = (char *) block + margin;
-    if (!KNOWS_SIZE) {
-        *prefix_of(ptr) = (struct prefix){.size = size, .margin = margin};
-    }
+    void *ptr = zm_block_open(block, margin, size);
     if (ZM_COUNTED_BY_ALLOCATOR && usable == NULL && zm_account_is_live()) {
         return ptr;
     }
-    size_t bytes = usable_size(ptr);
+    size_t bytes = zm_block_usable(ptr);
     count_allocated(bytes + margin);
     tell(usable, bytes);
     return ptr;
@@ -104,16 +56,16 @@ static void *hand_out_aligned(void *block, size_t margin, size_t size, size_t *u
 
 static void *hand_out(void *block, size_t size, size_t *usable)
 {
-    return hand_out_aligned(block, PREFIX, size, usable);
+    return hand_out_aligned(block, ZM_PREFIX, size, usable);
 }
 
 /* Counts the caller's block as freed, and leaves it to be freed. */
 static void *hand_in(void *ptr, size_t *usable)
 {
-    size_t bytes = usable_size(ptr);
-    count_freed(bytes + margin_of(ptr));
+    size_t bytes = zm_block_usable(ptr);
+    count_freed(bytes + zm_block_margin(ptr));
     tell(usable, bytes);
-    return block_of(ptr);
+    return zm_block_of(ptr);
 }
 
 /* Kept out of the functions that first try a short way, which then need no stack for it. */
@@ -125,7 +77,7 @@ static void *hand_in(void *ptr, size_t *usable)
  */
 static inline bool may_be_short(size_t size)
 {
-    return KNOWS_SIZE && ZM_LIKELY(size > zm_self.detour) &&
+    return ZM_KNOWS_SIZE && ZM_LIKELY(size > zm_self.detour) &&
            (ZM_COUNTED_BY_ALLOCATOR || ZM_LIKELY(size <= ZM_ALLOCATOR_GRANTS_UP_TO));
 }
 
@@ -155,7 +107,7 @@ static inline void *realloc_short(void *ptr, size_t size)
 
 static inline bool free_short(void *ptr)
 {
-    if (!KNOWS_SIZE || !zm_account_is_live()) {
+    if (!ZM_KNOWS_SIZE || !zm_account_is_live()) {
         return false;
     }
     if (ZM_COUNTED_BY_ALLOCATOR) {
@@ -194,7 +146,7 @@ static void *insist(void *ptr, size_t size)
 
 LONG_WAY void *ztrymalloc_usable(size_t size, size_t *usable)
 {
-    void *block = size <= LARGEST ? zm_allocator_allocate(block_size(size)) : NULL;
+    void *block = size <= ZM_LARGEST ? zm_allocator_allocate(zm_block_size(size)) : NULL;
     return hand_out(block, size, usable);
 }
 
@@ -217,13 +169,13 @@ void *zmalloc(size_t size)
 
 void *zmalloc_no_tcache(size_t size)
 {
-    void *block = size <= LARGEST ? zm_allocator_allocate_uncached(block_size(size)) : NULL;
+    void *block = size <= ZM_LARGEST ? zm_allocator_allocate_uncached(zm_block_size(size)) : NULL;
     return insist(hand_out(block, size, NULL), size);
 }
 
 LONG_WAY void *ztrycalloc_usable(size_t size, size_t *usable)
 {
-    void *block = size <= LARGEST ? zm_allocator_allocate_zeroed(block_size(size)) : NULL;
+    void *block = size <= ZM_LARGEST ? zm_allocator_allocate_zeroed(zm_block_size(size)) : NULL;
     return hand_out(block, size, usable);
 }
 
@@ -254,7 +206,7 @@ static void *move(void *ptr, size_t size, size_t *usable)
 {
     void *moved = ztrymalloc_usable(size, usable);
     if (moved != NULL) {
-        size_t old = usable_size(ptr);
+        size_t old = zm_block_usable(ptr);
         memcpy(moved, ptr, old < size ? old : size);
         zfree(ptr);
     }
@@ -263,8 +215,8 @@ static void *move(void *ptr, size_t size, size_t *usable)
 
 static void *reallocate(void *ptr, size_t size, size_t *usable)
 {
-    size_t old = usable_size(ptr) + PREFIX;
-    void *block = size <= LARGEST ? zm_allocator_reallocate(block_of(ptr), block_size(size)) : NULL;
+    size_t old = zm_block_usable(ptr) + ZM_PREFIX;
+    void *block = size <= ZM_LARGEST ? zm_allocator_reallocate(zm_block_of(ptr), zm_block_size(size)) : NULL;
     if (block != NULL) {
         count_freed(old); /* first: counting the new block may make this thread live */
     }
@@ -281,7 +233,7 @@ LONG_WAY void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
         tell(usable, 0);
         return NULL;
     }
-    return margin_of(ptr) == PREFIX ? reallocate(ptr, size, usable) : move(ptr, size, usable);
+    return zm_block_margin(ptr) == ZM_PREFIX ? reallocate(ptr, size, usable) : move(ptr, size, usable);
 }
 
 LONG_WAY void *zrealloc_usable(void *ptr, size_t size, size_t *usable)
@@ -314,10 +266,10 @@ LONG_WAY void *ztryaligned_alloc_usable(size_t alignment, size_t size, size_t *u
         tell(usable, 0);
         return NULL;
     }
-    size_t at = alignment < ALIGNMENT ? ALIGNMENT : alignment;
-    size_t margin = KNOWS_SIZE ? 0 : at > PREFIX ? at : PREFIX;
-    bool fits = at <= LARGEST && size <= LARGEST - at;
-    void *block = fits ? zm_allocator_allocate_aligned(at, block_size(size) - PREFIX + margin) : NULL;
+    size_t at = alignment < ZM_ALIGNMENT ? ZM_ALIGNMENT : alignment;
+    size_t margin = ZM_KNOWS_SIZE ? 0 : at > ZM_PREFIX ? at : ZM_PREFIX;
+    bool fits = at <= ZM_LARGEST && size <= ZM_LARGEST - at;
+    void *block = fits ? zm_allocator_allocate_aligned(at, zm_block_size(size) - ZM_PREFIX + margin) : NULL;
     return hand_out_aligned(block, margin, size, usable);
 }
 
@@ -365,7 +317,7 @@ void zfree(void *ptr)
 void zfree_with_size(void *ptr, size_t size)
 {
     if (ZM_COUNTED_BY_ALLOCATOR && ptr != NULL && zm_account_is_live()) {
-        zm_allocator_free_sized(ptr, block_size(size));
+        zm_allocator_free_sized(ptr, zm_block_size(size));
     } else {
         zfree(ptr);
     }
@@ -385,21 +337,21 @@ void zlibc_free(void *ptr)
 
 size_t zmalloc_usable_size(void *ptr)
 {
-    return ptr != NULL ? usable_size(ptr) : 0;
+    return ptr != NULL ? zm_block_usable(ptr) : 0;
 }
 
 size_t zmalloc_size(void *ptr)
 {
-    return ptr != NULL ? usable_size(ptr) + margin_of(ptr) : 0;
+    return ptr != NULL ? zm_block_usable(ptr) + zm_block_margin(ptr) : 0;
 }
 
 size_t zmalloc_good_size(size_t size)
 {
-    if (size > LARGEST) {
+    if (size > ZM_LARGEST) {
         return 0;
     }
-    size_t good = KNOWS_SIZE ? zm_allocator_good_size(block_size(size)) : 0;
-    if (good > LARGEST) {
+    size_t good = ZM_KNOWS_SIZE ? zm_allocator_good_size(zm_block_size(size)) : 0;
+    if (good > ZM_LARGEST) {
         return 0;
     }
     return good != 0 ? good : size;
@@ -409,39 +361,4 @@ __attribute__((noinline, alloc_size(2))) void *extend_to_usable(void *ptr, size_
 {
     (void) size;
     return ptr;
-}
-
-size_t zmalloc_used_memory(void)
-{
-    return zm_account_used();
-}
-
-size_t zmalloc_peak_memory(void)
-{
-    return zm_account_peak();
-}
-
-void zmalloc_reset_peak_memory(void)
-{
-    zm_account_reset_peak();
-}
-
-size_t zmalloc_total_allocated(void)
-{
-    return zm_account_total_allocated();
-}
-
-size_t zmalloc_total_freed(void)
-{
-    return zm_account_total_freed();
-}
-
-size_t zmalloc_thread_allocated(void)
-{
-    return zm_account_thread_allocated();
-}
-
-size_t zmalloc_thread_freed(void)
-{
-    return zm_account_thread_freed();
 }
