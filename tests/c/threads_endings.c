@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <sys/time.h>
 
-enum { TOGETHER = 24, BATCHES = 19, SIGNAL_EVERY_US = 1500 };
+enum { TOGETHER = 24, BATCHES = 19, SIGNAL_EVERY_US = 1500, REST_US = 8000 };
 
 enum ending { RETURNS, EXITS, IS_CANCELLED, IS_DETACHED, ENDINGS };
 
@@ -38,6 +38,10 @@ static void wait_until(atomic_bool *flag)
     }
 }
 
+/* All threads of a batch end together, and while the reader is amid a reading. */
+static atomic_size_t living;
+static atomic_bool ends;
+
 static void free_last(void *argument)
 {
     struct job *job = argument;
@@ -59,6 +63,9 @@ static void *run(void *argument)
 {
     struct job *job = argument;
     zfree(job->given);
+    zfree(zmalloc(1)); /* from here on the thread is one that readers follow */
+    atomic_fetch_add(&living, 1);
+    wait_until(&ends);
     churn(&job->random, 5);
     job->left = zmalloc(below(&job->random, 3000));
     job->last = zmalloc(below(&job->random, 3000));
@@ -131,15 +138,38 @@ static void read_in_handler(int signal)
     read_all();
 }
 
+/* While a batch is at work it reads seldom: else threads would end as slowly as it gets the processor. */
+static atomic_bool seldom;
+
 static void *read_all_the_time(void *argument)
 {
     while (!atomic_load(&stop)) {
-        for (int i = 0; i < 20; i++) {
-            read_all();
+        read_all();
+        if (atomic_load(&seldom)) {
+            usleep(20);
         }
-        usleep(100); /* else threads would end as slowly as this one gets the processor */
     }
     return argument;
+}
+
+static pthread_t reader;
+static atomic_bool rests;
+
+/* Stops the reader wherever it is, for longer than most threads take to end. */
+static void rest(int signal)
+{
+    (void) signal;
+    atomic_store(&rests, true);
+    usleep(REST_US);
+}
+
+static void make_reader_rest(void)
+{
+    atomic_store(&rests, false);
+    check(pthread_kill(reader, SIGUSR1) == 0);
+    while (!atomic_load(&rests)) {
+        sched_yield();
+    }
 }
 
 /* The handler runs on whatever thread is at work, in the middle of its start and its end, too. */
@@ -185,6 +215,10 @@ static void run_batch(enum ending ending, enum stack stack, uint64_t seed)
     size_t before = zmalloc_used_memory();
 
     allow_own_stacks();
+    atomic_store(&living, 0);
+    atomic_store(&living, 0);
+    atomic_store(&ends, false);
+    atomic_store(&seldom, false);
     for (size_t i = 0; i < TOGETHER; i++) {
         atomic_fetch_add(&started, 1);
         jobs[i] = (struct job){.ending = ending, .random = seeded(seed + i), .given = zmalloc(i * 50)};
@@ -192,6 +226,12 @@ static void run_batch(enum ending ending, enum stack stack, uint64_t seed)
         threads[i] = start_with(&attributes, run, &jobs[i]);
         pthread_attr_destroy(&attributes);
     }
+    while (atomic_load(&living) < TOGETHER) {
+        usleep(100);
+    }
+    make_reader_rest();
+    atomic_store(&ends, true);
+    atomic_store(&seldom, true);
     size_t left = 0;
     for (size_t i = 0; i < TOGETHER; i++) {
         if (ending == IS_CANCELLED) {
@@ -237,8 +277,10 @@ int main(int argc, char **argv)
     void *floor = zmalloc(FLOOR);
     lowest_true = zmalloc_used_memory();
 
-    pthread_t reader = start(read_all_the_time, NULL);
+    reader = start(read_all_the_time, NULL);
     set_signals(SIGNAL_EVERY_US);
+    struct sigaction action = {.sa_handler = rest, .sa_flags = SA_RESTART};
+    check(sigaction(SIGUSR1, &action, NULL) == 0);
     run_batches(batches);
     set_signals(0);
     atomic_store(&stop, true);

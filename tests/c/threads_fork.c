@@ -27,6 +27,18 @@ static void *churn_until_stopped(void *argument)
     return NULL;
 }
 
+/* A child is born amid its readings, and has nobody who would end them. */
+static void *read_until_stopped(void *argument)
+{
+    while (!atomic_load(&stop)) {
+        check(zmalloc_used_memory() != 0);
+        if (atomic_load(&paused)) {
+            usleep(500);
+        }
+    }
+    return argument;
+}
+
 static void *churn_briefly(void *argument)
 {
     struct random random = seeded((uintptr_t) argument);
@@ -174,6 +186,7 @@ int main(int argc, char **argv)
     size_t before = zmalloc_used_memory();
     fork_in_quiet();
 
+    pthread_t reader = start(read_until_stopped, NULL);
     pthread_t churners[CHURNERS];
     for (size_t i = 0; i < CHURNERS; i++) {
         churners[i] = start(churn_until_stopped, (void *) (uintptr_t) i);
@@ -189,6 +202,7 @@ int main(int argc, char **argv)
         fork_amid_a_reading();
     }
     atomic_store(&stop, true);
+    join(reader);
     for (size_t i = 0; i < CHURNERS; i++) {
         join(churners[i]);
     }
