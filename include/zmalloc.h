@@ -187,10 +187,11 @@ ZMALLOC_API void *extend_to_usable(void *ptr, size_t size) ZMALLOC_ATTRIBUTE((no
 /**
  * The bytes in use: the sum of zmalloc_size over all blocks that are not freed, in all threads, those that have
  * ended included. Exact when no other thread allocates or frees meanwhile; otherwise off by no more than what
- * they do during the call. Takes no lock, allocates nothing, never waits.
+ * they do during the call. Takes no lock, allocates nothing, never waits. It must be let return: a reading that is
+ * left by longjmp from a signal handler, or by asynchronous cancellation, keeps every later thread from ending.
  *
  * One hole is known: a thread whose first z* call ever is an allocation in the last round of its key destructors
- * is not seen to end, and a later reading may follow it into memory that is gone.
+ * is not seen to end, and a later reading may follow it into memory that is gone and crash.
  */
 ZMALLOC_API size_t zmalloc_used_memory(void);
 
@@ -293,9 +294,10 @@ ZMALLOC_API const char *zmalloc_allocator(void);
 /**
  * What the allocator says of itself, fresh, in bytes, all its users in this process included:
  *
- *   allocated  in blocks handed out to the program
+ *   allocated  in blocks handed out to the program; jemalloc counts those that wait in threads' caches too
  *   active     in pages that hold such blocks, so at least allocated; the rest is fragmentation
- *   resident   in memory that the allocator holds from the kernel, at least active; the rest can be purged
+ *   resident   in memory that the allocator holds from the kernel, at least active; the rest can be purged. An
+ *              upper bound: pages that were never touched may be among it (with mimalloc, all that is committed)
  *
  * A figure that the allocator can't tell is 0. Any pointer may be NULL. Returns 1.
  */
@@ -317,8 +319,10 @@ ZMALLOC_API int zmalloc_background_thread(int enable);
 ZMALLOC_API int jemalloc_purge(void);
 
 /**
- * Gives all the memory that the allocator holds and no block needs back to the operating system, at once:
- * jemalloc's arenas and this thread's cache, tcmalloc's page heap, libc's heap, mimalloc's pages.
+ * Has the allocator give back to the operating system, at once, what it holds and no block needs: jemalloc's arenas
+ * and this thread's cache, tcmalloc's page heap and this thread's cache, libc's heap, mimalloc's free segments. What
+ * other threads cache stays, and so do pages that share a unit of the allocator's (a page, mimalloc's segment) with
+ * a block.
  */
 ZMALLOC_API int zmalloc_purge(void);
 

@@ -47,6 +47,9 @@ static _Atomic size_t peak;
 
 _Thread_local struct zm_thread zm_self = {.detour = ZM_NOT_LIVE};
 
+/* This thread's slot, also while it is only about to get it or to give it back: a fork may come in between. */
+static _Thread_local struct slot *own_slot;
+
 /* Set for good when a thread gives its slot back. */
 static _Thread_local bool ending;
 
@@ -69,12 +72,13 @@ static void raise(_Atomic size_t *highest, size_t value)
 static struct slot *take_one_of(struct chunk *chunk)
 {
     for (size_t i = 0; i < chunk->length; i++) {
-        if (take(&chunk->slots[i])) {
+        own_slot = &chunk->slots[i];
+        if (take(own_slot)) {
             raise(&chunk->used, i + 1);
-            return &chunk->slots[i];
+            return own_slot;
         }
     }
-    return NULL;
+    return own_slot = NULL;
 }
 
 static struct chunk *next_chunk(const struct chunk *chunk)
@@ -113,9 +117,15 @@ static struct slot *take_slot(void)
     return NULL;
 }
 
-static void give_back(struct slot *slot)
+static void set_free(struct slot *slot)
 {
     atomic_store_explicit(&slot->taken, false, memory_order_release);
+}
+
+static void give_own_back(void)
+{
+    set_free(own_slot);
+    own_slot = NULL;
 }
 
 static bool find_counters(const _Atomic size_t **allocated, const _Atomic size_t **freed)
@@ -141,7 +151,7 @@ static void register_thread(void)
         return;
     }
     if (pthread_setspecific(key, slot) != 0) {
-        give_back(slot);
+        give_own_back();
         return;
     }
     zm_follower_start(&slot->follower, allocated, freed);
@@ -155,20 +165,19 @@ static void end_thread(void *own)
     ending = true;
     zm_self.detour = ZM_NOT_LIVE;
     zm_follower_stop(&slot->follower);
-    give_back(slot);
+    give_own_back();
 }
 
 /* The other threads are not in the child. What they counted stays; their slots are free. */
 static void start_child(void)
 {
-    const struct slot *own = pthread_getspecific(key);
     zm_follower_start_child();
     for (struct chunk *chunk = &first_chunk; chunk != NULL; chunk = next_chunk(chunk)) {
         for (size_t i = 0; i < chunk->length; i++) {
             struct slot *slot = &chunk->slots[i];
-            if (slot != own && slot->taken) {
+            if (slot != own_slot && slot->taken) {
                 zm_follower_stop_in_child(&slot->follower);
-                give_back(slot);
+                set_free(slot);
             }
         }
     }

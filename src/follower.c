@@ -3,8 +3,9 @@
 #include "follower.h"
 
 #include <sched.h>
+#include <time.h>
 
-enum { ENDED, LIVING };
+enum { ENDED, ENDED_TOO, LIVING };
 
 /*
  * Readers are counted by phases. A thread that ends turns the phase over and waits for the readers of the old one;
@@ -34,15 +35,27 @@ void zm_follower_leave(struct zm_visit visit)
     }
 }
 
+/* Yields first, then sleeps: to yield is not enough if the other has a lower priority. */
+static void pause_shortly(unsigned *times)
+{
+    enum { YIELDS = 100, NANOSECONDS = 50000 };
+    if ((*times)++ < YIELDS) {
+        sched_yield();
+    } else {
+        nanosleep(&(struct timespec){.tv_nsec = NANOSECONDS}, NULL);
+    }
+}
+
 static void wait_for_readers(void)
 {
+    unsigned pauses = 0;
     while (atomic_flag_test_and_set(&turning)) {
-        sched_yield();
+        pause_shortly(&pauses);
     }
     for (int turn = 0; turn < 2; turn++) {
         unsigned old = atomic_fetch_add(&phase, 1) % 2;
         while (atomic_load(&readers[old]) % A_FORK != 0) {
-            sched_yield();
+            pause_shortly(&pauses);
         }
     }
     atomic_flag_clear(&turning);
@@ -56,7 +69,8 @@ static size_t value(const _Atomic size_t *counter)
 
 static const struct zm_place *current_place(const struct zm_follower *follower)
 {
-    return &follower->places[atomic_load_explicit(&follower->current, memory_order_acquire)];
+    /* In one order with the counting of readers: who is not waited for must see the new place. */
+    return &follower->places[atomic_load(&follower->current)];
 }
 
 size_t zm_follower_allocated(const struct zm_follower *follower)
@@ -74,35 +88,40 @@ size_t zm_follower_freed(const struct zm_follower *follower)
 void zm_follower_start(struct zm_follower *follower, const _Atomic size_t *allocated, const _Atomic size_t *freed)
 {
     /* Nobody is at the living place: the thread before this one has waited for its readers. */
-    const struct zm_place *ended = &follower->places[ENDED];
+    follower->before = atomic_load(&follower->current);
+    const struct zm_place *ended = &follower->places[follower->before];
     follower->places[LIVING] = (struct zm_place){
         .allocated = allocated,
         .freed = freed,
         .allocated_before = ended->allocated_before - value(allocated),
         .freed_before = ended->freed_before - value(freed),
     };
-    atomic_store_explicit(&follower->current, LIVING, memory_order_release);
+    atomic_store(&follower->current, LIVING);
 }
 
+/* The place before this thread's may still have a reader; the one before that was waited for when it was left. */
 static void keep_sums(struct zm_follower *follower)
 {
-    size_t allocated = zm_follower_allocated(follower);
-    size_t freed = zm_follower_freed(follower);
-    follower->places[ENDED].allocated_before = allocated;
-    follower->places[ENDED].freed_before = freed;
-    atomic_store_explicit(&follower->current, ENDED, memory_order_release);
+    const struct zm_place *living = &follower->places[LIVING];
+    unsigned next = follower->before == ENDED ? ENDED_TOO : ENDED;
+    follower->places[next] = (struct zm_place){
+        .allocated_before = living->allocated_before + value(living->allocated),
+        .freed_before = living->freed_before + value(living->freed),
+    };
+    atomic_store(&follower->current, next);
 }
 
 void zm_follower_stop(struct zm_follower *follower)
 {
-    wait_for_readers(); /* one may still be at the sums from before this thread */
     keep_sums(follower);
     wait_for_readers();
 }
 
 void zm_follower_stop_in_child(struct zm_follower *follower)
 {
-    keep_sums(follower);
+    if (atomic_load(&follower->current) == LIVING) {
+        keep_sums(follower);
+    }
 }
 
 void zm_follower_start_child(void)

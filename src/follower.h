@@ -14,10 +14,11 @@ struct zm_place {
     size_t freed_before;
 };
 
-/* One place for the sums of ended threads, one for the living thread. A reader sees either, whole. */
+/* One place for the living thread, and two in turn for the sums of ended ones. A reader sees one of them, whole. */
 struct zm_follower {
     atomic_uint current;
-    struct zm_place places[2];
+    unsigned before; /* the living thread: which of the two came before it */
+    struct zm_place places[3];
 };
 
 /* From now on what this thread's counters grow by adds to the sums. */

@@ -8,7 +8,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#define ZM_ALLOCATOR_UNALIGNED_UP_TO 0
+/* glibc aligns all its blocks; another malloc that was put before it may not. */
+#define ZM_ALLOCATOR_UNALIGNED_UP_TO 8
 
 static inline void *zm_allocator_allocate(size_t size)
 {

@@ -24,6 +24,10 @@ STRANGER = Path(__file__).with_name("stranger.c")
 LIBRARY_ALONE = [f"-D{part}=disabled" for part in ("tests", "python", "lua", "examples", "benchmarks")]
 
 
+# Meson makes its tests find the tree's own libraries first; what is installed is to find its own.
+os.environ.pop("LD_LIBRARY_PATH", None)
+
+
 def run(*command: str | Path, env: dict[str, str] | None = None, cwd: Path | None = None) -> str:
     """Standard output of a command that must succeed."""
     result = subprocess.run(
@@ -74,7 +78,7 @@ def build_library(source: Path, folder: Path, *options: str) -> Path:
     build = folder / "build"
     prefix = "true" if PREFIXED else "false"
     common = [f"-Dallocator={ALLOCATOR}", f"-Dsize_prefix={prefix}", *LIBRARY_ALONE]
-    run(*MESON, "setup", build, source, *common, *options)
+    run(*MESON, "setup", f"--wrap-mode={option('wrap_mode')}", build, source, *common, *options)
     run(*MESON, "compile", "-C", build)
     return build
 
