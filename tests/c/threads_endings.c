@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Short threads by the thousand, of every way to end and on every kind of stack: what they counted stays counted.
- * And all the time a thread and a signal handler read: who followed a thread beyond its end would crash.
+ * And all the time threads and a signal handler read: who followed a thread beyond its end would crash.
  */
 #include "threads.h"
 
@@ -152,22 +152,26 @@ static void *read_all_the_time(void *argument)
     return argument;
 }
 
-static pthread_t reader;
-static atomic_bool rests;
+enum { READERS = 4 };
 
-/* Stops the reader wherever it is, for longer than most threads take to end. */
+static pthread_t readers[READERS];
+static atomic_int resting;
+
+/* Stops a reader wherever it is, for longer than most threads take to end. */
 static void rest(int signal)
 {
     (void) signal;
-    atomic_store(&rests, true);
+    atomic_fetch_add(&resting, 1);
     usleep(REST_US);
 }
 
-static void make_reader_rest(void)
+static void make_readers_rest(void)
 {
-    atomic_store(&rests, false);
-    check(pthread_kill(reader, SIGUSR1) == 0);
-    while (!atomic_load(&rests)) {
+    atomic_store(&resting, 0);
+    for (size_t i = 0; i < READERS; i++) {
+        check(pthread_kill(readers[i], SIGUSR1) == 0);
+    }
+    while (atomic_load(&resting) < READERS) {
         sched_yield();
     }
 }
@@ -229,7 +233,7 @@ static void run_batch(enum ending ending, enum stack stack, uint64_t seed)
     while (atomic_load(&living) < TOGETHER) {
         usleep(100);
     }
-    make_reader_rest();
+    make_readers_rest();
     atomic_store(&ends, true);
     atomic_store(&seldom, true);
     size_t left = 0;
@@ -277,14 +281,18 @@ int main(int argc, char **argv)
     void *floor = zmalloc(FLOOR);
     lowest_true = zmalloc_used_memory();
 
-    reader = start(read_all_the_time, NULL);
+    for (size_t i = 0; i < READERS; i++) {
+        readers[i] = start(read_all_the_time, NULL);
+    }
     set_signals(SIGNAL_EVERY_US);
     struct sigaction action = {.sa_handler = rest, .sa_flags = SA_RESTART};
     check(sigaction(SIGUSR1, &action, NULL) == 0);
     run_batches(batches);
     set_signals(0);
     atomic_store(&stop, true);
-    join(reader);
+    for (size_t i = 0; i < READERS; i++) {
+        join(readers[i]);
+    }
 
     check_used(lowest_true);
     zfree(floor);
