@@ -48,7 +48,7 @@ build/%/build.ninja:
 	@$(MESON) setup build/$* $(OPTIONS)
 
 format: ## lay the C sources out as .clang-format says
-	clang-format -i $$(git ls-files '*.c' '*.h')
+	clang-format -i $$(git ls-files '*.c' '*.h' '*.cc')
 
 clean: ## remove the build directories
 	rm -rf build

@@ -167,7 +167,8 @@ ZMALLOC_API size_t zmalloc_usable_size(void *ptr);
 
 /**
  * The bytes that could be used in a block that is asked for with size; 0 if that is too large for any. Where the
- * allocator has no such query (libc), size itself: such a block may then turn out larger.
+ * allocator has no such query (libc), size itself: such a block may then turn out larger. mimalloc tells less than
+ * it gives above 128 KiB.
  */
 ZMALLOC_API size_t zmalloc_good_size(size_t size);
 
