@@ -154,6 +154,8 @@ def instructions_of(tree: Tree, contender: str, workload: str) -> float:
 
 def verdict(tree: Tree, over: dict[str, float]) -> str:
     """What zmalloc's cost is held to, and whether it is kept."""
+    if tree.allocator not in MOST_OVER_PLAIN | MOST_OF_SLOTS:
+        return ""
     if tree.allocator in MOST_OVER_PLAIN:
         most = float(MOST_OVER_PLAIN[tree.allocator])
         text = f"at most +{most:.0f}"

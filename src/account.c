@@ -62,7 +62,7 @@ static bool take(struct slot *slot)
            !atomic_exchange_explicit(&slot->taken, true, memory_order_acquire);
 }
 
-static void raise(_Atomic size_t *highest, size_t value)
+static void raise_to(_Atomic size_t *highest, size_t value)
 {
     size_t old = atomic_load_explicit(highest, memory_order_relaxed);
     while (old < value && !atomic_compare_exchange_weak(highest, &old, value)) {
@@ -74,7 +74,7 @@ static struct slot *take_one_of(struct chunk *chunk)
     for (size_t i = 0; i < chunk->length; i++) {
         own_slot = &chunk->slots[i];
         if (take(own_slot)) {
-            raise(&chunk->used, i + 1);
+            raise_to(&chunk->used, i + 1);
             return own_slot;
         }
     }
@@ -282,7 +282,7 @@ static size_t visit(size_t (*sum)(void))
 size_t zm_account_used(void)
 {
     size_t used = visit(sum_used);
-    raise(&peak, used);
+    raise_to(&peak, used);
     return used;
 }
 

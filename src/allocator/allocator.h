@@ -22,15 +22,42 @@
  *   size_t zm_allocator_usable_size(void *block)               constant for the life of a block
  *   size_t zm_allocator_good_size(size_t size)                 what a request would get; 0: can't tell; above
  *                                                              PTRDIFF_MAX: it would fail
- *   size_t zm_allocator_granted_size(void *block, size_t size) what the block that was asked for with size got, in
- *                                                              a quicker way; if zm_allocator_grants(), and up to
- *                                                              ZM_ALLOCATOR_GRANTS_UP_TO; not after reallocate
- *   void *zm_allocator_allocate_uncached(size_t size)          past the thread's cache where there is such a way
- *   void zm_allocator_free_uncached(void *block)
  *
  * The build says which one in ZM_ALLOCATOR_HOT_HALF; nothing else knows.
  */
 #include ZM_ALLOCATOR_HOT_HALF
+
+/*
+ * What the block that was asked for with size got: quicker than its usable size, if zm_allocator_grants(), and up to
+ * the limit; not after reallocate. An allocator with a table of its size classes has these from size_table.h.
+ */
+#ifndef ZM_ALLOCATOR_GRANTS_UP_TO
+#define ZM_ALLOCATOR_GRANTS_UP_TO SIZE_MAX
+
+static inline bool zm_allocator_grants(void)
+{
+    return true;
+}
+
+static inline size_t zm_allocator_granted_size(void *block, size_t size)
+{
+    (void) size;
+    return zm_allocator_usable_size(block);
+}
+#endif
+
+/* One that has a way past the thread's cache defines ZM_ALLOCATOR_GOES_UNCACHED and these two itself. */
+#ifndef ZM_ALLOCATOR_GOES_UNCACHED
+static inline void *zm_allocator_allocate_uncached(size_t size)
+{
+    return zm_allocator_allocate(size);
+}
+
+static inline void zm_allocator_free_uncached(void *block)
+{
+    zm_allocator_free(block);
+}
+#endif
 
 /*
  * An allocator that counts what each thread allocates and frees, by usable sizes and for zmalloc alone, defines

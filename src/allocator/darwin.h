@@ -4,8 +4,6 @@
 #define ZM_ALLOCATOR_DARWIN_H
 
 #include <malloc/malloc.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 
 #define ZM_ALLOCATOR_UNALIGNED_UP_TO 0
@@ -50,30 +48,6 @@ static inline size_t zm_allocator_usable_size(void *block)
 static inline size_t zm_allocator_good_size(size_t size)
 {
     return malloc_good_size(size);
-}
-
-/* malloc_size is all there is to ask, at any size. */
-#define ZM_ALLOCATOR_GRANTS_UP_TO SIZE_MAX
-
-static inline bool zm_allocator_grants(void)
-{
-    return true;
-}
-
-static inline size_t zm_allocator_granted_size(void *block, size_t size)
-{
-    (void) size;
-    return zm_allocator_usable_size(block);
-}
-
-static inline void *zm_allocator_allocate_uncached(size_t size)
-{
-    return zm_allocator_allocate(size);
-}
-
-static inline void zm_allocator_free_uncached(void *block)
-{
-    zm_allocator_free(block);
 }
 
 #endif

@@ -4,8 +4,6 @@
 #define ZM_ALLOCATOR_LIBC_H
 
 #include <malloc.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdlib.h>
 
 /* glibc aligns all its blocks; another malloc that was put before it may not. */
@@ -52,30 +50,6 @@ static inline size_t zm_allocator_good_size(size_t size)
 {
     (void) size;
     return 0;
-}
-
-/* malloc_usable_size is all there is to ask, at any size. */
-#define ZM_ALLOCATOR_GRANTS_UP_TO SIZE_MAX
-
-static inline bool zm_allocator_grants(void)
-{
-    return true;
-}
-
-static inline size_t zm_allocator_granted_size(void *block, size_t size)
-{
-    (void) size;
-    return zm_allocator_usable_size(block);
-}
-
-static inline void *zm_allocator_allocate_uncached(size_t size)
-{
-    return zm_allocator_allocate(size);
-}
-
-static inline void zm_allocator_free_uncached(void *block)
-{
-    zm_allocator_free(block);
 }
 
 #endif

@@ -50,27 +50,4 @@ static inline size_t zm_allocator_good_size(size_t size)
     return mi_good_size(size);
 }
 
-#define ZM_ALLOCATOR_GRANTS_UP_TO ZM_SIZE_TABLE_LIMIT
-
-static inline bool zm_allocator_grants(void)
-{
-    return zm_size_table_holds;
-}
-
-static inline size_t zm_allocator_granted_size(void *block, size_t size)
-{
-    (void) block;
-    return zm_size_table_find(size);
-}
-
-static inline void *zm_allocator_allocate_uncached(size_t size)
-{
-    return zm_allocator_allocate(size);
-}
-
-static inline void zm_allocator_free_uncached(void *block)
-{
-    zm_allocator_free(block);
-}
-
 #endif

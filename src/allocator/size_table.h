@@ -21,4 +21,18 @@ static inline size_t zm_size_table_find(size_t size)
     return zm_size_table[(size + ZM_SIZE_TABLE_STEP - 1) / ZM_SIZE_TABLE_STEP];
 }
 
+/* What allocator.h asks of an allocator that has such a table. */
+#define ZM_ALLOCATOR_GRANTS_UP_TO ZM_SIZE_TABLE_LIMIT
+
+static inline bool zm_allocator_grants(void)
+{
+    return zm_size_table_holds;
+}
+
+static inline size_t zm_allocator_granted_size(void *block, size_t size)
+{
+    (void) block;
+    return zm_size_table_find(size);
+}
+
 #endif
