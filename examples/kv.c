@@ -197,7 +197,7 @@ int main(int argc, char **argv)
     thin_out(store);
     report("Most words deleted", store);
 
-    int error = zmalloc_purge();
+    int error = zmalloc_purge(NULL);
     report(error == 0 ? "Purged" : "Could not purge", store);
     return 0;
 }

@@ -63,6 +63,12 @@
 /** What the extended calls write for a figure that the allocator or the platform can't tell. */
 #define ZMALLOC_UNKNOWN SIZE_MAX
 
+/** The same for a difference of two figures. */
+#define ZMALLOC_UNKNOWN_DIFFERENCE INT64_MIN
+
+/** A limit that is not set. */
+#define ZMALLOC_NO_LIMIT (SIZE_MAX - 1)
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -236,22 +242,33 @@ ZMALLOC_API void zmalloc_set_oom_handler(void (*handler)(size_t size));
 /* The process. */
 
 /*
- * These ask the operating system. pid is a process number, or -1 for this process. Each question has two
+ * These ask the operating system. pid is a process number, or -1 for this process. Some questions have two
  * forms. The short one is the one that servers know: it returns the figure, or 0 when it could not be had. The
  * extended one tells the two apart. Its errors:
  *
- *   -EINVAL  a NULL argument, an empty field name, or a pid that can be no process (0, or below -1)
- *   -ESRCH   no such process; it has ended, or it is one of the kernel's own and has no memory
- *   -EACCES  the process is another user's
- *   -ENOENT  this kernel has no such field
- *   -ENOSYS  this platform can't tell
+ *   -EINVAL     a NULL argument, an empty field name, or a pid that can be no process (0, or below -1)
+ *   -ESRCH      no such process; it ended (while it was read, too) or became another program; or it has no memory:
+ *               a zombie, or one of the kernel's own
+ *   -EACCES     the process is another user's
+ *   -ENOENT     no such field in this kernel
+ *   -EMFILE     this process has no file descriptor left
+ *   -EOVERFLOW  the figure does not fit
+ *   -ENOSYS     this platform can't tell, or /proc is not mounted
+ *
+ * They allocate nothing, and need some 24 KiB of stack.
  */
 
 /** Resident set size of this process, in bytes: what it holds of the machine's memory. 0 if unknown. */
 ZMALLOC_API size_t zmalloc_get_rss(void);
 
-/** As zmalloc_get_rss. Source on Linux: /proc/self/statm. On error *bytes is 0. */
+/**
+ * As zmalloc_get_rss. Source on Linux: /proc/self/statm, which many processors may leave some hundred KiB behind.
+ * On error *bytes is 0.
+ */
 ZMALLOC_API int zmalloc_rss(size_t *bytes);
+
+/** Resident set size of any process, other users' too. On error *bytes is 0. */
+ZMALLOC_API int zmalloc_process_rss(long pid, size_t *bytes);
 
 /** Bytes that the process has written to and shares with none (Private_Dirty in smaps). 0 if unknown. */
 ZMALLOC_API size_t zmalloc_get_private_dirty(long pid);
@@ -261,18 +278,84 @@ ZMALLOC_API int zmalloc_private_dirty(long pid, size_t *bytes);
 
 /**
  * Sum, over all mappings of the process, of a field of /proc/PID/smaps, in bytes. The name is matched whole, with
- * or without its colon: "Rss", "Rss:", "Pss", "Private_Dirty", "Swap", … 0 if unknown.
+ * or without its colon: "Rss", "Rss:", "Pss", "Private_Dirty", "Swap", … 0 if unknown. On other platforms: of the
+ * fields that zmalloc_mappings tells there.
  */
 ZMALLOC_API size_t zmalloc_get_smap_bytes_by_field(char *field, long pid);
 
 /** As zmalloc_get_smap_bytes_by_field. On error *bytes is 0. */
 ZMALLOC_API int zmalloc_smap_bytes_by_field(const char *field, long pid, size_t *bytes);
 
+/** The most fields that are told, and the longest name of one; Linux has some 25, of up to 15 characters. */
+#define ZMALLOC_MOST_FIELDS 48
+#define ZMALLOC_LONGEST_FIELD 31
+
+/** A figure by its name, in bytes. */
+struct zmalloc_field {
+    char name[ZMALLOC_LONGEST_FIELD + 1];
+    size_t bytes;
+};
+
+/**
+ * Writes the sums, over all mappings of the process, of all the fields that the kernel sums itself (in
+ * /proc/PID/smaps_rollup; of all the fields of smaps where that is missing) to fields, which has room for
+ * ZMALLOC_MOST_FIELDS, and how many they are to *count; 0 on error.
+ */
+ZMALLOC_API int zmalloc_smaps(long pid, struct zmalloc_field *fields, size_t *count);
+
+/** A mapping of a process: a range of its addresses, and what is there. */
+struct zmalloc_mapping {
+    uint64_t begin;                     /* first address */
+    uint64_t end;                       /* address after the last */
+    uint64_t offset;                    /* where in the file the range begins, in bytes */
+    const char *permissions;            /* "r-xp": read, write, execute, and private or shared */
+    const char *path;                   /* as the kernel writes it: of a file ("\012" is a newline in its name), a name
+                                           such as "[heap]", or "". Cut after 4096 bytes */
+    const struct zmalloc_field *fields; /* Linux: those of smaps that are sizes. macOS: Size, Rss, Private_Dirty,
+                                           Swap. FreeBSD: Size, Rss, Private */
+    size_t count;                       /* how many fields */
+};
+
+/**
+ * Has visit look at each mapping of the process in turn, in the order of addresses; what it is given is valid during
+ * the visit. It may call z* calls. If it returns other than 0 that is the end, and the result. An error, or the end of
+ * the process, may come after some visits. Linux makes the text as it is read: mappings that change meanwhile may be
+ * told as they were or as they are.
+ */
+ZMALLOC_API int zmalloc_mappings(long pid, int (*visit)(const struct zmalloc_mapping *mapping, void *context),
+                                 void *context);
+
 /** Physical memory of this machine, in bytes. 0 if unknown. */
 ZMALLOC_API size_t zmalloc_get_memory_size(void);
 
 /** As zmalloc_get_memory_size. On error *bytes is 0. */
 ZMALLOC_API int zmalloc_memory_size(size_t *bytes);
+
+/** Limits on memory, in bytes; ZMALLOC_NO_LIMIT where none is set, ZMALLOC_UNKNOWN where it can't be told. */
+struct zmalloc_memory_limits {
+    size_t physical;      /* the machine's memory, as zmalloc_memory_size */
+    size_t cgroup;        /* the least of the control group's and of those above it, as far up as can be seen (Linux) */
+    size_t address_space; /* RLIMIT_AS: of all mappings together */
+    size_t data;          /* RLIMIT_DATA: of private writable mappings, the heap among them */
+};
+
+/**
+ * Writes each limit on its own. What passes physical or cgroup makes the kernel kill a process; the other two make
+ * allocations fail.
+ */
+ZMALLOC_API int zmalloc_memory_limits(struct zmalloc_memory_limits *limits);
+
+/** The least of those limits that are known: more memory than this the process can't have. On error *bytes is 0. */
+ZMALLOC_API int zmalloc_memory_limit(size_t *bytes);
+
+/**
+ * Writes when the kernel makes this process's pages huge (transparent huge pages) to *mode: 0, never; 1, where madvise
+ * asks for it; 2, always. Sources: the kernel's own setting, and what the process has set. On error *mode is -1.
+ */
+ZMALLOC_API int zmalloc_thp(int *mode);
+
+/** Forbids (1) huge pages to this process, and to its children from now on, or allows (0) them again. */
+ZMALLOC_API int zmalloc_disable_thp(int disable);
 
 /**
  * Writes field number i (from 1, as in proc(5)) of /proc/self/stat to *res. Numbers only: fields 2 and 3 are
@@ -304,7 +387,11 @@ ZMALLOC_API const char *zmalloc_allocator(void);
  */
 ZMALLOC_API int zmalloc_get_allocator_info(size_t *allocated, size_t *active, size_t *resident);
 
-/** As zmalloc_get_allocator_info; what can't be told is ZMALLOC_UNKNOWN. Returns 0 or a negative errno. */
+/**
+ * As zmalloc_get_allocator_info; what can't be told is ZMALLOC_UNKNOWN. Sources: jemalloc's stats.allocated, active
+ * and resident; tcmalloc's current_allocated_bytes, heap_size less free and unmapped pages, total_physical_bytes;
+ * mallinfo2's uordblks + hblkhd and arena + hblkhd; darwin's size_in_use; mimalloc's current_commit.
+ */
 ZMALLOC_API int zmalloc_allocator_info(size_t *allocated, size_t *active, size_t *resident);
 
 /** As zmalloc_background_thread, without an answer. */
@@ -316,6 +403,19 @@ ZMALLOC_API void set_jemalloc_bg_thread(int enable);
  */
 ZMALLOC_API int zmalloc_background_thread(int enable);
 
+/** Writes whether the background thread is wanted to *enabled: 1 or 0. With jemalloc; elsewhere 0 and -ENOTSUP. */
+ZMALLOC_API int zmalloc_background_thread_enabled(int *enabled);
+
+/**
+ * Writes after how many milliseconds without use the allocator gives pages back: dirty ones, which become muzzy
+ * (the kernel may take them) and, after as many more as *muzzy_ms, clean (it has them). -1 is never, 0 at once. With
+ * jemalloc; elsewhere -1 and -ENOTSUP.
+ */
+ZMALLOC_API int zmalloc_decay(long *dirty_ms, long *muzzy_ms);
+
+/** Sets both times, for all arenas. With jemalloc; elsewhere -ENOTSUP. -EINVAL below -1 and above 2^63 / 10^6. */
+ZMALLOC_API int zmalloc_set_decay(long dirty_ms, long muzzy_ms);
+
 /** As zmalloc_purge; returns 0, or -1 on error. The name stands for every allocator. */
 ZMALLOC_API int jemalloc_purge(void);
 
@@ -324,8 +424,57 @@ ZMALLOC_API int jemalloc_purge(void);
  * and this thread's cache, tcmalloc's page heap and this thread's cache, libc's heap, mimalloc's free segments. What
  * other threads cache stays, and so do pages that share a unit of the allocator's (a page, mimalloc's segment) with
  * a block.
+ *
+ * Writes by how much RSS is less than before to *returned, which may be NULL: 0 if it is not less (other threads may
+ * have taken more meanwhile), ZMALLOC_UNKNOWN if RSS is unknown.
  */
-ZMALLOC_API int zmalloc_purge(void);
+ZMALLOC_API int zmalloc_purge(size_t *returned);
+
+/* All of it. */
+
+/**
+ * Where this process's memory is, in bytes. What can't be told is ZMALLOC_UNKNOWN.
+ *
+ * The first five are levels, from what blocks use up to what the process holds. Then come the differences: what
+ * each level adds to the nearest known one below it. If a level is unknown so is its difference, as
+ * ZMALLOC_UNKNOWN_DIFFERENCE, and what it would have said is in the next. So used and the known differences add up
+ * to rss, always. A difference can be negative: levels are read one after another, and resident may count
+ * pages that were never touched.
+ */
+struct zmalloc_report {
+    size_t used;      /* zmalloc_used_memory */
+    size_t allocated; /* see zmalloc_allocator_info, as for active and resident */
+    size_t active;
+    size_t resident;
+    size_t rss; /* zmalloc_rss; with the walk, the sum that goes with the walk's figures */
+
+    int64_t allocator_overhead_bytes; /* allocated beyond used: blocks of the allocator's other users, caches, headers */
+    int64_t allocator_frag_bytes;     /* active beyond allocated: free places in pages that hold blocks */
+    int64_t allocator_rss_bytes;      /* resident beyond active: what a purge could give back, and metadata */
+    int64_t rss_overhead_bytes;       /* rss beyond resident: code, stacks, other libraries' memory */
+
+    size_t mapped;   /* address space that the allocator has for blocks. jemalloc: stats.mapped; tcmalloc: heap_size
+                        less what is unmapped; libc: arena + hblkhd; darwin: size_allocated of all zones */
+    size_t retained; /* address space that it keeps and whose memory the kernel has back. jemalloc: stats.retained;
+                        tcmalloc: pageheap_unmapped_bytes */
+    size_t metadata; /* for its own use. jemalloc: stats.metadata; tcmalloc: total_physical_bytes less mapped */
+
+    double mem_fragmentation_ratio;        /* rss / used; NAN if either is 0 or unknown */
+    double allocator_frag_smallbins_ratio; /* places for small blocks / those taken. jemalloc; NAN if unknown */
+
+    /* Only with the walk; Linux: of smaps_rollup. */
+    size_t pss;           /* rss, with pages that n processes share counted as an n-th */
+    size_t uss;           /* Private_Clean + Private_Dirty: what would be free if this process ended */
+    size_t private_dirty; /* Private_Dirty */
+    size_t swap;          /* Swap: not in rss */
+    size_t huge_pages;    /* AnonHugePages: in huge pages without a file */
+};
+
+/**
+ * Fills the report. walk: 1 has the kernel walk the page tables, which takes longer the more memory there is (in the
+ * order of 1 ms for each GiB); 0 leaves what comes of it unknown.
+ */
+ZMALLOC_API int zmalloc_report(struct zmalloc_report *report, int walk);
 
 #ifdef __cplusplus
 }

@@ -78,15 +78,56 @@ static inline int zm_allocator_thread_counters(const _Atomic size_t **allocated,
 #define ZM_UNKNOWN SIZE_MAX
 
 struct zm_allocator_info {
-    size_t allocated; /* bytes in blocks handed out */
-    size_t active;    /* bytes in pages that hold such blocks */
-    size_t resident;  /* bytes held from the kernel */
+    size_t allocated;       /* bytes in blocks handed out */
+    size_t active;          /* bytes in pages that hold such blocks */
+    size_t resident;        /* bytes held from the kernel */
+    size_t mapped;          /* bytes of address space for blocks; without what is retained */
+    size_t retained;        /* bytes of address space kept for later, whose memory the kernel has back */
+    size_t metadata;        /* bytes for the allocator's own use */
+    size_t small_allocated; /* bytes in small blocks handed out, */
+    size_t small_active;    /* and in all the places for such blocks in the pages that are set up for them */
 };
 
 /* The cold half, in <name>.c. An int is 0 or a negative errno. */
 const char *zm_allocator_name(void); /* with the version: "libc-2.36" */
-int zm_allocator_info(struct zm_allocator_info *info);
+int zm_allocator_info(struct zm_allocator_info *info); /* what it can't tell is left as it is */
 int zm_allocator_purge(void);
-int zm_allocator_background_thread(bool run);
+
+/*
+ * One that gives unused pages back in time, by itself, defines ZM_ALLOCATOR_DECAYS. Times are milliseconds, -1: never;
+ * dirty pages become muzzy (the kernel may have them) and then clean (it has them).
+ */
+#ifdef ZM_ALLOCATOR_DECAYS
+int zm_allocator_run_background_thread(bool run);
+int zm_allocator_background_thread_runs(bool *runs);
+int zm_allocator_decay(long *dirty, long *muzzy);
+int zm_allocator_set_decay(long dirty, long muzzy);
+#else
+static inline int zm_allocator_run_background_thread(bool run)
+{
+    (void) run;
+    return -ENOTSUP;
+}
+
+static inline int zm_allocator_background_thread_runs(bool *runs)
+{
+    (void) runs;
+    return -ENOTSUP;
+}
+
+static inline int zm_allocator_decay(long *dirty, long *muzzy)
+{
+    (void) dirty;
+    (void) muzzy;
+    return -ENOTSUP;
+}
+
+static inline int zm_allocator_set_decay(long dirty, long muzzy)
+{
+    (void) dirty;
+    (void) muzzy;
+    return -ENOTSUP;
+}
+#endif
 
 #endif

@@ -16,8 +16,7 @@ int zm_allocator_info(struct zm_allocator_info *info)
     malloc_zone_statistics(NULL, &all);
     info->allocated = all.size_in_use;
     /* A zone tells what it reserved, but neither its pages in use nor those that are resident. */
-    info->active = ZM_UNKNOWN;
-    info->resident = ZM_UNKNOWN;
+    info->mapped = all.size_allocated;
     return 0;
 }
 
@@ -25,10 +24,4 @@ int zm_allocator_purge(void)
 {
     malloc_zone_pressure_relief(NULL, 0);
     return 0;
-}
-
-int zm_allocator_background_thread(bool run)
-{
-    (void) run;
-    return -ENOTSUP;
 }

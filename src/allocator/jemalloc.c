@@ -3,6 +3,8 @@
 #include "allocator.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <sys/types.h>
 
 #define STRING(x) #x
 #define VALUE(x) STRING(x)
@@ -33,19 +35,77 @@ static int refresh(void)
     return -ZM_JEMALLOC(mallctl)("epoch", NULL, NULL, &epoch, sizeof(epoch));
 }
 
-int zm_allocator_info(struct zm_allocator_info *info)
+/* A figure of each bin: its name is resolved once, and then only the bin's number changes in it. */
+struct bin_figure {
+    size_t name[7];
+    size_t length;
+    size_t place; /* of the bin's number */
+};
+
+static int find_bin_figure(const char *name, size_t place, struct bin_figure *figure)
 {
-    int error = refresh();
-    if (error == 0) {
-        error = read_size("stats.allocated", &info->allocated);
+    figure->length = sizeof(figure->name) / sizeof(figure->name[0]);
+    figure->place = place;
+    return -ZM_JEMALLOC(mallctlnametomib)(name, figure->name, &figure->length);
+}
+
+static int read_bin_figure(struct bin_figure *figure, unsigned bin, void *value, size_t size)
+{
+    figure->name[figure->place] = bin;
+    return -ZM_JEMALLOC(mallctlbymib)(figure->name, figure->length, value, &size, NULL, 0);
+}
+
+/* Small blocks live in bins by their size; a bin has slabs, each with places for a number of them. */
+static int read_bins(struct zm_allocator_info *info)
+{
+    struct bin_figure size_of;
+    struct bin_figure places_of;
+    struct bin_figure blocks_of;
+    struct bin_figure slabs_of;
+    unsigned bins = 0;
+    size_t length = sizeof(bins);
+    size_t allocated = 0;
+    size_t active = 0;
+
+    int error = -ZM_JEMALLOC(mallctl)("arenas.nbins", &bins, &length, NULL, 0);
+    error = error != 0 ? error : find_bin_figure("arenas.bin.0.size", 2, &size_of);
+    error = error != 0 ? error : find_bin_figure("arenas.bin.0.nregs", 2, &places_of);
+    error = error != 0 ? error : find_bin_figure("stats.arenas." ALL_ARENAS ".bins.0.curregs", 4, &blocks_of);
+    error = error != 0 ? error : find_bin_figure("stats.arenas." ALL_ARENAS ".bins.0.curslabs", 4, &slabs_of);
+    for (unsigned bin = 0; bin < bins && error == 0; bin++) {
+        size_t size = 0;
+        uint32_t places = 0;
+        size_t blocks = 0;
+        size_t slabs = 0;
+        error = read_bin_figure(&size_of, bin, &size, sizeof(size));
+        error = error != 0 ? error : read_bin_figure(&places_of, bin, &places, sizeof(places));
+        error = error != 0 ? error : read_bin_figure(&blocks_of, bin, &blocks, sizeof(blocks));
+        error = error != 0 ? error : read_bin_figure(&slabs_of, bin, &slabs, sizeof(slabs));
+        allocated += blocks * size;
+        active += slabs * places * size;
     }
     if (error == 0) {
-        error = read_size("stats.active", &info->active);
-    }
-    if (error == 0) {
-        error = read_size("stats.resident", &info->resident);
+        info->small_allocated = allocated;
+        info->small_active = active;
     }
     return error;
+}
+
+int zm_allocator_info(struct zm_allocator_info *info)
+{
+    const struct {
+        const char *name;
+        size_t *value;
+    } figures[] = {
+        {"stats.allocated", &info->allocated}, {"stats.active", &info->active},
+        {"stats.resident", &info->resident},   {"stats.mapped", &info->mapped},
+        {"stats.retained", &info->retained},   {"stats.metadata", &info->metadata},
+    };
+    int error = refresh();
+    for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]) && error == 0; i++) {
+        error = read_size(figures[i].name, figures[i].value);
+    }
+    return error == 0 ? read_bins(info) : error;
 }
 
 int zm_allocator_purge(void)
@@ -58,7 +118,72 @@ int zm_allocator_purge(void)
     return command("arena." ALL_ARENAS ".purge");
 }
 
-int zm_allocator_background_thread(bool run)
+int zm_allocator_run_background_thread(bool run)
 {
     return -ZM_JEMALLOC(mallctl)("background_thread", NULL, NULL, &run, sizeof(run));
+}
+
+int zm_allocator_background_thread_runs(bool *runs)
+{
+    size_t length = sizeof(*runs);
+    return -ZM_JEMALLOC(mallctl)("background_thread", runs, &length, NULL, 0);
+}
+
+static int read_time(const char *name, long *time)
+{
+    ssize_t value;
+    size_t length = sizeof(value);
+    int error = ZM_JEMALLOC(mallctl)(name, &value, &length, NULL, 0);
+    *time = error == 0 ? (long) value : -1;
+    return -error;
+}
+
+int zm_allocator_decay(long *dirty, long *muzzy)
+{
+    int error = read_time("arenas.dirty_decay_ms", dirty);
+    return error == 0 ? read_time("arenas.muzzy_decay_ms", muzzy) : error;
+}
+
+static int write_time(const char *name, long time)
+{
+    ssize_t value = time;
+    return -ZM_JEMALLOC(mallctl)(name, NULL, NULL, &value, sizeof(value));
+}
+
+/* For the arenas to come, and for those that are there. */
+static int set_time(const char *kind, long time)
+{
+    enum { LONGEST_NAME = 64 };
+    char name[LONGEST_NAME];
+    unsigned arenas;
+    size_t length = sizeof(arenas);
+    snprintf(name, sizeof(name), "arenas.%s_decay_ms", kind);
+    int error = write_time(name, time);
+    if (error == 0) {
+        error = -ZM_JEMALLOC(mallctl)("arenas.narenas", &arenas, &length, NULL, 0);
+    }
+    for (unsigned i = 0; error == 0 && i < arenas; i++) {
+        snprintf(name, sizeof(name), "arena.%u.%s_decay_ms", i, kind);
+        error = write_time(name, time);
+        error = error != -EFAULT ? error : 0; /* an arena that nobody has used yet */
+    }
+    return error;
+}
+
+/* Both or none. */
+int zm_allocator_set_decay(long dirty, long muzzy)
+{
+    long old_dirty;
+    long old_muzzy;
+    int error = zm_allocator_decay(&old_dirty, &old_muzzy);
+    if (error == 0) {
+        error = set_time("dirty", dirty);
+    }
+    if (error == 0) {
+        error = set_time("muzzy", muzzy);
+        if (error != 0) {
+            set_time("dirty", old_dirty);
+        }
+    }
+    return error;
 }

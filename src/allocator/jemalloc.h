@@ -111,6 +111,7 @@ static inline size_t zm_allocator_good_size(size_t size)
     return good != 0 ? good : SIZE_MAX;
 }
 
+#define ZM_ALLOCATOR_DECAYS
 #define ZM_ALLOCATOR_GOES_UNCACHED
 
 static inline void *zm_allocator_allocate_uncached(size_t size)

@@ -21,8 +21,8 @@ int zm_allocator_info(struct zm_allocator_info *info)
     /* hblkhd: blocks with a mapping each. arena: all heaps; uordblks: blocks in them. Both count headers. */
     info->allocated = figures.uordblks + figures.hblkhd;
     info->active = figures.arena + figures.hblkhd;
-    /* malloc_trim gives free pages in the middle of a heap back without a trace in these figures. */
-    info->resident = ZM_UNKNOWN;
+    info->mapped = info->active;
+    /* Not resident: malloc_trim gives free pages in the middle of a heap back without a trace in these figures. */
     return 0;
 }
 
@@ -51,9 +51,3 @@ int zm_allocator_purge(void)
 }
 
 #endif
-
-int zm_allocator_background_thread(bool run)
-{
-    (void) run;
-    return -ENOTSUP;
-}

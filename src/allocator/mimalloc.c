@@ -18,8 +18,6 @@ const char *zm_allocator_name(void)
 int zm_allocator_info(struct zm_allocator_info *info)
 {
     /* It counts blocks for each thread's heap, which only that thread may visit. */
-    info->allocated = ZM_UNKNOWN;
-    info->active = ZM_UNKNOWN;
     mi_process_info(NULL, NULL, NULL, NULL, NULL, &info->resident, NULL, NULL);
     return 0;
 }
@@ -28,10 +26,4 @@ int zm_allocator_purge(void)
 {
     mi_collect(true);
     return 0;
-}
-
-int zm_allocator_background_thread(bool run)
-{
-    (void) run;
-    return -ENOTSUP;
 }

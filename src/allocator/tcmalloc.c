@@ -23,6 +23,7 @@ int zm_allocator_info(struct zm_allocator_info *info)
     size_t heap = 0;     /* taken from the kernel, without tcmalloc's own metadata */
     size_t idle = 0;     /* of that: free pages, still held */
     size_t returned = 0; /* of that: free pages, given back */
+    size_t held = 0;     /* heap and metadata, less what was given back */
 
     int error = read_size("generic.current_allocated_bytes", &info->allocated);
     if (error == 0) {
@@ -35,8 +36,14 @@ int zm_allocator_info(struct zm_allocator_info *info)
         error = read_size("tcmalloc.pageheap_unmapped_bytes", &returned);
     }
     if (error == 0) {
-        info->resident = heap - returned;
-        info->active = info->resident - idle;
+        error = read_size("generic.total_physical_bytes", &held);
+    }
+    if (error == 0) {
+        info->active = heap - returned - idle;
+        info->resident = held;
+        info->mapped = heap - returned;
+        info->retained = returned;
+        info->metadata = held - info->mapped;
     }
     return error;
 }
@@ -47,10 +54,4 @@ int zm_allocator_purge(void)
     MallocExtension_MarkThreadTemporarilyIdle();
     MallocExtension_ReleaseFreeMemory();
     return 0;
-}
-
-int zm_allocator_background_thread(bool run)
-{
-    (void) run;
-    return -ENOTSUP;
 }

@@ -1,19 +1,37 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a platform is: each system's file defines all of these. */
+/* What a platform is: each system's files define all of these. */
 #ifndef ZM_OS_H
 #define ZM_OS_H
 
+#include "mapping.h"
+
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * An int is 0 or a negative errno; -ENOSYS where the system can't tell. What an out-pointer holds after an error
- * is not defined. A pid is a process number above 0, or -1 for this process.
+ * is not defined. Figures are bytes. A pid is a process number above 0, or -1 for this process.
  */
-int zm_os_rss(size_t *bytes);
-int zm_os_memory_size(size_t *bytes);
-int zm_os_smaps_field(const char *name, size_t name_length, long pid, size_t *bytes);
-int zm_os_private_dirty(long pid, size_t *bytes);
+int zm_os_rss(long pid, uint64_t *bytes);
+
+/* Each mapping in turn; what the visitor says once it has enough is returned. */
+int zm_os_mappings(long pid, zm_mapping_visitor *visit, void *context);
+
+/* The sums of the mappings' fields, if the system has them at hand: it may lack some of the fields. */
+int zm_os_rollup(long pid, struct zm_fields *sums);
+
 int zm_os_proc_stat(int field, long long *value);
+
+/* Limits on memory. UINT64_MAX: none is set. */
+int zm_os_memory_size(uint64_t *bytes);
+int zm_os_cgroup_limit(uint64_t *bytes);
+int zm_os_resource_limits(uint64_t *address_space, uint64_t *data);
+
+/* When the kernel makes this process's pages huge. */
+enum zm_thp { ZM_THP_NEVER, ZM_THP_MADVISE, ZM_THP_ALWAYS };
+int zm_os_thp(enum zm_thp *mode);
+int zm_os_disable_thp(bool disable);
 
 /* Pages of zeroes, or NULL; never from an allocator. */
 void *zm_os_map(size_t bytes);

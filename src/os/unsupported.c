@@ -4,31 +4,25 @@
 
 #include <errno.h>
 
-int zm_os_rss(size_t *bytes)
-{
-    (void) bytes;
-    return -ENOSYS;
-}
-
-int zm_os_memory_size(size_t *bytes)
-{
-    (void) bytes;
-    return -ENOSYS;
-}
-
-int zm_os_smaps_field(const char *name, size_t name_length, long pid, size_t *bytes)
-{
-    (void) name;
-    (void) name_length;
-    (void) pid;
-    (void) bytes;
-    return -ENOSYS;
-}
-
-int zm_os_private_dirty(long pid, size_t *bytes)
+int zm_os_rss(long pid, uint64_t *bytes)
 {
     (void) pid;
     (void) bytes;
+    return -ENOSYS;
+}
+
+int zm_os_mappings(long pid, zm_mapping_visitor *visit, void *context)
+{
+    (void) pid;
+    (void) visit;
+    (void) context;
+    return -ENOSYS;
+}
+
+int zm_os_rollup(long pid, struct zm_fields *sums)
+{
+    (void) pid;
+    (void) sums;
     return -ENOSYS;
 }
 
@@ -36,6 +30,37 @@ int zm_os_proc_stat(int field, long long *value)
 {
     (void) field;
     (void) value;
+    return -ENOSYS;
+}
+
+int zm_os_memory_size(uint64_t *bytes)
+{
+    (void) bytes;
+    return -ENOSYS;
+}
+
+int zm_os_cgroup_limit(uint64_t *bytes)
+{
+    (void) bytes;
+    return -ENOSYS;
+}
+
+int zm_os_resource_limits(uint64_t *address_space, uint64_t *data)
+{
+    (void) address_space;
+    (void) data;
+    return -ENOSYS;
+}
+
+int zm_os_thp(enum zm_thp *mode)
+{
+    (void) mode;
+    return -ENOSYS;
+}
+
+int zm_os_disable_thp(bool disable)
+{
+    (void) disable;
     return -ENOSYS;
 }
 

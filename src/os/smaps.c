@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* smaps, line by line: "begin-end rwxp offset device inode path", then its fields, "Name:   number kB". */
+#include "smaps.h"
+
+#include <string.h>
+
+/* A reader of a line's parts, from left to right. */
+struct cursor {
+    const char *at;
+    const char *end;
+};
+
+static bool take(struct cursor *cursor, char expected)
+{
+    if (cursor->at == cursor->end || *cursor->at != expected) {
+        return false;
+    }
+    cursor->at++;
+    return true;
+}
+
+static void skip_blanks(struct cursor *cursor)
+{
+    while (take(cursor, ' ') || take(cursor, '\t')) {
+    }
+}
+
+/* A digit's value, or -1. Hexadecimal ones are lower case, as the kernel writes them. */
+static int digit_value(char digit, unsigned base)
+{
+    if (digit >= '0' && digit <= '9') {
+        return digit - '0';
+    }
+    return base == 16 && digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
+}
+
+/* At least one digit. What doesn't fit becomes UINT64_MAX. */
+static bool take_number(struct cursor *cursor, unsigned base, uint64_t *number)
+{
+    const char *first = cursor->at;
+    bool fits = true;
+    *number = 0;
+    for (; cursor->at < cursor->end; cursor->at++) {
+        int value = digit_value(*cursor->at, base);
+        if (value < 0) {
+            break;
+        }
+        fits = fits && *number <= (UINT64_MAX - (unsigned) value) / base;
+        *number = fits ? *number * base + (unsigned) value : UINT64_MAX;
+    }
+    return cursor->at > first;
+}
+
+static bool is_name_part(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* "Name:   number kB", and nothing else in the line. */
+static bool parse_field(const char *line, size_t length, size_t *name_length, uint64_t *bytes)
+{
+    struct cursor cursor = {line, line + length};
+    while (cursor.at < cursor.end && is_name_part(*cursor.at)) {
+        cursor.at++;
+    }
+    *name_length = (size_t) (cursor.at - line);
+    if (*name_length == 0 || !take(&cursor, ':')) {
+        return false;
+    }
+    skip_blanks(&cursor);
+    uint64_t number;
+    if (!take_number(&cursor, 10, &number) || !take(&cursor, ' ') || !take(&cursor, 'k') || !take(&cursor, 'B')) {
+        return false;
+    }
+    *bytes = number <= UINT64_MAX / 1024 ? number * 1024 : UINT64_MAX;
+    return cursor.at == cursor.end;
+}
+
+static bool take_permissions(struct cursor *cursor, char *permissions)
+{
+    enum { LENGTH = 4 };
+    if (cursor->end - cursor->at < LENGTH) {
+        return false;
+    }
+    memcpy(permissions, cursor->at, LENGTH);
+    permissions[LENGTH] = '\0';
+    cursor->at += LENGTH;
+    return true;
+}
+
+/* Device and inode are read over. */
+static bool parse_header(const char *line, size_t length, struct zm_mapping *mapping, const char **path)
+{
+    struct cursor cursor = {line, line + length};
+    uint64_t number;
+    bool is_header = take_number(&cursor, 16, &mapping->begin) && take(&cursor, '-') &&
+                     take_number(&cursor, 16, &mapping->end) && take(&cursor, ' ') &&
+                     take_permissions(&cursor, mapping->permissions) && take(&cursor, ' ') &&
+                     take_number(&cursor, 16, &mapping->offset) && take(&cursor, ' ') &&
+                     take_number(&cursor, 16, &number) && take(&cursor, ':') && take_number(&cursor, 16, &number) &&
+                     take(&cursor, ' ') && take_number(&cursor, 10, &number);
+    skip_blanks(&cursor);
+    *path = cursor.at;
+    return is_header;
+}
+
+static int visit(struct zm_smaps *smaps)
+{
+    return smaps->in_mapping ? smaps->visit(&smaps->mapping, smaps->context) : 0;
+}
+
+static int begin_mapping(struct zm_smaps *smaps, const struct zm_mapping *header, const char *path, size_t length)
+{
+    int enough = visit(smaps);
+    smaps->in_mapping = true;
+    smaps->mapping.begin = header->begin;
+    smaps->mapping.end = header->end;
+    smaps->mapping.offset = header->offset;
+    memcpy(smaps->mapping.permissions, header->permissions, sizeof(header->permissions));
+    smaps->mapping.fields.count = 0;
+    memcpy(smaps->path, path, length);
+    smaps->path[length] = '\0';
+    return enough;
+}
+
+static int read_line(void *context, const char *line, size_t length)
+{
+    struct zm_smaps *smaps = context;
+    size_t name_length;
+    uint64_t bytes;
+    if (parse_field(line, length, &name_length, &bytes)) {
+        if (smaps->in_mapping) {
+            zm_fields_add(&smaps->mapping.fields, line, name_length, bytes);
+        }
+        return 0;
+    }
+    struct zm_mapping header;
+    const char *path;
+    return parse_header(line, length, &header, &path)
+               ? begin_mapping(smaps, &header, path, (size_t) (line + length - path))
+               : 0;
+}
+
+void zm_smaps_begin(struct zm_smaps *smaps, zm_mapping_visitor *visit_mapping, void *context)
+{
+    zm_lines_begin(&smaps->lines, read_line, smaps);
+    smaps->visit = visit_mapping;
+    smaps->context = context;
+    smaps->in_mapping = false;
+    smaps->mapping.path = smaps->path;
+}
+
+int zm_smaps_put(struct zm_smaps *smaps, const char *piece, size_t length)
+{
+    return zm_lines_put(&smaps->lines, piece, length);
+}
+
+int zm_smaps_end(struct zm_smaps *smaps)
+{
+    return visit(smaps);
+}
