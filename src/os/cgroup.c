@@ -136,13 +136,16 @@ static int limit_of_second(char *folder, size_t top, uint64_t *bytes)
     }
 }
 
-/* The group's path below what is mounted; "" if it is not below, and then the mounted root is the nearest to be seen. */
+/* The group's path below what is mounted, or NULL if it is elsewhere: seen from another namespace it may be. */
 static const char *path_below(const struct group *group, const struct tree *tree)
 {
     size_t length = strcmp(tree->root, "/") == 0 ? 0 : strlen(tree->root);
     const char *below = group->path + length;
     bool is_below = strncmp(group->path, tree->root, length) == 0 && (*below == '/' || *below == '\0');
-    return is_below && strcmp(below, "/") != 0 && strncmp(below, "/..", 3) != 0 ? below : "";
+    if (!is_below || strstr(group->path, "/..") != NULL) {
+        return NULL;
+    }
+    return strcmp(below, "/") != 0 ? below : "";
 }
 
 int zm_os_cgroup_limit(uint64_t *bytes)
@@ -157,10 +160,11 @@ int zm_os_cgroup_limit(uint64_t *bytes)
     if (error == 0) {
         error = zm_file_read_lines("/proc/self/mountinfo", read_mount, &tree);
     }
-    if (error != 0 || !tree.found) {
+    const char *below = error == 0 && tree.found ? path_below(&group, &tree) : NULL;
+    if (below == NULL) {
         return error != 0 ? error : -ENOSYS;
     }
     char folder[LONGEST_FOLDER];
-    snprintf(folder, sizeof(folder), "%s%s", tree.point, path_below(&group, &tree));
+    snprintf(folder, sizeof(folder), "%s%s", tree.point, below);
     return group.version == 1 ? limit_of_first(folder, bytes) : limit_of_second(folder, strlen(tree.point), bytes);
 }
