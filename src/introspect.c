@@ -56,8 +56,8 @@ static void tell(size_t *figure, size_t value)
 
 int zm_introspect_allocator(struct zm_allocator_info *info)
 {
-    *info = (struct zm_allocator_info) {ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN,
-                                        ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN};
+    *info = (struct zm_allocator_info){ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN,
+                                       ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN};
     return zm_allocator_info(info);
 }
 

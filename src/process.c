@@ -60,7 +60,7 @@ static int add_mapping(const struct zm_mapping *mapping, void *context)
 
 static int sum_mappings(long pid, struct zm_fields *sums)
 {
-    sums->count = 0;
+    zm_fields_begin(sums);
     return zm_os_mappings(pid, add_mapping, sums);
 }
 

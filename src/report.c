@@ -62,7 +62,7 @@ int zmalloc_report(struct zmalloc_report *report, int walk)
     }
     struct zm_allocator_info info;
     zm_introspect_allocator(&info);
-    *report = (struct zmalloc_report) {
+    *report = (struct zmalloc_report){
         .used = zmalloc_used_memory(),
         .allocated = info.allocated,
         .active = info.active,

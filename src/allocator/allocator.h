@@ -89,13 +89,13 @@ struct zm_allocator_info {
 };
 
 /* The cold half, in <name>.c. An int is 0 or a negative errno. */
-const char *zm_allocator_name(void); /* with the version: "libc-2.36" */
+const char *zm_allocator_name(void);                   /* with the version: "libc-2.36" */
 int zm_allocator_info(struct zm_allocator_info *info); /* what it can't tell is left as it is */
 int zm_allocator_purge(void);
 
 /*
- * One that gives unused pages back in time, by itself, defines ZM_ALLOCATOR_DECAYS. Times are milliseconds, -1: never;
- * dirty pages become muzzy (the kernel may have them) and then clean (it has them).
+ * One that gives unused pages back in time, by itself, defines ZM_ALLOCATOR_DECAYS. Times are milliseconds, -1:
+ * never; dirty pages become muzzy (the kernel may have them) and then clean (it has them).
  */
 #ifdef ZM_ALLOCATOR_DECAYS
 int zm_allocator_run_background_thread(bool run);

@@ -40,21 +40,33 @@ static bool has_word(const char *words, const char *word)
     return false;
 }
 
+/* A line as a string, or none if it is too long. */
+static bool take_line(char text[LONGEST_PATH], const char *line, size_t length)
+{
+    if (length >= LONGEST_PATH) {
+        return false;
+    }
+    memcpy(text, line, length);
+    text[length] = '\0';
+    return true;
+}
+
 /* "number:controllers:path" of /proc/self/cgroup; version 2's is "0::path". */
 static int read_group(void *context, const char *line, size_t length)
 {
     struct group *group = context;
-    const char *controllers = strchr(line, ':');
-    const char *path = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
-    if (path == NULL || length >= LONGEST_PATH) {
+    char text[LONGEST_PATH];
+    char *controllers = take_line(text, line, length) ? strchr(text, ':') : NULL;
+    char *path = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
+    if (path == NULL) {
         return 0;
     }
-    char words[LONGEST_PATH];
-    snprintf(words, sizeof(words), "%.*s", (int) (path - controllers - 1), controllers + 1);
-    bool second = strncmp(line, "0::", 3) == 0;
-    if (has_word(words, "memory") || (second && group->version == 0)) {
+    *controllers++ = '\0';
+    *path++ = '\0';
+    bool second = strcmp(text, "0") == 0 && *controllers == '\0';
+    if (has_word(controllers, "memory") || (second && group->version == 0)) {
         group->version = second ? 2 : 1;
-        strcpy(group->path, path + 1);
+        strcpy(group->path, path);
     }
     return 0;
 }
@@ -63,13 +75,14 @@ static int read_group(void *context, const char *line, size_t length)
 static int read_mount(void *context, const char *line, size_t length)
 {
     struct tree *tree = context;
+    char text[LONGEST_PATH];
     char root[LONGEST_PATH];
     char point[LONGEST_PATH];
     char type[LONGEST_PATH];
     char super_options[LONGEST_PATH];
-    const char *rest = strstr(line, " - ");
-    if (length >= LONGEST_PATH || rest == NULL || sscanf(rest, " - %s %*s %s", type, super_options) != 2 ||
-        sscanf(line, "%*s %*s %*s %s %s", root, point) != 2) {
+    const char *rest = take_line(text, line, length) ? strstr(text, " - ") : NULL;
+    if (rest == NULL || sscanf(rest, " - %s %*s %s", type, super_options) != 2 ||
+        sscanf(text, "%*s %*s %*s %s %s", root, point) != 2) {
         return 0;
     }
     bool is_tree = tree->version == 2 ? strcmp(type, "cgroup2") == 0
@@ -97,11 +110,11 @@ static int read_hierarchical_limit(void *context, const char *line, size_t lengt
 {
     static const char name[] = "hierarchical_memory_limit ";
     uint64_t *limit = context;
-    (void) length;
-    if (strncmp(line, name, sizeof(name) - 1) != 0) {
+    char text[LONGEST_PATH];
+    if (!take_line(text, line, length) || strncmp(text, name, sizeof(name) - 1) != 0) {
         return 0;
     }
-    *limit = parse_limit(line + sizeof(name) - 1);
+    *limit = parse_limit(text + sizeof(name) - 1);
     return 1;
 }
 

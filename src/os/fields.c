@@ -5,17 +5,25 @@
 #include <stdbool.h>
 #include <string.h>
 
+void zm_fields_begin(struct zm_fields *fields)
+{
+    fields->count = 0;
+    fields->named = 0;
+}
+
+void zm_fields_begin_again(struct zm_fields *fields)
+{
+    fields->count = 0;
+}
+
 static bool is_called(const struct zm_field *field, const char *name, size_t length)
 {
     return memcmp(field->name, name, length) == 0 && field->name[length] == '\0';
 }
 
-/* The field's index, or the count. The same fields come in the same order each time: a guess is mostly right. */
-static size_t find(const struct zm_fields *fields, const char *name, size_t length, size_t guess)
+/* The field's index, or the count. */
+static size_t find(const struct zm_fields *fields, const char *name, size_t length)
 {
-    if (guess < fields->count && is_called(&fields->all[guess], name, length)) {
-        return guess;
-    }
     size_t i = 0;
     while (i < fields->count && !is_called(&fields->all[i], name, length)) {
         i++;
@@ -28,8 +36,23 @@ const uint64_t *zm_fields_find(const struct zm_fields *fields, const char *name,
     if (length > ZM_LONGEST_FIELD) {
         return NULL;
     }
-    size_t i = find(fields, name, length, 0);
+    size_t i = find(fields, name, length);
     return i < fields->count ? &fields->all[i].bytes : NULL;
+}
+
+/* Whether the next field was of that name the last time too. */
+static bool comes_again(const struct zm_fields *fields, const char *name, size_t length)
+{
+    return fields->count < fields->named && is_called(&fields->all[fields->count], name, length);
+}
+
+static void append(struct zm_fields *fields, const char *name, size_t length)
+{
+    struct zm_field *field = &fields->all[fields->count++];
+    memcpy(field->name, name, length);
+    field->name[length] = '\0';
+    field->bytes = 0;
+    fields->named = fields->count;
 }
 
 static uint64_t sum(uint64_t a, uint64_t b)
@@ -37,31 +60,34 @@ static uint64_t sum(uint64_t a, uint64_t b)
     return a <= UINT64_MAX - b ? a + b : UINT64_MAX;
 }
 
-static void add(struct zm_fields *fields, const char *name, size_t length, uint64_t bytes, size_t guess)
+void zm_fields_add(struct zm_fields *fields, const char *name, size_t length, uint64_t bytes)
 {
-    size_t i = length <= ZM_LONGEST_FIELD ? find(fields, name, length, guess) : ZM_MOST_FIELDS;
+    if (length > ZM_LONGEST_FIELD) {
+        return;
+    }
+    if (comes_again(fields, name, length)) {
+        fields->all[fields->count++].bytes = bytes;
+        return;
+    }
+    size_t i = find(fields, name, length);
     if (i == ZM_MOST_FIELDS) {
         return;
     }
-    struct zm_field *field = &fields->all[i];
     if (i == fields->count) {
-        memcpy(field->name, name, length);
-        field->name[length] = '\0';
-        field->bytes = 0;
-        fields->count++;
+        append(fields, name, length);
     }
-    field->bytes = sum(field->bytes, bytes);
-}
-
-void zm_fields_add(struct zm_fields *fields, const char *name, size_t length, uint64_t bytes)
-{
-    add(fields, name, length, bytes, fields->count);
+    fields->all[i].bytes = sum(fields->all[i].bytes, bytes);
 }
 
 void zm_fields_add_all(struct zm_fields *sums, const struct zm_fields *fields)
 {
     for (size_t i = 0; i < fields->count; i++) {
         const struct zm_field *field = &fields->all[i];
-        add(sums, field->name, strlen(field->name), field->bytes, i);
+        size_t length = strlen(field->name);
+        if (i < sums->count && is_called(&sums->all[i], field->name, length)) {
+            sums->all[i].bytes = sum(sums->all[i].bytes, field->bytes);
+        } else {
+            zm_fields_add(sums, field->name, length, field->bytes);
+        }
     }
 }

@@ -16,8 +16,15 @@ struct zm_field {
 
 struct zm_fields {
     size_t count;
+    size_t named; /* at least as many: names that are left from the last time, all different */
     struct zm_field all[ZM_MOST_FIELDS];
 };
+
+/* No fields. */
+void zm_fields_begin(struct zm_fields *fields);
+
+/* No fields; the names that they had are likely to come again, in the same order, and are then found at once. */
+void zm_fields_begin_again(struct zm_fields *fields);
 
 /* The field's bytes, or NULL. */
 const uint64_t *zm_fields_find(const struct zm_fields *fields, const char *name, size_t length);

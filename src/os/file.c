@@ -50,6 +50,13 @@ long zm_file_read_text(int fd, char *text, size_t size)
     return got < 0 ? (long) got : (long) length;
 }
 
+long zm_file_read_once(int fd, char *text, size_t size)
+{
+    ssize_t length = read_some(fd, text, size - 1);
+    text[length > 0 ? length : 0] = '\0';
+    return (long) length;
+}
+
 static int put_lines(void *context, const char *piece, size_t length)
 {
     return zm_lines_put(context, piece, length);

@@ -12,8 +12,9 @@ int zm_file_open(int folder, const char *path, int flags);
 typedef int zm_piece_taker(void *context, const char *piece, size_t length);
 int zm_file_read(int fd, zm_piece_taker *take, void *context);
 
-/* Reads what fits, as a string; returns its length or a negative errno. */
+/* Reads what fits, as a string; returns its length or a negative errno. Once is enough for a few numbers. */
 long zm_file_read_text(int fd, char *text, size_t size);
+long zm_file_read_once(int fd, char *text, size_t size);
 
 /* Opens, reads and closes. */
 int zm_file_read_lines(const char *path, zm_line_reader *read, void *context);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Lines out of pieces: each line is put together in one place. */
+/* Lines out of pieces: a line that lies in several is put together in one place. */
 #include "lines.h"
 
 #include <string.h>
@@ -19,18 +19,27 @@ static void append(struct zm_lines *lines, const char *piece, size_t length)
     lines->length += taken;
 }
 
+/* The line that ends where the piece does. */
+static int end_line(struct zm_lines *lines, const char *piece, size_t length)
+{
+    if (lines->length == 0 && length <= ZM_LONGEST_LINE) {
+        return lines->read(lines->context, piece, length);
+    }
+    append(lines, piece, length);
+    length = lines->length;
+    lines->length = 0;
+    return lines->read(lines->context, lines->text, length);
+}
+
 int zm_lines_put(struct zm_lines *lines, const char *piece, size_t length)
 {
     const char *end = piece + length;
     const char *newline;
     while (piece < end && (newline = memchr(piece, '\n', (size_t) (end - piece))) != NULL) {
-        append(lines, piece, (size_t) (newline - piece));
-        lines->text[lines->length] = '\0';
-        int enough = lines->read(lines->context, lines->text, lines->length);
+        int enough = end_line(lines, piece, (size_t) (newline - piece));
         if (enough != 0) {
             return enough;
         }
-        lines->length = 0;
         piece = newline + 1;
     }
     append(lines, piece, (size_t) (end - piece));

@@ -8,19 +8,20 @@
 /* A path in /proc may be as long as a page; what is longer than this is cut. */
 enum { ZM_LONGEST_LINE = 4096 + 256 };
 
-/* Told a line without its newline; it ends with a NUL, and may hold others. Not 0: that's enough. */
+/* Told a line, without its newline or a NUL. Not 0: that's enough. */
 typedef int zm_line_reader(void *context, const char *line, size_t length);
 
 struct zm_lines {
     zm_line_reader *read;
     void *context;
     size_t length; /* of the line that is not whole yet */
-    char text[ZM_LONGEST_LINE + 1];
+    char text[ZM_LONGEST_LINE];
 };
 
 void zm_lines_begin(struct zm_lines *lines, zm_line_reader *read, void *context);
 
-/* 0, or what the reader returned when it had enough; no more may be put then. A last line without newline is no line. */
+/* 0, or what the reader returned when it had enough; no more may be put then. A last line without newline is no line.
+ */
 int zm_lines_put(struct zm_lines *lines, const char *piece, size_t length);
 
 #endif

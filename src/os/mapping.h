@@ -8,9 +8,9 @@
 struct zm_mapping {
     uint64_t begin;
     uint64_t end;
-    uint64_t offset;      /* in the file */
-    char permissions[5];  /* "r-xp" */
-    const char *path;     /* "" for memory without a file; valid during the visit */
+    uint64_t offset;     /* in the file */
+    char permissions[5]; /* "r-xp" */
+    const char *path;    /* "" for memory without a file; valid during the visit */
     struct zm_fields fields;
 };
 

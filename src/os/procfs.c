@@ -53,8 +53,9 @@ static int open_checked(int folder, const char *path, int flags)
 }
 
 /*
- * A process's folder, held open: what is opened in it is that process's, whoever gets its number next. This process is
- * asked about by way of its calling thread, as the first one may have ended, and then nothing is told of its memory.
+ * A process's folder, held open: what is opened in it is that process's, whoever gets its number next. This process
+ * is asked about by way of its calling thread, as the first one may have ended, and then nothing is told of its
+ * memory.
  */
 static int open_process(long pid)
 {
@@ -73,28 +74,31 @@ static int open_of_process(int process, const char *file)
     return faccessat(process, "stat", F_OK, 0) == 0 ? -ENOSYS : -ESRCH;
 }
 
-/* "size resident …", in pages. A zombie, and a process of the kernel's own, have no memory at all: size 0. */
-static int parse_statm(const char *text, uint64_t *bytes)
+/*
+ * "size resident …", in pages. A zombie, and a process of the kernel's own, have no memory at all: size 0. Most of
+ * the time goes into opening, so nothing is asked of the file but what it says.
+ */
+static int read_statm(const char *path, uint64_t *bytes)
 {
-    unsigned long long size;
-    unsigned long long resident;
-    if (sscanf(text, "%llu %llu", &size, &resident) != 2) {
+    int fd = zm_file_open(AT_FDCWD, path, O_RDONLY);
+    if (fd < 0) {
+        return explain(fd);
+    }
+    char text[256];
+    long length = zm_file_read_once(fd, text, sizeof(text));
+    close(fd);
+    if (length < 0) {
+        return (int) length;
+    }
+    char *after_size;
+    char *after_resident;
+    unsigned long long size = strtoull(text, &after_size, 10);
+    unsigned long long resident = strtoull(after_size, &after_resident, 10);
+    if (after_size == text || after_resident == after_size) {
         return -EIO;
     }
     *bytes = (uint64_t) resident * zm_os_page_size();
     return size != 0 ? 0 : -ESRCH;
-}
-
-static int read_statm(const char *path, uint64_t *bytes)
-{
-    int fd = open_checked(AT_FDCWD, path, O_RDONLY);
-    if (fd < 0) {
-        return fd;
-    }
-    char text[256];
-    long length = zm_file_read_text(fd, text, sizeof(text));
-    close(fd);
-    return length < 0 ? (int) length : parse_statm(text, bytes);
 }
 
 int zm_os_rss(long pid, uint64_t *bytes)
@@ -154,8 +158,9 @@ static int put_smaps(void *context, const char *piece, size_t length)
 }
 
 /*
- * The open file holds on to the memory of the process as it was when it was opened. If the process ends, or runs another
- * program, while the file is read, the text just ends early; but then nothing can be read from its start either.
+ * The open file holds on to the memory of the process as it was when it was opened. If the process ends, or runs
+ * another program, while the file is read, the text just ends early; but then nothing can be read from its start
+ * either.
  */
 static int still_there(int fd)
 {
@@ -203,6 +208,6 @@ static int add_mapping(const struct zm_mapping *mapping, void *context)
 /* The rollup has the fields of a single mapping, which stands for all. */
 int zm_os_rollup(long pid, struct zm_fields *sums)
 {
-    sums->count = 0;
+    zm_fields_begin(sums);
     return visit_mappings(pid, "smaps_rollup", add_mapping, sums);
 }

@@ -40,14 +40,12 @@ static bool take_number(struct cursor *cursor, unsigned base, uint64_t *number)
     const char *first = cursor->at;
     bool fits = true;
     *number = 0;
-    for (; cursor->at < cursor->end; cursor->at++) {
-        int value = digit_value(*cursor->at, base);
-        if (value < 0) {
-            break;
-        }
-        fits = fits && *number <= (UINT64_MAX - (unsigned) value) / base;
-        *number = fits ? *number * base + (unsigned) value : UINT64_MAX;
+    int value;
+    for (; cursor->at < cursor->end && (value = digit_value(*cursor->at, base)) >= 0; cursor->at++) {
+        fits = fits && !__builtin_mul_overflow(*number, base, number) &&
+               !__builtin_add_overflow(*number, (unsigned) value, number);
     }
+    *number = fits ? *number : UINT64_MAX;
     return cursor->at > first;
 }
 
@@ -117,7 +115,7 @@ static int begin_mapping(struct zm_smaps *smaps, const struct zm_mapping *header
     smaps->mapping.end = header->end;
     smaps->mapping.offset = header->offset;
     memcpy(smaps->mapping.permissions, header->permissions, sizeof(header->permissions));
-    smaps->mapping.fields.count = 0;
+    zm_fields_begin_again(&smaps->mapping.fields);
     memcpy(smaps->path, path, length);
     smaps->path[length] = '\0';
     return enough;
@@ -148,6 +146,7 @@ void zm_smaps_begin(struct zm_smaps *smaps, zm_mapping_visitor *visit_mapping, v
     smaps->context = context;
     smaps->in_mapping = false;
     smaps->mapping.path = smaps->path;
+    zm_fields_begin(&smaps->mapping.fields);
 }
 
 int zm_smaps_put(struct zm_smaps *smaps, const char *piece, size_t length)
