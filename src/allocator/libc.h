@@ -3,8 +3,14 @@
 #ifndef ZM_ALLOCATOR_LIBC_H
 #define ZM_ALLOCATOR_LIBC_H
 
-#include <malloc.h>
 #include <stdlib.h>
+
+/* Where FreeBSD has what is not in the standard; its malloc.h used to be an error. */
+#if __has_include(<malloc_np.h>)
+#include <malloc_np.h>
+#else
+#include <malloc.h>
+#endif
 
 /* glibc aligns all its blocks; another malloc that was put before it may not. */
 #define ZM_ALLOCATOR_UNALIGNED_UP_TO 8

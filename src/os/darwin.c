@@ -1,70 +1,131 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* macOS: Mach's task calls, and libproc for other processes. */
+/* macOS: Mach's task calls for this process, libproc for any other of the same user. */
 #include "os.h"
+#include "region.h"
 
 #include <errno.h>
 #include <libproc.h>
+#include <limits.h>
 #include <mach/mach.h>
-#include <stdint.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/sysctl.h>
 #include <unistd.h>
 
-int zm_os_rss(size_t *bytes)
+_Static_assert(ZM_REGION_READ == VM_PROT_READ && ZM_REGION_WRITE == VM_PROT_WRITE &&
+                   ZM_REGION_EXECUTE == VM_PROT_EXECUTE,
+               "permissions are taken as they are");
+
+/* libproc says "not permitted" of other users' processes, where the file systems of other kernels deny access. */
+static int error_of_libproc(void)
+{
+    return errno == EPERM ? -EACCES : errno != 0 ? -errno : -EIO;
+}
+
+/* No process's number is as large as the largest. */
+static pid_t number_of(long pid)
+{
+    return pid == -1 ? getpid() : pid <= INT_MAX ? (pid_t) pid : INT_MAX;
+}
+
+/* Zombies are told of too, until they are waited for. */
+static int read_usage(long pid, struct rusage_info_v0 *usage)
+{
+    errno = 0;
+    if (proc_pid_rusage(number_of(pid), RUSAGE_INFO_V0, (rusage_info_t *) usage) != 0) {
+        return error_of_libproc();
+    }
+    return usage->ri_proc_exit_abstime == 0 ? 0 : -ESRCH;
+}
+
+static int own_rss(uint64_t *bytes)
 {
     struct mach_task_basic_info info;
     mach_msg_type_number_t count = MACH_TASK_BASIC_INFO_COUNT;
     if (task_info(mach_task_self(), MACH_TASK_BASIC_INFO, (task_info_t) &info, &count) != KERN_SUCCESS) {
         return -EIO;
     }
-    *bytes = (size_t) info.resident_size;
+    *bytes = info.resident_size;
     return 0;
 }
 
-int zm_os_memory_size(size_t *bytes)
+int zm_os_rss(long pid, uint64_t *bytes)
 {
-    uint64_t size;
-    size_t length = sizeof(size);
-    if (sysctlbyname("hw.memsize", &size, &length, NULL, 0) != 0) {
-        return -errno;
+    if (pid == -1) {
+        return own_rss(bytes);
     }
-    *bytes = (size_t) size;
+    struct rusage_info_v0 usage;
+    int error = read_usage(pid, &usage);
+    *bytes = error == 0 ? usage.ri_resident_size : 0;
+    return error;
+}
+
+struct finder {
+    pid_t pid;
+    size_t page_size;
+    struct proc_regionwithpathinfo found;
+};
+
+static bool is_shared(const struct proc_regioninfo *region)
+{
+    return region->pri_share_mode == SM_SHARED || region->pri_share_mode == SM_TRUESHARED ||
+           region->pri_share_mode == SM_SHARED_ALIASED;
+}
+
+/* Above the last region the kernel calls the address invalid; so it does with any of a process without memory. */
+static int find_region(void *context, uint64_t address, struct zm_mapping *mapping)
+{
+    struct finder *finder = context;
+    errno = 0;
+    int length = proc_pidinfo(finder->pid, PROC_PIDREGIONPATHINFO, address, &finder->found, sizeof(finder->found));
+    if (length <= 0) {
+        return errno == EINVAL ? 0 : error_of_libproc();
+    }
+    if (length != (int) sizeof(finder->found)) {
+        return -EIO;
+    }
+    const struct proc_regioninfo *region = &finder->found.prp_prinfo;
+    bool shared = is_shared(region);
+    zm_region_begin(mapping, region->pri_address, region->pri_address + region->pri_size,
+                    region->pri_protection | (shared ? ZM_REGION_SHARED : 0u));
+    zm_region_is_of_file(mapping, finder->found.prp_vip.vip_path, region->pri_offset);
+    zm_region_add(mapping, "Rss", region->pri_pages_resident, finder->page_size);
+    zm_region_add(mapping, "Private_Dirty", shared ? 0 : region->pri_pages_dirtied, finder->page_size);
+    zm_region_add(mapping, "Swap", region->pri_pages_swapped_out, finder->page_size);
+    return 1;
+}
+
+int zm_os_mappings(long pid, zm_mapping_visitor *visit, void *context)
+{
+    struct finder finder = {.pid = number_of(pid), .page_size = zm_os_page_size()};
+    return zm_region_visit_all(find_region, &finder, visit, context);
+}
+
+/*
+ * Rss and the footprint, which is what the system holds the process to, are the kernel's own sums. The regions' Rss
+ * would be less: the libraries that all processes share are a map within the map, and told as one region with nothing
+ * in it.
+ */
+static int add_region(const struct zm_mapping *region, void *context)
+{
+    static const char *const summed[] = {"Size", "Private_Dirty", "Swap"};
+    for (size_t i = 0; i < sizeof(summed) / sizeof(summed[0]); i++) {
+        size_t length = strlen(summed[i]);
+        zm_fields_add(context, summed[i], length, *zm_fields_find(&region->fields, summed[i], length));
+    }
     return 0;
 }
 
-/* macOS has no smaps. */
-int zm_os_smaps_field(const char *name, size_t name_length, long pid, size_t *bytes)
+int zm_os_rollup(long pid, struct zm_fields *sums)
 {
-    (void) name;
-    (void) name_length;
-    (void) pid;
-    (void) bytes;
-    return -ENOSYS;
-}
-
-/* Each region tells how many of its pages are private and written to. */
-int zm_os_private_dirty(long pid, size_t *bytes)
-{
-    int process = (int) pid;
-    if (process != pid) {
-        return -ESRCH;
+    struct rusage_info_v0 usage;
+    int error = read_usage(pid, &usage);
+    if (error != 0) {
+        return error;
     }
-    if (process == -1) {
-        process = getpid();
-    }
-    uint64_t pages = 0;
-    uint64_t address = 0;
-    struct proc_regioninfo region;
-    while (proc_pidinfo(process, PROC_PIDREGIONINFO, address, &region, sizeof(region)) == (int) sizeof(region)) {
-        pages += region.pri_pages_dirtied;
-        address = region.pri_address + region.pri_size;
-    }
-    if (address == 0) {
-        return errno != 0 ? -errno : -ESRCH;
-    }
-    *bytes = (size_t) pages * zm_os_page_size();
-    return 0;
+    sums->count = 0;
+    zm_fields_add(sums, "Rss", strlen("Rss"), usage.ri_resident_size);
+    zm_fields_add(sums, "Footprint", strlen("Footprint"), usage.ri_phys_footprint);
+    return zm_os_mappings(pid, add_region, sums);
 }
 
 /* macOS has no /proc. */
@@ -75,25 +136,28 @@ int zm_os_proc_stat(int field, long long *value)
     return -ENOSYS;
 }
 
-void *zm_os_map(size_t bytes)
+int zm_os_memory_size(uint64_t *bytes)
 {
-    void *pages = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANON, -1, 0);
-    return pages == MAP_FAILED ? NULL : pages;
+    size_t length = sizeof(*bytes);
+    return sysctlbyname("hw.memsize", bytes, &length, NULL, 0) == 0 ? 0 : -errno;
 }
 
-void zm_os_unmap(void *pages, size_t bytes)
+/* macOS has no control groups. */
+int zm_os_cgroup_limit(uint64_t *bytes)
 {
-    munmap(pages, bytes);
+    *bytes = UINT64_MAX;
+    return 0;
 }
 
-size_t zm_os_page_size(void)
+/* Nor does it make pages huge by itself. */
+int zm_os_thp(enum zm_thp *mode)
 {
-    return (size_t) sysconf(_SC_PAGESIZE);
+    (void) mode;
+    return -ENOSYS;
 }
 
-/* MADV_FREE keeps or drops what is there as the system likes; zeroes are the same either way. */
-void zm_os_discard(void *pages, size_t bytes)
+int zm_os_disable_thp(bool disable)
 {
-    memset(pages, 0, bytes);
-    madvise(pages, bytes, MADV_FREE);
+    (void) disable;
+    return -ENOSYS;
 }
