@@ -30,17 +30,30 @@ MOST_OVER_PLAIN = {"jemalloc": 12}
 MOST_OF_SLOTS = {"tcmalloc": 0.62, "mimalloc": 0.62, "libc": 0.78}
 MARGIN = 1.1
 
+# What questions may cost: the question, what it is held against, and how many times as much at most.
+QUESTIONS = [
+    ("rss", "rss_by_stat", 0.5),
+    ("field", "field_by_lines", 1 / 3),
+    ("report", "rss", 5),
+    ("mappings", "psutil", 1 / 5),
+]
+
 
 class Tree:
     """A build directory and the allocator in it."""
 
     def __init__(self, folder: Path) -> None:
         self.bench = folder / "bench"
+        self.module = folder / "bindings" / "python"
         options = json.loads((folder / "meson-info" / "intro-buildoptions.json").read_text())
         values = {option["name"]: option["value"] for option in options}
         allocator = values["allocator"] if values["allocator"] != "auto" else "jemalloc"
         self.allocator = str(allocator)
         self.name = f"{allocator}, prefix" if values["size_prefix"] else self.allocator
+
+    def has_module(self) -> bool:
+        """Whether the Python module was built in it."""
+        return (self.module / "zmalloc" / "__init__.py").exists()
 
     def run(self, program: str, *arguments: object, wrapper: Iterable[str] = ()) -> subprocess.CompletedProcess[str]:
         """Runs a benchmark program; what goes wrong ends everything."""
@@ -222,7 +235,66 @@ def footprint(trees: list[Tree], rounds: int) -> Results:
     return results
 
 
-SUBJECTS = {"instructions": instructions, "churn": churn, "threads": threads, "read": read, "footprint": footprint}
+class Crowded:
+    """A process with many mappings, while the block lasts."""
+
+    def __init__(self, tree: Tree, mappings: int) -> None:
+        command = [str(tree.bench / "ask-zmalloc"), "hold", "1", str(mappings)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> int:
+        if self.process.stdout is None or self.process.stdout.readline() != "ready\n":
+            sys.exit("a process with many mappings could not be had")
+        return self.process.pid
+
+    def __exit__(self, *error: object) -> None:
+        self.process.communicate()
+
+
+def ask_python(tree: Tree, contender: str, pid: int) -> float:
+    """Microseconds for all mappings of a process, in Python."""
+    script = Path(__file__).parent / "ask_mappings.py"
+    environment = {**os.environ, "PYTHONPATH": str(tree.module)}
+    done = subprocess.run([sys.executable, script, contender, str(pid), "3"],
+                          check=True, capture_output=True, text=True, env=environment)  # fmt: skip
+    return float(done.stdout)
+
+
+def ask(trees: list[Tree], rounds: int) -> Results:
+    """Questions to the kernel and to the allocator, against the usual ways to ask."""
+    many = 10_000
+    results: Results = {}
+    rows = []
+    for tree in trees:
+        figures: dict[str, list[float]] = {}
+        commands = {
+            **{name: ("ask-zmalloc", name, 5_000, 1) for name in ["rss", "rss_by_stat", "report", "report_with_walk"]},
+            **{name: ("ask-zmalloc", name, 5, many) for name in ["field", "field_of_smaps", "field_by_lines"]},
+        }
+        with Crowded(tree, many) as pid:
+            for _ in range(rounds):
+                for name, command in commands.items():
+                    figures.setdefault(name, []).append(tree.figure(*command))
+                for name, contender in {"mappings": "zmalloc", "psutil": "psutil"}.items():
+                    if tree.has_module():
+                        figures.setdefault(name, []).append(ask_python(tree, contender, pid))
+        results[tree.name] = medians = {name: statistics.median(values) for name, values in figures.items()}
+        for question, peer, most in QUESTIONS:
+            if question in medians:
+                ratio = medians[question] / medians[peer]
+                held = f"{most:.2f}: {'yes' if ratio <= most else 'NO'}"
+                if question == "report" and tree.allocator == "libc":
+                    held = "mallinfo2 walks all free blocks"
+                rows.append([f"{tree.name}, {question}", f"{medians[question]:.1f}", f"{peer}, {medians[peer]:.1f}",
+                             f"{ratio:.2f}", held])  # fmt: skip
+        for name in ["report_with_walk", "field_of_smaps"]:
+            rows.append([f"{tree.name}, {name}", f"{medians[name]:.1f}", "", "", ""])
+    table("ask: one question", ["", "µs", "against, µs", "ratio", "at most"], rows)
+    return results
+
+
+SUBJECTS = {"instructions": instructions, "churn": churn, "threads": threads, "read": read, "footprint": footprint,
+            "ask": ask}
 
 
 def machine() -> str:
