@@ -7,9 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-/* Lines that are longer are passed over. */
+/* Of mounts, lines that are longer are passed over. */
 enum { LONGEST_PATH = 1024, LONGEST_FOLDER = 2 * LONGEST_PATH };
+
+/* A line's reader has enough. */
+enum { FOUND = 1 };
 
 /*
  * Version 1 has a tree of groups for each controller, version 2 one tree for all. Where both are mounted, memory
@@ -20,11 +24,11 @@ struct group {
     char path[LONGEST_PATH]; /* in its tree */
 };
 
-struct tree {
-    int version;
-    bool found;
-    char root[LONGEST_PATH];  /* what of the tree is mounted, */
-    char point[LONGEST_PATH]; /* and where */
+/* Where the group is found. */
+struct place {
+    const struct group *group;
+    size_t top; /* length of the mount point's path, with which the folder's begins */
+    char folder[LONGEST_FOLDER];
 };
 
 /* Whether one of the words, with commas between them, is the one looked for. */
@@ -56,7 +60,10 @@ static int read_group(void *context, const char *line, size_t length)
 {
     struct group *group = context;
     char text[LONGEST_PATH];
-    char *controllers = take_line(text, line, length) ? strchr(text, ':') : NULL;
+    if (!take_line(text, line, length)) {
+        return -ENAMETOOLONG;
+    }
+    char *controllers = strchr(text, ':');
     char *path = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
     if (path == NULL) {
         return 0;
@@ -71,10 +78,23 @@ static int read_group(void *context, const char *line, size_t length)
     return 0;
 }
 
+/* The group's path below what is mounted, or NULL if it is elsewhere: seen from another namespace it may be. */
+static const char *path_below(const struct group *group, const char *root)
+{
+    size_t length = strcmp(root, "/") == 0 ? 0 : strlen(root);
+    const char *below = group->path + length;
+    bool is_below = strncmp(group->path, root, length) == 0 && (*below == '/' || *below == '\0');
+    if (!is_below || strstr(group->path, "/..") != NULL) {
+        return NULL;
+    }
+    return strcmp(below, "/") != 0 ? below : "";
+}
+
 /* "id parent device root point options … - type source super-options" of /proc/self/mountinfo. */
 static int read_mount(void *context, const char *line, size_t length)
 {
-    struct tree *tree = context;
+    struct place *place = context;
+    const struct group *group = place->group;
     char text[LONGEST_PATH];
     char root[LONGEST_PATH];
     char point[LONGEST_PATH];
@@ -85,25 +105,28 @@ static int read_mount(void *context, const char *line, size_t length)
         sscanf(text, "%*s %*s %*s %s %s", root, point) != 2) {
         return 0;
     }
-    bool is_tree = tree->version == 2 ? strcmp(type, "cgroup2") == 0
-                                      : strcmp(type, "cgroup") == 0 && has_word(super_options, "memory");
-    if (is_tree && !tree->found) {
-        tree->found = true;
-        strcpy(tree->root, root);
-        strcpy(tree->point, point);
+    bool is_tree = group->version == 2 ? strcmp(type, "cgroup2") == 0
+                                       : strcmp(type, "cgroup") == 0 && has_word(super_options, "memory");
+    const char *below = is_tree ? path_below(group, root) : NULL;
+    if (below == NULL) {
+        return 0;
     }
-    return 0;
+    place->top = strlen(point);
+    snprintf(place->folder, sizeof(place->folder), "%s%s", point, below);
+    return FOUND;
 }
 
 /* A number, or "max". Version 1 says "none" by a number that no memory reaches. */
-static uint64_t parse_limit(const char *text)
+static int parse_limit(const char *text, uint64_t *bytes)
 {
     enum { BITS_OF_NONE = 62 };
-    if (*text < '0' || *text > '9') {
-        return UINT64_MAX;
+    bool is_number = *text >= '0' && *text <= '9';
+    if (!is_number && strncmp(text, "max", 3) != 0) {
+        return -EIO;
     }
-    uint64_t limit = strtoull(text, NULL, 10);
-    return limit >> BITS_OF_NONE == 0 ? limit : UINT64_MAX;
+    uint64_t limit = is_number ? strtoull(text, NULL, 10) : UINT64_MAX;
+    *bytes = limit >> BITS_OF_NONE == 0 ? limit : UINT64_MAX;
+    return 0;
 }
 
 static int read_hierarchical_limit(void *context, const char *line, size_t length)
@@ -114,8 +137,8 @@ static int read_hierarchical_limit(void *context, const char *line, size_t lengt
     if (!take_line(text, line, length) || strncmp(text, name, sizeof(name) - 1) != 0) {
         return 0;
     }
-    *limit = parse_limit(text + sizeof(name) - 1);
-    return 1;
+    int error = parse_limit(text + sizeof(name) - 1, limit);
+    return error != 0 ? error : FOUND;
 }
 
 /* Version 1's kernel knows the least limit up the tree itself, beyond what is mounted too. */
@@ -124,22 +147,32 @@ static int limit_of_first(const char *folder, uint64_t *bytes)
     char path[LONGEST_FOLDER + sizeof("/memory.stat")];
     snprintf(path, sizeof(path), "%s/memory.stat", folder);
     int found = zm_file_read_lines(path, read_hierarchical_limit, bytes);
-    return found == 1 ? 0 : found < 0 ? found : -ENOENT;
+    return found == FOUND ? 0 : found < 0 ? found : -ENOENT;
 }
 
 /* A group without the file has no limit of its own: the tree's root, and those where the controller is off. */
+static int own_limit_of_second(const char *folder, uint64_t *bytes)
+{
+    char path[LONGEST_FOLDER + sizeof("/memory.max")];
+    char text[64];
+    snprintf(path, sizeof(path), "%s/memory.max", folder);
+    long length = zm_file_read_text_of(path, text, sizeof(text));
+    if (length == -ENOENT && access(folder, F_OK) == 0) {
+        *bytes = UINT64_MAX;
+        return 0;
+    }
+    return length < 0 ? (int) length : parse_limit(text, bytes);
+}
+
 static int limit_of_second(char *folder, size_t top, uint64_t *bytes)
 {
     *bytes = UINT64_MAX;
     for (;;) {
-        char path[LONGEST_FOLDER + sizeof("/memory.stat")];
-        char text[64];
-        snprintf(path, sizeof(path), "%s/memory.max", folder);
-        long length = zm_file_read_text_of(path, text, sizeof(text));
-        if (length < 0 && length != -ENOENT) {
-            return (int) length;
+        uint64_t limit;
+        int error = own_limit_of_second(folder, &limit);
+        if (error != 0) {
+            return error;
         }
-        uint64_t limit = length > 0 ? parse_limit(text) : UINT64_MAX;
         *bytes = limit < *bytes ? limit : *bytes;
         char *last = strrchr(folder, '/');
         if (last == NULL || last < folder + top) {
@@ -149,35 +182,21 @@ static int limit_of_second(char *folder, size_t top, uint64_t *bytes)
     }
 }
 
-/* The group's path below what is mounted, or NULL if it is elsewhere: seen from another namespace it may be. */
-static const char *path_below(const struct group *group, const struct tree *tree)
-{
-    size_t length = strcmp(tree->root, "/") == 0 ? 0 : strlen(tree->root);
-    const char *below = group->path + length;
-    bool is_below = strncmp(group->path, tree->root, length) == 0 && (*below == '/' || *below == '\0');
-    if (!is_below || strstr(group->path, "/..") != NULL) {
-        return NULL;
-    }
-    return strcmp(below, "/") != 0 ? below : "";
-}
-
 int zm_os_cgroup_limit(uint64_t *bytes)
 {
     struct group group = {.version = 0};
     int error = zm_file_read_lines("/proc/self/cgroup", read_group, &group);
+    if (error == -ENOENT && access("/proc/self/stat", F_OK) != 0) {
+        return -ENOSYS;
+    }
     if (error == -ENOENT || (error == 0 && group.version == 0)) {
         *bytes = UINT64_MAX; /* a kernel without them, or a process in none */
         return 0;
     }
-    struct tree tree = {.version = group.version, .found = false};
-    if (error == 0) {
-        error = zm_file_read_lines("/proc/self/mountinfo", read_mount, &tree);
+    struct place place = {.group = &group};
+    int found = error == 0 ? zm_file_read_lines("/proc/self/mountinfo", read_mount, &place) : error;
+    if (found != FOUND) {
+        return found < 0 ? found : -ENOSYS;
     }
-    const char *below = error == 0 && tree.found ? path_below(&group, &tree) : NULL;
-    if (below == NULL) {
-        return error != 0 ? error : -ENOSYS;
-    }
-    char folder[LONGEST_FOLDER];
-    snprintf(folder, sizeof(folder), "%s%s", tree.point, below);
-    return group.version == 1 ? limit_of_first(folder, bytes) : limit_of_second(folder, strlen(tree.point), bytes);
+    return group.version == 1 ? limit_of_first(place.folder, bytes) : limit_of_second(place.folder, place.top, bytes);
 }

@@ -26,8 +26,8 @@ static int system_thp(enum zm_thp *mode)
     char text[64];
     long length = zm_file_read_text_of("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof(text));
     if (length == -ENOENT) {
-        *mode = ZM_THP_NEVER; /* a kernel without huge pages */
-        return 0;
+        *mode = ZM_THP_NEVER; /* a kernel without huge pages, if it speaks at all */
+        return access("/sys/kernel/mm", F_OK) == 0 ? 0 : -ENOSYS;
     }
     for (int i = ZM_THP_NEVER; length > 0 && i <= ZM_THP_ALWAYS; i++) {
         if (strstr(text, words[i]) != NULL) {

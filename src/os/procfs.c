@@ -30,9 +30,15 @@ static bool has_procfs(void)
     return has;
 }
 
-/* What opening or reading something of a process met: is it the process that is missing, or all of /proc? */
+/*
+ * What opening or reading something of a process met: is it the process that is missing, or all of /proc? Another
+ * user's is refused by one error or the other, as /proc is mounted.
+ */
 static int explain(int error)
 {
+    if (error == -EPERM) {
+        return -EACCES;
+    }
     if (error != -ENOENT && error != -ENOTDIR) {
         return error;
     }
@@ -59,9 +65,14 @@ static int open_checked(int folder, const char *path, int flags)
  */
 static int open_process(long pid)
 {
+    if (pid == -1) {
+        int process = open_checked(AT_FDCWD, "/proc/thread-self", O_PATH | O_DIRECTORY);
+        /* Kernels before 3.17 know this process alone. */
+        return process == -ESRCH ? open_checked(AT_FDCWD, "/proc/self", O_PATH | O_DIRECTORY) : process;
+    }
     char path[64];
     snprintf(path, sizeof(path), "/proc/%ld", pid);
-    return open_checked(AT_FDCWD, pid == -1 ? "/proc/thread-self" : path, O_PATH | O_DIRECTORY);
+    return open_checked(AT_FDCWD, path, O_PATH | O_DIRECTORY);
 }
 
 /* A file that isn't there is one that this kernel doesn't have, unless all have gone with the process. */
@@ -69,7 +80,7 @@ static int open_of_process(int process, const char *file)
 {
     int fd = zm_file_open(process, file, O_RDONLY);
     if (fd != -ENOENT) {
-        return fd;
+        return fd >= 0 ? fd : explain(fd);
     }
     return faccessat(process, "stat", F_OK, 0) == 0 ? -ENOSYS : -ESRCH;
 }
