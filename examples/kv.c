@@ -5,6 +5,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,36 +145,38 @@ static long load_folder(struct store *store, const char *folder, long place)
     return place;
 }
 
-static void print_bytes(const char *name, int error, size_t bytes)
+static void print_bytes(const char *name, size_t bytes)
 {
-    if (error != 0 || bytes == ZMALLOC_UNKNOWN) {
+    if (bytes == ZMALLOC_UNKNOWN) {
         printf("%s:unknown\n", name);
     } else {
         printf("%s:%zu\n", name, bytes);
     }
 }
 
+static void print_difference(const char *name, int64_t bytes)
+{
+    if (bytes == ZMALLOC_UNKNOWN_DIFFERENCE) {
+        printf("%s:unknown\n", name);
+    } else {
+        printf("%s:%" PRId64 "\n", name, bytes);
+    }
+}
+
+/* The differences and used_memory add up to used_memory_rss. */
 static void report(const char *stage, const struct store *store)
 {
-    size_t rss;
-    size_t allocated;
-    size_t active;
-    size_t resident;
-    size_t used = zmalloc_used_memory();
-    int rss_error = zmalloc_rss(&rss);
-    int info_error = zmalloc_allocator_info(&allocated, &active, &resident);
+    struct zmalloc_report memory;
+    zmalloc_report(&memory, 0);
 
     printf("# %s, %zu words\n", stage, store->words);
-    print_bytes("used_memory", 0, used);
-    print_bytes("used_memory_rss", rss_error, rss);
-    print_bytes("allocator_allocated", info_error, allocated);
-    print_bytes("allocator_active", info_error, active);
-    print_bytes("allocator_resident", info_error, resident);
-    if (used > 0 && rss_error == 0) {
-        printf("mem_fragmentation_ratio:%.2f\n", (double) rss / (double) used);
-    } else {
-        printf("mem_fragmentation_ratio:unknown\n");
-    }
+    print_bytes("used_memory", memory.used);
+    print_difference("allocator_overhead_bytes", memory.allocator_overhead_bytes);
+    print_difference("allocator_frag_bytes", memory.allocator_frag_bytes);
+    print_difference("allocator_rss_bytes", memory.allocator_rss_bytes);
+    print_difference("rss_overhead_bytes", memory.rss_overhead_bytes);
+    print_bytes("used_memory_rss", memory.rss);
+    printf("mem_fragmentation_ratio:%.2f\n", memory.mem_fragmentation_ratio);
     printf("mem_allocator:%s\n\n", ZMALLOC_LIB);
 }
 
@@ -197,7 +200,9 @@ int main(int argc, char **argv)
     thin_out(store);
     report("Most words deleted", store);
 
-    int error = zmalloc_purge(NULL);
+    size_t returned;
+    int error = zmalloc_purge(&returned);
     report(error == 0 ? "Purged" : "Could not purge", store);
+    print_bytes("returned", returned);
     return 0;
 }
