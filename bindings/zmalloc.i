@@ -17,6 +17,11 @@
     $1 = -1;
 }
 
+/* Without the walk. */
+%typemap(default) int walk {
+    $1 = 0;
+}
+
 /* The calls that free the block they are given, and those that may move it. */
 %zm_frees(zfree)
 %zm_frees(zfree_usable)
@@ -28,6 +33,15 @@
 
 /* Its argument is no block of ours, and typemaps choose by an argument's name. */
 #define zlibc_free(ptr) zlibc_free(void *libc_block)
+
+/* Structs are a language's own; some have the name of a call. */
+%rename("$ignore", %$isclass) "";
+%ignore zmalloc_mapping::end;
+
+/* What a language says in their place, its folder has. */
+%ignore ZMALLOC_UNKNOWN;
+%ignore ZMALLOC_UNKNOWN_DIFFERENCE;
+%ignore ZMALLOC_NO_LIMIT;
 
 /* SWIG reads no system headers. */
 %ignore SIZE_MAX;

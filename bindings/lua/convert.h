@@ -3,6 +3,7 @@
 #ifndef CONVERT_H
 #define CONVERT_H
 
+#include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -109,6 +110,14 @@ static void check_status(lua_State *L, int status, const char *call)
     if (status < 0) {
         luaL_error(L, "%s: %s", call, strerror(-status));
     }
+}
+
+static void check_field_status(lua_State *L, int status, const char *call, const char *field)
+{
+    if (status == -ENOENT) {
+        luaL_error(L, "%s: no field '%s'", call, field);
+    }
+    check_status(L, status, call);
 }
 
 #endif

@@ -4,6 +4,7 @@
 #include "convert.h"
 #include "out_of_memory.h"
 #include "block.h"
+#include "results.h"
 %}
 
 /* What SWIG leaves on the stack is the module. Its calls are plain fields: no metatable, no globals. */
@@ -15,6 +16,7 @@
   lua_pushnil(L);
   lua_setglobal(L, "swig_equals");
   add_block_type(L);
+  add_no_limit(L);
   zmalloc_set_oom_handler(out_of_memory);
 
   /* zmalloc.lua, run next, requires the module. */
@@ -29,6 +31,12 @@
   begin_call(L);
   $action
   end_call(L, "$symname");
+%}
+
+/* The records come on the stack when the arguments have been counted. */
+%exception zmalloc_mappings %{
+  arg3 = push_records(L);
+  $action
 %}
 
 %define %zm_frees(call)
@@ -59,11 +67,15 @@
   $1 = lua_isnoneornil(L, $input) ? -1 : (long) to_integer(L, $input, LONG_MIN, LONG_MAX, "$symname", "$1_name");
 %}
 
+%typemap(in) long dirty_ms, long muzzy_ms %{
+  $1 = (long) to_integer(L, $input, LONG_MIN, LONG_MAX, "$symname", "$1_name");
+%}
+
 %typemap(in) int i %{
   $1 = (int) to_integer(L, $input, INT_MIN, INT_MAX, "$symname", "$1_name");
 %}
 
-%typemap(in) int enable %{
+%typemap(in) int enable, int disable, int walk %{
   $1 = to_switch(L, $input, "$symname", "$1_name");
 %}
 
@@ -91,10 +103,6 @@
 %}
 
 /* Results. The names arg1, arg2 are SWIG's for the C arguments. */
-
-%typemap(consttab) unsigned long {
-  SWIG_LUA_CONSTTAB_FLOAT("$symname", $value)
-}
 
 %typemap(out) size_t %{
   push_size(L, $1);
@@ -144,6 +152,9 @@
 %typemap(out) int %{
   check_status(L, $1, "$symname");
 %}
+%typemap(out) int zmalloc_smap_bytes_by_field %{
+  check_field_status(L, $1, "$symname", arg1);
+%}
 
 /* The calls of old, whose status is a result of its own kind. */
 %typemap(out) int jemalloc_purge %{
@@ -176,7 +187,69 @@
 %}
 %typemap(argout) (size_t *allocated, size_t *active, size_t *resident) %{
   for (int i = 0; i < 3; i++) {
-    push_size(L, figures$argnum[i]);
+    push_known_size(L, figures$argnum[i]);
     SWIG_arg++;
   }
+%}
+
+%typemap(in, numinputs=0) size_t *returned (size_t bytes) %{
+  $1 = &bytes;
+%}
+%typemap(argout) size_t *returned %{
+  push_known_size(L, bytes$argnum);
+  SWIG_arg++;
+%}
+
+%typemap(in, numinputs=0) int *mode (int number), int *enabled (int number) %{
+  $1 = &number;
+%}
+%typemap(argout) int *mode %{
+  lua_pushinteger(L, number$argnum);
+  SWIG_arg++;
+%}
+%typemap(argout) int *enabled %{
+  lua_pushboolean(L, number$argnum);
+  SWIG_arg++;
+%}
+
+%typemap(in, numinputs=0) long *dirty_ms (long time), long *muzzy_ms (long time) %{
+  $1 = &time;
+%}
+%typemap(argout) long *dirty_ms, long *muzzy_ms %{
+  lua_pushinteger(L, time$argnum);
+  SWIG_arg++;
+%}
+
+%typemap(in, numinputs=0) struct zmalloc_memory_limits *limits (struct zmalloc_memory_limits limits) %{
+  $1 = &limits;
+%}
+%typemap(argout) struct zmalloc_memory_limits *limits %{
+  push_memory_limits(L, &limits$argnum);
+  SWIG_arg++;
+%}
+
+%typemap(in, numinputs=0) struct zmalloc_report *report (struct zmalloc_report report) %{
+  $1 = &report;
+%}
+%typemap(argout) struct zmalloc_report *report %{
+  push_report(L, &report$argnum);
+  SWIG_arg++;
+%}
+
+%typemap(in, numinputs=0) (struct zmalloc_field *fields, size_t *count)
+                          (struct zmalloc_field fields[ZMALLOC_MOST_FIELDS], size_t count) %{
+  $1 = fields;
+  $2 = &count;
+%}
+%typemap(argout) (struct zmalloc_field *fields, size_t *count) %{
+  push_fields(L, fields$argnum, count$argnum);
+  SWIG_arg++;
+%}
+
+%typemap(in, numinputs=0) (int (*visit)(const struct zmalloc_mapping *mapping, void *context), void *context) %{
+  $1 = keep_mapping;
+%}
+%typemap(argout) (int (*visit)(const struct zmalloc_mapping *mapping, void *context), void *context) %{
+  push_mappings(L, $2);
+  SWIG_arg++;
 %}

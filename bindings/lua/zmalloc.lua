@@ -10,35 +10,51 @@ zmalloc.used_memory = zmalloc.zmalloc_used_memory
 zmalloc.peak_memory = zmalloc.zmalloc_peak_memory
 zmalloc.reset_peak_memory = zmalloc.zmalloc_reset_peak_memory
 zmalloc.good_size = zmalloc.zmalloc_good_size
-zmalloc.rss = zmalloc.zmalloc_rss
-zmalloc.memory_size = zmalloc.zmalloc_memory_size
+zmalloc.rss = zmalloc.zmalloc_process_rss
 zmalloc.private_dirty = zmalloc.zmalloc_private_dirty
+zmalloc.mappings = zmalloc.zmalloc_mappings
+zmalloc.memory_size = zmalloc.zmalloc_memory_size
+zmalloc.memory_limit = zmalloc.zmalloc_memory_limit
+zmalloc.memory_limits = zmalloc.zmalloc_memory_limits
+zmalloc.decay = zmalloc.zmalloc_decay
+zmalloc.set_decay = zmalloc.zmalloc_set_decay
 zmalloc.purge = zmalloc.zmalloc_purge
-zmalloc.background_thread = zmalloc.zmalloc_background_thread
+zmalloc.report = zmalloc.zmalloc_report
 zmalloc.set_oom_handler = zmalloc.zmalloc_set_oom_handler
 
--- An error in it is put down to the line that called the caller.
-local function sum_of(field, pid)
-   local ok, sum = pcall(zmalloc.zmalloc_smap_bytes_by_field, field, pid)
-   return ok and sum or error(sum, 3)
+-- The results of pcall; or its error, put down to the line that called the function which ends with this.
+local function answer(ok, ...)
+   if not ok then
+      error((...), 2)
+   end
+   return ...
 end
 
 -- Sum of a field over the mappings of a process, in bytes; without a field, a table of all that the kernel sums.
 function zmalloc.smaps(field, pid)
-   if field ~= nil then
-      return (sum_of(field, pid))
+   if field == nil then
+      return answer(pcall(zmalloc.zmalloc_smaps, pid))
    end
-   sum_of("Rss", pid) -- refuses what is no process
-   local folder = (pid == nil or pid == -1) and "self" or ("%d"):format(pid)
-   local file <close> = assert(io.open("/proc/" .. folder .. "/smaps_rollup"))
-   local sums = {}
-   for line in file:lines() do
-      local name = line:match("^([%w_]+): +%d+ kB$")
-      if name then
-         sums[name] = sum_of(name, pid)
-      end
+   return answer(pcall(zmalloc.zmalloc_smap_bytes_by_field, field, pid))
+end
+
+-- Forbids huge pages to this process, and to its children from now on; with false, allows them again.
+function zmalloc.disable_thp(disable)
+   return answer(pcall(zmalloc.zmalloc_disable_thp, disable == nil or disable))
+end
+
+-- Starts or ends the allocator's background thread; without an argument, tells whether it is wanted.
+function zmalloc.background_thread(on)
+   if on == nil then
+      return answer(pcall(zmalloc.zmalloc_background_thread_enabled))
    end
-   return sums
+   return answer(pcall(zmalloc.zmalloc_background_thread, on))
+end
+
+-- When the kernel makes this process's pages huge: "never", "madvise" (where that asks for it) or "always".
+function zmalloc.thp()
+   local ok, mode = pcall(zmalloc.zmalloc_thp)
+   return answer(ok, ok and ({[0] = "never", "madvise", "always"})[mode] or mode)
 end
 
 -- Whether the options of a scope ask for all threads. An error is put down to the line that asked for the scope.
@@ -57,8 +73,9 @@ local function wants_all_threads(options)
 end
 
 -- What was added to a total; where size_t has 32 bits it may have wrapped.
+local size_mask = (1 << 8 * string.packsize "T") - 1
 local function growth(before, now)
-   return now >= before and now - before or math.tointeger(now - before + zmalloc.ZMALLOC_UNKNOWN + 1)
+   return now - before & size_mask
 end
 
 -- A scope, to be kept in a variable that is <close>: t.allocated, t.freed and t.kept are the bytes that this thread,
@@ -105,9 +122,6 @@ end
 
 -- What the allocator says of itself, in bytes; what it can't tell is nil.
 function zmalloc.allocator_info()
-   local function known(figure)
-      return figure ~= zmalloc.ZMALLOC_UNKNOWN and figure or nil
-   end
    local allocated, active, resident = zmalloc.zmalloc_allocator_info()
-   return {allocated = known(allocated), active = known(active), resident = known(resident)}
+   return {allocated = allocated, active = active, resident = resident}
 end

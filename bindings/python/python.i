@@ -5,10 +5,11 @@
 #include "out_of_memory.h"
 #include "block.h"
 #include "results.h"
+#include "mappings.h"
 %}
 
 %init %{
-  if (add_block_type(m) != 0 || add_result_types(m) != 0) {
+  if (add_block_type(m) != 0 || add_results(m) != 0) {
     return NULL;
   }
   zmalloc_set_oom_handler(out_of_memory);
@@ -48,12 +49,24 @@
 %}
 %enddef
 
+%zm_long_call(zmalloc_process_rss)
+%zm_long_call(zmalloc_smaps)
+%zm_long_call(zmalloc_mappings)
 %zm_long_call(zmalloc_get_private_dirty)
 %zm_long_call(zmalloc_private_dirty)
 %zm_long_call(zmalloc_get_smap_bytes_by_field)
 %zm_long_call(zmalloc_smap_bytes_by_field)
 %zm_long_call(zmalloc_purge)
 %zm_long_call(jemalloc_purge)
+
+/* Without the walk it is short. */
+%exception zmalloc_report %{
+  PyThreadState *waiting = arg2 != 0 ? PyEval_SaveThread() : NULL;
+  $action
+  if (waiting != NULL) {
+    PyEval_RestoreThread(waiting);
+  }
+%}
 
 /* Arguments. */
 
@@ -69,11 +82,15 @@
   if (to_pid($input, "$symname", "$1_name", &$1) != 0) SWIG_fail;
 }
 
+%typemap(in) long dirty_ms, long muzzy_ms {
+  if (to_long($input, "$symname", "$1_name", &$1) != 0) SWIG_fail;
+}
+
 %typemap(in) int i {
   if (to_int($input, "$symname", "$1_name", &$1) != 0) SWIG_fail;
 }
 
-%typemap(in) int enable {
+%typemap(in) int enable, int disable, int walk {
   if (to_switch($input, "$symname", "$1_name", &$1) != 0) SWIG_fail;
 }
 
@@ -148,6 +165,13 @@
   }
   $result = Py_NewRef(Py_None);
 %}
+%typemap(out) int zmalloc_smap_bytes_by_field %{
+  if ($1 < 0) {
+    raise_field_status("$symname", $1, arg1);
+    SWIG_fail;
+  }
+  $result = Py_NewRef(Py_None);
+%}
 
 /* The calls of old, whose status is a result of its own kind. */
 %typemap(out) int jemalloc_purge %{
@@ -186,5 +210,65 @@
   $3 = &figures[2];
 %}
 %typemap(argout) (size_t *allocated, size_t *active, size_t *resident) %{
-  Py_SETREF($result, allocator_figures(figures$argnum));
+  Py_SETREF($result, from_allocator_info(figures$argnum));
+%}
+
+%typemap(in, numinputs=0) size_t *returned (size_t bytes) %{
+  $1 = &bytes;
+%}
+%typemap(argout) size_t *returned %{
+  Py_SETREF($result, from_size(bytes$argnum));
+%}
+
+%typemap(in, numinputs=0) int *mode (int mode), int *enabled (int enabled) %{
+  $1 = &$1_name;
+%}
+%typemap(argout) int *mode %{
+  Py_SETREF($result, PyLong_FromLong(mode$argnum));
+%}
+%typemap(argout) int *enabled %{
+  Py_SETREF($result, PyBool_FromLong(enabled$argnum));
+%}
+
+%typemap(in, numinputs=0) (long *dirty_ms, long *muzzy_ms) (long times[2]) %{
+  $1 = &times[0];
+  $2 = &times[1];
+%}
+%typemap(argout) (long *dirty_ms, long *muzzy_ms) %{
+  Py_SETREF($result, from_decay(times$argnum));
+%}
+
+%typemap(in, numinputs=0) struct zmalloc_memory_limits *limits (struct zmalloc_memory_limits limits) %{
+  $1 = &limits;
+%}
+%typemap(argout) struct zmalloc_memory_limits *limits %{
+  Py_SETREF($result, from_memory_limits(&limits$argnum));
+%}
+
+%typemap(in, numinputs=0) struct zmalloc_report *report (struct zmalloc_report report) %{
+  $1 = &report;
+%}
+%typemap(argout) struct zmalloc_report *report %{
+  Py_SETREF($result, from_report(&report$argnum));
+%}
+
+%typemap(in, numinputs=0) (struct zmalloc_field *fields, size_t *count)
+                          (struct zmalloc_field fields[ZMALLOC_MOST_FIELDS], size_t count) %{
+  $1 = fields;
+  $2 = &count;
+%}
+%typemap(argout) (struct zmalloc_field *fields, size_t *count) %{
+  Py_SETREF($result, from_fields(fields$argnum, count$argnum));
+%}
+
+%typemap(in, numinputs=0) (int (*visit)(const struct zmalloc_mapping *mapping, void *context), void *context)
+                          (struct records records = {0}) %{
+  $1 = keep_mapping;
+  $2 = &records;
+%}
+%typemap(argout) (int (*visit)(const struct zmalloc_mapping *mapping, void *context), void *context) %{
+  Py_SETREF($result, from_records(&records$argnum));
+%}
+%typemap(freearg) (int (*visit)(const struct zmalloc_mapping *mapping, void *context), void *context) %{
+  forget_records(&records$argnum);
 %}

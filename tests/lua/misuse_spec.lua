@@ -54,7 +54,10 @@ local pids = {
       function(value) return zmalloc.zmalloc_get_smap_bytes_by_field("Rss", value) end},
    {"zmalloc_smap_bytes_by_field", "pid", function(value) return zmalloc.zmalloc_smap_bytes_by_field("Rss", value) end},
    {"zmalloc_smap_bytes_by_field", "pid", function(value) return zmalloc.smaps("Rss", value) end},
-   {"zmalloc_smap_bytes_by_field", "pid", function(value) return zmalloc.smaps(nil, value) end},
+   {"zmalloc_smaps", "pid", zmalloc.zmalloc_smaps},
+   {"zmalloc_smaps", "pid", function(value) return zmalloc.smaps(nil, value) end},
+   {"zmalloc_mappings", "pid", zmalloc.mappings},
+   {"zmalloc_process_rss", "pid", zmalloc.rss},
 }
 
 local ints = {

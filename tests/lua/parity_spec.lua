@@ -33,26 +33,38 @@ local function is_nothing(...)
 end
 
 local function are_figures(...)
-   local figures = {...}
    for i = 1, 3 do
-      if type(figures[i]) ~= "number" or figures[i] < 0 then
+      local figure = select(i, ...)
+      if figure ~= nil and (math.type(figure) ~= "integer" or figure < 0) then
          return false
       end
    end
-   return #figures == 3
+   return select("#", ...) == 3
+end
+
+local function is_size(size)
+   return math.type(size) == "integer" and size >= 0
 end
 
 local function block()
    return zmalloc.zmalloc(100)
 end
 
--- Only jemalloc has a background thread; the others say so.
-local function thread_call(call)
-   if library == "jemalloc" then
-      call(true)
-      return call(false)
+-- What only jemalloc has, the others say that they don't have.
+local function only_jemalloc(...)
+   local arguments = table.pack(...)
+   return function(call)
+      if library == "jemalloc" then
+         return call(table.unpack(arguments, 1, arguments.n))
+      end
+      local message = support.message(call, table.unpack(arguments, 1, arguments.n))
+      assert.truthy(message:find "zmalloc_[%w_]+: Operation not supported$")
    end
-   assert.has_error(function() call(true) end)
+end
+
+local function thread_call(call)
+   only_jemalloc(true)(call)
+   return only_jemalloc(false)(call)
 end
 
 -- Every call of the header, with arguments that it serves and what it must answer.
@@ -104,12 +116,21 @@ local calls = {
    zmalloc_set_oom_handler = {function(f) return f(nil) end, is_nothing},
    zmalloc_get_rss = {function(f) return f() end, is_number},
    zmalloc_rss = {function(f) return f() end, is_number},
+   zmalloc_process_rss = {function(f) return f(1) end, is_number},
    zmalloc_get_private_dirty = {function(f) return f() end, is_number},
    zmalloc_private_dirty = {function(f) return f(-1) end, is_number},
    zmalloc_get_smap_bytes_by_field = {function(f) return f("Rss:") end, is_number},
    zmalloc_smap_bytes_by_field = {function(f) return f("Rss", -1) end, is_number},
+   zmalloc_smaps = {function(f) return f() end, function(sums) return is_number(sums.Rss) end},
+   zmalloc_mappings = {function(f) return f() end, function(all)
+      return all[1].begin < all[1]["end"] and all[1]["end"] <= all[2].begin
+   end},
    zmalloc_get_memory_size = {function(f) return f() end, is_number},
    zmalloc_memory_size = {function(f) return f() end, is_number},
+   zmalloc_memory_limits = {function(f) return f() end, function(limits) return is_number(limits.physical) end},
+   zmalloc_memory_limit = {function(f) return f() end, is_number},
+   zmalloc_thp = {function(f) return f() end, function(mode) return mode == 0 or mode == 1 or mode == 2 end},
+   zmalloc_disable_thp = {function(f) return f(0) end, is_nothing},
    get_proc_stat_ll = {function(f) return f(1) end, is_number},
    zmadvise_dontneed = {function(f) return f(block()) end, is_nothing},
    zmalloc_allocator = {function(f) return f() end, function(name) return name == zmalloc.ZMALLOC_LIB end},
@@ -124,7 +145,20 @@ local calls = {
       function(f) return f() end,
       function(status) return math.type(status) == "integer" and status == 0 end,
    },
-   zmalloc_purge = {function(f) return f() end, is_nothing},
+   zmalloc_background_thread_enabled = {only_jemalloc(), function(enabled)
+      if library == "jemalloc" then
+         return enabled == false
+      end
+      return enabled == nil
+   end},
+   zmalloc_decay = {only_jemalloc(), function(dirty, muzzy)
+      return math.type(dirty) == math.type(muzzy) and (dirty == nil) == (library ~= "jemalloc")
+   end},
+   zmalloc_set_decay = {only_jemalloc(10000, 0), is_nothing},
+   zmalloc_purge = {function(f) return f() end, is_size},
+   zmalloc_report = {function(f) return f(1) end, function(report)
+      return is_number(report.rss) and is_number(report.pss)
+   end},
 }
 
 describe("the header's", function()
@@ -155,7 +189,12 @@ describe("the header's", function()
       assert.equal(version, zmalloc._VERSION)
       assert.equal(version, table.concat({
          zmalloc.ZMALLOC_VERSION_MAJOR, zmalloc.ZMALLOC_VERSION_MINOR, zmalloc.ZMALLOC_VERSION_PATCH}, "."))
-      assert.equal(2.0^64, zmalloc.ZMALLOC_UNKNOWN)
+      for _, name in ipairs {"ZMALLOC_MOST_FIELDS", "ZMALLOC_LONGEST_FIELD"} do
+         assert.equal(math.tointeger(header:match("#define " .. name .. " (%d+)")), zmalloc[name])
+      end
+      assert.is_nil(zmalloc.ZMALLOC_UNKNOWN)
+      assert.is_nil(zmalloc.ZMALLOC_UNKNOWN_DIFFERENCE)
+      assert.equal(math.huge, zmalloc.ZMALLOC_NO_LIMIT)
       assert.equal(zmalloc.allocator, zmalloc.ZMALLOC_LIB)
       assert.equal(1, zmalloc.allocator:find(library .. "-", 1, true))
       local has_size
@@ -170,16 +209,18 @@ describe("the idiomatic", function()
    it("names say the same", function()
       assert.equal(zmalloc.zmalloc_used_memory(), zmalloc.used_memory())
       assert.equal(zmalloc.zmalloc_memory_size(), zmalloc.memory_size())
-      assert.is_true(is_nothing(zmalloc.purge()))
+      assert.is_true(is_size(zmalloc.purge()))
       thread_call(zmalloc.background_thread)
    end)
 
    it("allocator_info has nil for what is not known", function()
-      local allocated, active, resident = zmalloc.zmalloc_allocator_info()
+      local block <close> = zmalloc.Block(100)
       local info = zmalloc.allocator_info()
-      assert.equal(allocated ~= zmalloc.ZMALLOC_UNKNOWN, info.allocated ~= nil)
-      assert.equal(active ~= zmalloc.ZMALLOC_UNKNOWN, info.active ~= nil)
-      assert.equal(resident ~= zmalloc.ZMALLOC_UNKNOWN, info.resident ~= nil)
+      local allocated, active, resident = zmalloc.zmalloc_get_allocator_info()
+      assert.equal(allocated ~= 0, info.allocated ~= nil)
+      assert.equal(active ~= 0, info.active ~= nil)
+      assert.equal(resident ~= 0, info.resident ~= nil)
+      assert.equal(100, #block)
       for name, figure in pairs(info) do
          assert.equal("integer", math.type(figure), name)
       end

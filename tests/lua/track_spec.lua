@@ -155,13 +155,12 @@ describe("a scope", function()
    end)
 
    it("is right where a total wraps", function()
-      local unknown, read = zmalloc.ZMALLOC_UNKNOWN, zmalloc.zmalloc_thread_allocated
-      local totals = {(1 << 32) - 10, 20}
-      zmalloc.ZMALLOC_UNKNOWN = 2.0^32 - 1
+      local read, limit = zmalloc.zmalloc_thread_allocated, 1 << 8 * string.packsize "T"
+      local totals = {limit - 10, 20}
       zmalloc.zmalloc_thread_allocated = function() return table.remove(totals, 1) end
       local t = zmalloc.track()
       local allocated = t.allocated
-      zmalloc.ZMALLOC_UNKNOWN, zmalloc.zmalloc_thread_allocated = unknown, read
+      zmalloc.zmalloc_thread_allocated = read
       assert.equal(30, allocated)
       assert.equal("integer", math.type(allocated))
    end)

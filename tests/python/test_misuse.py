@@ -74,7 +74,12 @@ PIDS = [
     ("zmalloc_get_smap_bytes_by_field", "pid", lambda value: zmalloc.zmalloc_get_smap_bytes_by_field("Rss", value)),
     ("zmalloc_smap_bytes_by_field", "pid", lambda value: zmalloc.zmalloc_smap_bytes_by_field("Rss", value)),
     ("zmalloc_smap_bytes_by_field", "pid", lambda value: zmalloc.smaps("Rss", value)),
-    ("zmalloc_smap_bytes_by_field", "pid", lambda value: zmalloc.smaps(pid=value)),
+    ("zmalloc_smaps", "pid", zmalloc.zmalloc_smaps),
+    ("zmalloc_smaps", "pid", lambda value: zmalloc.smaps(pid=value)),
+    ("zmalloc_mappings", "pid", zmalloc.zmalloc_mappings),
+    ("zmalloc_mappings", "pid", zmalloc.mappings),
+    ("zmalloc_process_rss", "pid", zmalloc.zmalloc_process_rss),
+    ("zmalloc_process_rss", "pid", zmalloc.rss),
 ]
 
 INTS = [
@@ -84,6 +89,18 @@ INTS = [
 SWITCHES = [
     ("set_jemalloc_bg_thread", "enable", zmalloc.set_jemalloc_bg_thread),
     ("zmalloc_background_thread", "enable", zmalloc.zmalloc_background_thread),
+    ("zmalloc_background_thread", "enable", zmalloc.background_thread),
+    ("zmalloc_disable_thp", "disable", zmalloc.zmalloc_disable_thp),
+    ("zmalloc_disable_thp", "disable", zmalloc.disable_thp),
+    ("zmalloc_report", "walk", zmalloc.zmalloc_report),
+    ("zmalloc_report", "walk", zmalloc.report),
+]
+
+LONGS = [
+    ("zmalloc_set_decay", "dirty_ms", lambda value: zmalloc.zmalloc_set_decay(value, 0)),
+    ("zmalloc_set_decay", "muzzy_ms", lambda value: zmalloc.zmalloc_set_decay(0, value)),
+    ("zmalloc_set_decay", "dirty_ms", lambda value: zmalloc.set_decay(value, 0)),
+    ("zmalloc_set_decay", "muzzy_ms", lambda value: zmalloc.set_decay(0, value)),
 ]
 
 FIELDS = [
@@ -180,17 +197,24 @@ def test_pid_that_is_no_number(case: tuple, value: object) -> None:
     refuses(case, value, TypeError)
 
 
+@pytest.mark.parametrize("case", LONGS, ids=name_of)
+def test_time_that_is_none(case: tuple) -> None:
+    for value in [*NOT_NUMBERS, None]:
+        refuses(case, value, TypeError)
+
+
 @pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 2**64, 2**200])
-@pytest.mark.parametrize("case", PIDS, ids=name_of)
-def test_pid_that_c_can_not_hold(case: tuple, value: int) -> None:
+@pytest.mark.parametrize("case", PIDS + LONGS, ids=name_of)
+def test_long_that_c_can_not_hold(case: tuple, value: int) -> None:
     refuses(case, value, OverflowError)
 
 
 @pytest.mark.parametrize("value", [0, -2, -(2**63)])
 def test_pid_that_can_be_no_process(value: int) -> None:
-    for use in (zmalloc.private_dirty, zmalloc.zmalloc_private_dirty, lambda pid: zmalloc.smaps(pid=pid)):
-        with pytest.raises(ValueError, match="^zmalloc_"):
-            use(value)
+    for call, _, use in PIDS:
+        if "_get_" not in call:
+            with pytest.raises(ValueError, match=f"^{call}: Invalid argument"):
+                use(value)
     assert zmalloc.zmalloc_get_private_dirty(value) == 0
 
 

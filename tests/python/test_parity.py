@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 import re
 from collections.abc import Callable
@@ -38,14 +40,31 @@ def is_none(result: object) -> bool:
     return result is None
 
 
+def is_status(result: object) -> bool:
+    return type(result) is int and result >= 0
+
+
+def are_figures(info: tuple[int | None, ...]) -> bool:
+    return len(info) == 3 and all(figure is None or figure >= 0 for figure in info)
+
+
+def only_jemalloc(name: str, *arguments: object) -> Callable[[Callable], object]:
+    """What only jemalloc has, the others say that they don't have."""
+
+    def use(call: Callable) -> object:
+        if LIBRARY == "jemalloc":
+            return call(*arguments)
+        with pytest.raises(OSError, match=name) as caught:
+            call(*arguments)
+        assert caught.value.errno == errno.ENOTSUP
+        return None
+
+    return use
+
+
 def thread_call(call: Callable[[bool], object]) -> object:
-    """Only jemalloc has a background thread; the others say so."""
-    if LIBRARY == "jemalloc":
-        assert call(True) is None
-        return call(False)
-    with pytest.raises(OSError, match="zmalloc_background_thread"):
-        call(True)
-    return None
+    on = only_jemalloc("zmalloc_background_thread", True)(call)
+    return on or only_jemalloc("zmalloc_background_thread", False)(call)
 
 
 # Every call of the header, with arguments that it serves and what it must answer.
@@ -88,21 +107,38 @@ CALLS = {
     "zmalloc_set_oom_handler": (lambda f: f(None), is_none),
     "zmalloc_get_rss": (lambda f: f(), is_number),
     "zmalloc_rss": (lambda f: f(), is_number),
+    "zmalloc_process_rss": (lambda f: f(os.getppid()), is_number),
     "zmalloc_get_private_dirty": (lambda f: f(), is_number),
     "zmalloc_private_dirty": (lambda f: f(os.getpid()), is_number),
     "zmalloc_get_smap_bytes_by_field": (lambda f: f("Rss:"), is_number),
     "zmalloc_smap_bytes_by_field": (lambda f: f("Rss", -1), is_number),
+    "zmalloc_smaps": (lambda f: f(), lambda sums: is_number(sums["Rss"]) and len(sums) > 15),
+    "zmalloc_mappings": (lambda f: f(), lambda all: all[0].begin < all[0].end <= all[1].begin),
     "zmalloc_get_memory_size": (lambda f: f(), is_number),
     "zmalloc_memory_size": (lambda f: f(), is_number),
+    "zmalloc_memory_limits": (lambda f: f(), lambda limits: is_number(limits.physical)),
+    "zmalloc_memory_limit": (lambda f: f(), is_number),
+    "zmalloc_thp": (lambda f: f(), lambda mode: mode in (0, 1, 2)),
+    "zmalloc_disable_thp": (lambda f: f(0), is_none),
     "get_proc_stat_ll": (lambda f: f(1), lambda result: result == os.getpid()),
     "zmadvise_dontneed": (lambda f: f(block()), is_none),
     "zmalloc_allocator": (lambda f: f(), lambda result: result == zmalloc.ZMALLOC_LIB),
-    "zmalloc_get_allocator_info": (lambda f: f(), lambda info: min(info) >= 0 and len(info) == 3),
-    "zmalloc_allocator_info": (lambda f: f(), lambda info: min(info) >= 0 and len(info) == 3),
+    "zmalloc_get_allocator_info": (lambda f: f(), lambda info: None not in info and are_figures(info)),
+    "zmalloc_allocator_info": (lambda f: f(), are_figures),
     "set_jemalloc_bg_thread": (lambda f: (f(1), f(0))[1], is_none),
     "zmalloc_background_thread": (thread_call, is_none),
+    "zmalloc_background_thread_enabled": (
+        only_jemalloc("zmalloc_background_thread_enabled"),
+        lambda result: result is (False if LIBRARY == "jemalloc" else None),
+    ),
+    "zmalloc_decay": (
+        only_jemalloc("zmalloc_decay"),
+        lambda result: LIBRARY != "jemalloc" or (result.dirty_ms, result.muzzy_ms) == tuple(result),
+    ),
+    "zmalloc_set_decay": (only_jemalloc("zmalloc_set_decay", 10_000, 0), is_none),
     "jemalloc_purge": (lambda f: f(), lambda result: result == 0),
-    "zmalloc_purge": (lambda f: f(), is_none),
+    "zmalloc_purge": (lambda f: f(), is_status),
+    "zmalloc_report": (lambda f: f(1), lambda report: is_number(report.rss) and is_number(report.pss)),
 }
 
 
@@ -140,7 +176,10 @@ def test_macros(source: Path) -> None:
     assert zmalloc.ZMALLOC_VERSION == zmalloc.__version__ == version
     parts = zmalloc.ZMALLOC_VERSION_MAJOR, zmalloc.ZMALLOC_VERSION_MINOR, zmalloc.ZMALLOC_VERSION_PATCH
     assert ".".join(map(str, parts)) == version
-    assert zmalloc.ZMALLOC_UNKNOWN == 2**64 - 1
+    assert zmalloc.ZMALLOC_UNKNOWN is zmalloc.ZMALLOC_UNKNOWN_DIFFERENCE is None
+    assert zmalloc.ZMALLOC_NO_LIMIT == math.inf
+    for name in ("ZMALLOC_MOST_FIELDS", "ZMALLOC_LONGEST_FIELD"):
+        assert getattr(zmalloc, name) == int(re.search(rf"#define {name} (\d+)", header(source))[1])
     assert zmalloc.ZMALLOC_LIB == zmalloc.allocator
     assert zmalloc.allocator.startswith(LIBRARY + "-")
     assert hasattr(zmalloc, "HAVE_MALLOC_SIZE") == (os.environ["ZMALLOC_PREFIX"] == "0")
@@ -152,26 +191,22 @@ def test_stub_has_every_call_and_no_other(source: Path) -> None:
 
 
 def test_nothing_of_swig_shows() -> None:
-    assert not [name for name in dir(zmalloc) + dir(zmalloc._zmalloc) if "swig" in name.lower() or name == "SIZE_MAX"]
+    assert not [name for name in dir(zmalloc) + dir(zmalloc._zmalloc) if "swig" in name.lower() or name in ("SIZE_MAX", "INT64_MIN")]
 
 
 def test_idiomatic_names() -> None:
     assert zmalloc.used_memory() == zmalloc.zmalloc_used_memory()
     assert zmalloc.memory_size() == zmalloc.zmalloc_memory_size()
-    assert zmalloc.purge() is None
+    assert is_status(zmalloc.purge())
     assert thread_call(zmalloc.background_thread) is None
 
 
 def test_allocator_info_says_none_for_what_it_does_not_know() -> None:
     with zmalloc.Block(100):  # an allocator that nobody has asked yet may hold nothing
-        figures, info = zmalloc.zmalloc_allocator_info(), zmalloc.allocator_info()
-        old = zmalloc.zmalloc_get_allocator_info()
+        info, old = zmalloc.allocator_info(), zmalloc.zmalloc_get_allocator_info()
     assert isinstance(info, zmalloc.AllocatorInfo)
     assert (info.allocated, info.active, info.resident) == tuple(info)
-    for name in ("allocated", "active", "resident"):
-        known = getattr(figures, name) != zmalloc.ZMALLOC_UNKNOWN
-        assert (getattr(info, name) is not None) == known
-        assert (getattr(old, name) > 0) == known
+    assert [figure is None for figure in info] == [figure == 0 for figure in old]
     if LIBRARY == "libc":
         assert info.resident is None
     else:

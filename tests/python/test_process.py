@@ -98,8 +98,9 @@ def test_without_a_process_it_is_this_one(pid: int | None) -> None:
 
 def test_a_field_that_the_kernel_does_not_have() -> None:
     for name in ("Nonsense", "Rs", "Rsss", "rss", "Rss::", " Rss", "Rss:\n", "ü"):
-        with pytest.raises(FileNotFoundError, match="zmalloc_smap_bytes_by_field"):
+        with pytest.raises(FileNotFoundError) as caught:
             zmalloc.smaps(name)
+        assert caught.value.strerror == f"zmalloc_smap_bytes_by_field: no field '{name}'"
         assert zmalloc.zmalloc_get_smap_bytes_by_field(name) == 0
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from types import TracebackType
 
@@ -78,5 +79,5 @@ class Track:
         if self._start is None:
             raise RuntimeError("track: the scope has not begun")
         allocated, freed = self._readings()
-        span = _zmalloc.ZMALLOC_UNKNOWN + 1  # where the totals wrap
+        span = 2 * (sys.maxsize + 1)  # where the totals wrap
         return (allocated - self._start[0]) % span, (freed - self._start[1]) % span
