@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Python: which argument and result of the C calls becomes what. The verbs are in the headers beside. */
 %{
+#include "interpreter.h"
 #include "convert.h"
 #include "out_of_memory.h"
 #include "block.h"
@@ -8,9 +9,14 @@
 #include "mappings.h"
 %}
 
+/* From SWIG 4.4 on, this is a part of a function that fills the module in; before, of one that makes it. */
 %init %{
-  if (add_block_type(m) != 0 || add_results(m) != 0) {
+  if (refuse_subinterpreter(m) != 0 || add_block_type(m) != 0 || add_results(m) != 0) {
+#if SWIG_VERSION >= 0x040400
+    return -1;
+#else
     return NULL;
+#endif
   }
   zmalloc_set_oom_handler(out_of_memory);
 %}

@@ -79,7 +79,7 @@ static int add_constant(PyObject *module, const char *name, PyObject *value)
 static int add_results(PyObject *module)
 {
     for (size_t i = 0; i < sizeof(result_types) / sizeof(*result_types); i++) {
-        if (PyStructSequence_InitType2(result_types[i].type, &result_types[i].description) != 0 ||
+        if (init_named_tuple(result_types[i].type, &result_types[i].description) != 0 ||
             PyModule_AddType(module, result_types[i].type) != 0) {
             return -1;
         }
