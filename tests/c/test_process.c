@@ -1,18 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What the library says of processes, against readings of /proc made here in another way. */
-#include "support.h"
+#include "children.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 static char own[] = "Rss";
 
@@ -146,141 +137,6 @@ static void test_bad_arguments(void **state)
     }
     assert_int_equal(zmalloc_smap_bytes_by_field("Rss", -1, NULL), -EINVAL);
     assert_int_equal(zmalloc_private_dirty(-1, NULL), -EINVAL);
-}
-
-static void expect_error(long pid, int error)
-{
-    size_t bytes = 1;
-    assert_int_equal(zmalloc_smap_bytes_by_field("Rss", pid, &bytes), error);
-    assert_int_equal(bytes, 0);
-    bytes = 1;
-    assert_int_equal(zmalloc_private_dirty(pid, &bytes), error);
-    assert_int_equal(bytes, 0);
-    /* A field that there is not is no excuse. */
-    bytes = 1;
-    assert_int_equal(zmalloc_smap_bytes_by_field("Nonesuch", pid, &bytes), error);
-    assert_int_equal(bytes, 0);
-    assert_int_equal(zmalloc_get_private_dirty(pid), 0);
-    assert_int_equal(zmalloc_get_smap_bytes_by_field(own, pid), 0);
-}
-
-/* A child that does what it is told and then waits to be killed. */
-static pid_t start_child(void (*prepare)(void))
-{
-    int ready[2];
-    assert_int_equal(pipe(ready), 0);
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        prepare();
-        if (write(ready[1], "", 1) != 1) {
-            _exit(1);
-        }
-        for (;;) {
-            pause();
-        }
-    }
-    char byte;
-    close(ready[1]);
-    assert_int_equal(read(ready[0], &byte, 1), 1);
-    close(ready[0]);
-    return child;
-}
-
-static void end_child(pid_t child)
-{
-    kill(child, SIGKILL);
-    assert_int_equal(waitpid(child, NULL, 0), child);
-}
-
-static void nothing(void)
-{
-}
-
-static void test_no_such_process(void **state)
-{
-    (void) state;
-    pid_t child = start_child(nothing);
-    size_t bytes;
-    assert_int_equal(zmalloc_smap_bytes_by_field("Rss", child, &bytes), 0);
-    assert_true(bytes > 0);
-    end_child(child);
-    expect_error(child, -ESRCH);
-    expect_error(LONG_MAX, -ESRCH);
-    expect_error(INT_MAX, -ESRCH);
-    expect_error((long) INT_MAX + 2, -ESRCH);
-}
-
-static void test_zombie(void **state)
-{
-    (void) state;
-    pid_t child = start_child(nothing);
-    kill(child, SIGKILL);
-    siginfo_t info;
-    assert_int_equal(waitid(P_PID, (id_t) child, &info, WEXITED | WNOWAIT), 0);
-    expect_error(child, -ESRCH);
-    assert_int_equal(waitpid(child, NULL, 0), child);
-}
-
-static bool is_kernel_thread(long pid)
-{
-    char path[64];
-    char text[1];
-    snprintf(path, sizeof(path), "/proc/%ld/cmdline", pid);
-    int cmdline = open(path, O_RDONLY | O_CLOEXEC);
-    bool nameless = cmdline >= 0 && read(cmdline, text, sizeof(text)) == 0;
-    if (cmdline >= 0) {
-        close(cmdline);
-    }
-    return nameless;
-}
-
-static void test_kernel_thread(void **state)
-{
-    (void) state;
-    enum { KTHREADD = 2 };
-    if (!is_kernel_thread(KTHREADD)) {
-        print_message("no kernel thread is to be seen here\n");
-        skip();
-    }
-    size_t bytes = 1;
-    int error = zmalloc_smap_bytes_by_field("Rss", KTHREADD, &bytes);
-    assert_true(error == -ESRCH || error == -EACCES);
-    assert_int_equal(bytes, 0);
-}
-
-static void become_nobody(void)
-{
-    enum { NOBODY = 65534 };
-    if (setgid(NOBODY) != 0 || setuid(NOBODY) != 0) {
-        _exit(1);
-    }
-}
-
-/* Asks, as nobody, about a process of root's, and tells with its exit status what came of it. */
-static void test_another_users_process(void **state)
-{
-    (void) state;
-    if (getuid() != 0) {
-        print_message("only root can become another user\n");
-        skip();
-    }
-    pid_t of_root = start_child(nothing);
-    pid_t asker = fork();
-    assert_true(asker >= 0);
-    if (asker == 0) {
-        become_nobody();
-        size_t bytes = 1;
-        bool right = zmalloc_smap_bytes_by_field("Rss", of_root, &bytes) == -EACCES && bytes == 0 &&
-                     zmalloc_private_dirty(of_root, &bytes) == -EACCES && bytes == 0 &&
-                     zmalloc_get_private_dirty(of_root) == 0 && zmalloc_get_smap_bytes_by_field(own, of_root) == 0;
-        _exit(right ? 0 : 1);
-    }
-    int status;
-    assert_int_equal(waitpid(asker, &status, 0), asker);
-    end_child(of_root);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 enum { DIRTIED = 48 << 20 };
@@ -461,10 +317,6 @@ static const struct CMUnitTest tests[] = {
     balanced(test_fields),
     balanced(test_a_name_is_matched_whole),
     balanced(test_bad_arguments),
-    balanced(test_no_such_process),
-    balanced(test_zombie),
-    balanced(test_kernel_thread),
-    balanced(test_another_users_process),
     balanced(test_private_dirty_of_a_child),
     balanced(test_private_dirty_of_this_process),
     balanced(test_forged_fields_in_a_files_name),

@@ -1,0 +1,516 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A stopped child of known shape: every mapping and every field, against a plain reading of what the kernel says. */
+#include "children.h"
+
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#define PR_SET_VMA_ANON_NAME 0
+#endif
+
+enum { MOST_MAPPINGS = 400, LONGEST_PATH = 1024 };
+
+/* Both readings, ours and the plain one, end up as this. */
+struct figures {
+    size_t count;
+    struct zmalloc_field all[ZMALLOC_MOST_FIELDS];
+};
+
+struct mapping {
+    uint64_t begin;
+    uint64_t end;
+    uint64_t offset;
+    char permissions[8];
+    char path[LONGEST_PATH];
+    struct figures fields;
+};
+
+struct process {
+    size_t count;
+    struct mapping mappings[MOST_MAPPINGS];
+};
+
+/* The regions that the child makes. */
+enum {
+    DIRTIED = 6 * MIB,
+    SHARED = 3 * MIB,
+    WITH_PARENT = 2 * MIB,
+    FILE_SIZE = 4 * MIB,
+    FILE_DIRTIED = 1 * MIB,
+    HUGE_PAGE = 2 * MIB,
+    HUGE = 3 * HUGE_PAGE,
+    FREED = 1 * MIB,
+    LOCKED = 16 << 10,
+    PAGED_OUT = 2 * MIB
+};
+
+static struct shape {
+    char *dirtied;
+    char *shared;
+    char *with_parent;
+    char *clean_file;
+    char *dirty_file;
+    char *huge;
+    char *freed;
+    char *locked;
+    char *paged_out;
+    char *named;
+} * shape;
+
+static char folder[] = "/tmp/zmalloc-XXXXXX";
+static char file[64];
+
+static const char forged[] = "a\nPrivate_Dirty:   888888888 kB\nRss:   7 kB";
+
+static char *map(size_t size, int flags, int fd, off_t offset)
+{
+    char *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, fd, offset);
+    if (pages == MAP_FAILED) {
+        perror("mmap");
+        _exit(1);
+    }
+    return pages;
+}
+
+static char *map_dirtied(size_t size, int flags)
+{
+    char *pages = map(size, flags | MAP_ANONYMOUS, -1, 0);
+    memset(pages, 1, size);
+    return pages;
+}
+
+static unsigned read_all(const char *pages, size_t size)
+{
+    unsigned sum = 0;
+    for (size_t i = 0; i < size; i += 4096) {
+        sum += (unsigned char) ((volatile const char *) pages)[i];
+    }
+    return sum;
+}
+
+static void take_shape(void)
+{
+    int fd = open(file, O_RDWR | O_CLOEXEC);
+    shape->dirtied = map_dirtied(DIRTIED, MAP_PRIVATE);
+    shape->shared = map_dirtied(SHARED, MAP_SHARED);
+    memset(shape->with_parent, 2, WITH_PARENT);
+
+    shape->clean_file = mmap(NULL, FILE_SIZE, PROT_READ, MAP_PRIVATE, fd, 0);
+    read_all(shape->clean_file, FILE_SIZE);
+    shape->dirty_file = map(FILE_DIRTIED, MAP_PRIVATE, fd, FILE_DIRTIED);
+    memset(shape->dirty_file, 3, FILE_DIRTIED);
+
+    shape->huge = map(HUGE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    madvise(shape->huge, HUGE, MADV_HUGEPAGE);
+    memset(shape->huge, 1, HUGE);
+
+    shape->freed = map_dirtied(FREED, MAP_PRIVATE);
+    madvise(shape->freed, FREED, MADV_FREE);
+    shape->locked = map_dirtied(LOCKED, MAP_PRIVATE);
+    mlock(shape->locked, LOCKED);
+    shape->paged_out = map_dirtied(PAGED_OUT, MAP_PRIVATE);
+#ifdef MADV_PAGEOUT
+    madvise(shape->paged_out, PAGED_OUT, MADV_PAGEOUT);
+#endif
+    /* A name of memory may be almost anything as well. */
+    shape->named = map_dirtied(LOCKED, MAP_PRIVATE);
+    prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, shape->named, LOCKED, "Private_Dirty:   888888888 kB");
+    mprotect(shape->named, LOCKED / 2, PROT_NONE);
+}
+
+static void make_file(void)
+{
+    assert_non_null(mkdtemp(folder));
+    snprintf(file, sizeof(file), "%s/%s", folder, forged);
+    int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    for (size_t written = 0; written < FILE_SIZE; written += 4096) {
+        char page[4096] = {1};
+        assert_int_equal(write(fd, page, sizeof(page)), sizeof(page));
+    }
+    fsync(fd);
+    close(fd);
+}
+
+static pid_t start_stopped_child(void)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        take_shape();
+        raise(SIGSTOP);
+        _exit(1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+    assert_true(WIFSTOPPED(status));
+    return child;
+}
+
+static char *read_text(pid_t pid, const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int) pid, name);
+    FILE *from = fopen(path, "r");
+    if (from == NULL) {
+        return NULL;
+    }
+    char *text = NULL;
+    size_t length = 0;
+    assert_true(getdelim(&text, &length, '\0', from) > 0);
+    fclose(from);
+    return text;
+}
+
+static void add_field(struct figures *figures, const char *name, size_t bytes)
+{
+    size_t i = 0;
+    while (i < figures->count && strcmp(figures->all[i].name, name) != 0) {
+        i++;
+    }
+    if (i == figures->count) {
+        assert_true(i < ZMALLOC_MOST_FIELDS);
+        figures->count++;
+        snprintf(figures->all[i].name, sizeof(figures->all[i].name), "%s", name);
+        figures->all[i].bytes = 0;
+    }
+    figures->all[i].bytes += bytes;
+}
+
+static const size_t *find_field(const struct figures *figures, const char *name)
+{
+    for (size_t i = 0; i < figures->count; i++) {
+        if (strcmp(figures->all[i].name, name) == 0) {
+            return &figures->all[i].bytes;
+        }
+    }
+    return NULL;
+}
+
+/* The plain way: a whole line at a time, taken apart by sscanf. */
+static void read_plainly(const char *text, struct process *process)
+{
+    FILE *lines = fmemopen((char *) (uintptr_t) text, strlen(text), "r");
+    assert_non_null(lines);
+    char *line = NULL;
+    size_t capacity = 0;
+    process->count = 0;
+    while (getline(&line, &capacity, lines) > 0) {
+        unsigned long long begin;
+        unsigned long long end;
+        unsigned long long offset;
+        unsigned long long kilobytes;
+        char permissions[8];
+        char name[ZMALLOC_LONGEST_FIELD + 1];
+        int length = 0;
+        line[strcspn(line, "\n")] = '\0';
+        if (sscanf(line, "%llx-%llx %7s %llx %*x:%*x %*u %n", &begin, &end, permissions, &offset, &length) == 4) {
+            assert_true(process->count < MOST_MAPPINGS);
+            struct mapping *mapping = &process->mappings[process->count++];
+            *mapping = (struct mapping){.begin = begin, .end = end, .offset = offset};
+            memcpy(mapping->permissions, permissions, sizeof(permissions));
+            snprintf(mapping->path, sizeof(mapping->path), "%s", line + length);
+        } else if (sscanf(line, "%31[^:]: %llu kB%n", name, &kilobytes, &length) == 2 && length > 0) {
+            assert_true(process->count > 0);
+            add_field(&process->mappings[process->count - 1].fields, name, (size_t) kilobytes * 1024);
+        }
+    }
+    free(line);
+    fclose(lines);
+}
+
+static int collect(const struct zmalloc_mapping *mapping, void *context)
+{
+    struct process *process = context;
+    if (process->count == MOST_MAPPINGS) {
+        return 1;
+    }
+    struct mapping *copy = &process->mappings[process->count++];
+    *copy = (struct mapping){.begin = mapping->begin, .end = mapping->end, .offset = mapping->offset};
+    snprintf(copy->permissions, sizeof(copy->permissions), "%s", mapping->permissions);
+    snprintf(copy->path, sizeof(copy->path), "%s", mapping->path);
+    copy->fields.count = mapping->count;
+    memcpy(copy->fields.all, mapping->fields, mapping->count * sizeof(*mapping->fields));
+    return 0;
+}
+
+static void compare_fields(const struct figures *ours, const struct figures *plain, const char *where)
+{
+    expect(ours->count == plain->count, where, ours->count);
+    for (size_t i = 0; i < ours->count; i++) {
+        assert_string_equal(ours->all[i].name, plain->all[i].name);
+        expect(ours->all[i].bytes == plain->all[i].bytes, ours->all[i].name, ours->all[i].bytes);
+    }
+}
+
+static void compare(const struct process *ours, const struct process *plain)
+{
+    assert_int_equal(ours->count, plain->count);
+    for (size_t i = 0; i < ours->count; i++) {
+        const struct mapping *a = &ours->mappings[i];
+        const struct mapping *b = &plain->mappings[i];
+        expect(a->begin == b->begin && a->end == b->end && a->offset == b->offset, a->path, i);
+        assert_string_equal(a->permissions, b->permissions);
+        assert_string_equal(a->path, b->path);
+        compare_fields(&a->fields, &b->fields, a->path);
+    }
+}
+
+static void sum_up(const struct process *process, struct figures *sums)
+{
+    sums->count = 0;
+    for (size_t i = 0; i < process->count; i++) {
+        const struct figures *fields = &process->mappings[i].fields;
+        for (size_t f = 0; f < fields->count; f++) {
+            add_field(sums, fields->all[f].name, fields->all[f].bytes);
+        }
+    }
+}
+
+/* What both sides said, of a moment in which nothing moved. */
+static struct process ours;
+static struct process plain;
+static struct process plain_rollup;
+static struct figures plain_sums;
+static struct figures all_sums;
+static struct figures each_sum;
+
+static void ask(pid_t child)
+{
+    ours.count = 0;
+    assert_int_equal(zmalloc_mappings(child, collect, &ours), 0);
+    all_sums.count = SIZE_MAX;
+    assert_int_equal(zmalloc_smaps(child, all_sums.all, &all_sums.count), 0);
+    each_sum = plain_sums;
+    for (size_t i = 0; i < each_sum.count; i++) {
+        each_sum.all[i].bytes = 1;
+        assert_int_equal(zmalloc_smap_bytes_by_field(each_sum.all[i].name, child, &each_sum.all[i].bytes), 0);
+    }
+}
+
+/* Other processes come and go, and with them what is shared. So: the same text before and after. */
+static bool ask_in_a_quiet_moment(pid_t child)
+{
+    char *smaps = read_text(child, "smaps");
+    char *rollup = read_text(child, "smaps_rollup");
+    read_plainly(smaps, &plain);
+    sum_up(&plain, &plain_sums);
+    if (rollup != NULL) {
+        read_plainly(rollup, &plain_rollup);
+    }
+    ask(child);
+    char *smaps_after = read_text(child, "smaps");
+    char *rollup_after = read_text(child, "smaps_rollup");
+    bool quiet = strcmp(smaps, smaps_after) == 0 && (rollup == NULL || strcmp(rollup, rollup_after) == 0);
+    free(smaps);
+    free(rollup);
+    free(smaps_after);
+    free(rollup_after);
+    return quiet;
+}
+
+static void prepare(void)
+{
+    make_file();
+    shape = (struct shape *) (void *) map(sizeof(*shape), MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    shape->with_parent = map_dirtied(WITH_PARENT, MAP_SHARED);
+}
+
+static void clean_up(void)
+{
+    munmap(shape->with_parent, WITH_PARENT);
+    munmap(shape, sizeof(*shape));
+    unlink(file);
+    rmdir(folder);
+}
+
+static const struct mapping *mapping_at(const char *address)
+{
+    for (size_t i = 0; i < ours.count; i++) {
+        if (ours.mappings[i].begin <= (uintptr_t) address && (uintptr_t) address < ours.mappings[i].end) {
+            return &ours.mappings[i];
+        }
+    }
+    fail_msg("no mapping at %p", (const void *) address);
+    return NULL;
+}
+
+static size_t bytes_of(const struct mapping *mapping, const char *name)
+{
+    const size_t *bytes = find_field(&mapping->fields, name);
+    assert_non_null(bytes);
+    return *bytes;
+}
+
+static bool huge_pages_are_to_be_had(void)
+{
+    int mode = 0;
+    return zmalloc_thp(&mode) == 0 && mode > 0;
+}
+
+static bool has_swap(void)
+{
+    FILE *swaps = fopen("/proc/swaps", "r");
+    if (swaps == NULL) {
+        return false;
+    }
+    int lines = 0;
+    for (int c; (c = fgetc(swaps)) != EOF;) {
+        lines += c == '\n';
+    }
+    fclose(swaps);
+    return lines > 1;
+}
+
+/* Not only alike in both readings, but what the child did. */
+static void check_shape(void)
+{
+    const struct mapping *dirtied = mapping_at(shape->dirtied);
+    assert_true(bytes_of(dirtied, "Private_Dirty") >= DIRTIED);
+    assert_true(bytes_of(dirtied, "Anonymous") >= DIRTIED);
+    assert_int_equal(strncmp(dirtied->permissions, "rw-p", 4), 0);
+
+    const struct mapping *shared = mapping_at(shape->shared);
+    assert_int_equal(bytes_of(shared, "Rss"), SHARED);
+    assert_string_equal(shared->permissions, "rw-s");
+    const struct mapping *with_parent = mapping_at(shape->with_parent);
+    assert_int_equal(bytes_of(with_parent, "Shared_Dirty"), WITH_PARENT);
+    assert_int_equal(bytes_of(with_parent, "Pss"), WITH_PARENT / 2);
+
+    const struct mapping *clean = mapping_at(shape->clean_file);
+    assert_int_equal(bytes_of(clean, "Rss"), FILE_SIZE);
+    assert_int_equal(bytes_of(clean, "Anonymous"), 0);
+    assert_string_equal(clean->permissions, "r--p");
+    assert_non_null(strstr(clean->path, "a\\012Private_Dirty:   888888888 kB\\012Rss:   7 kB"));
+    const struct mapping *dirty = mapping_at(shape->dirty_file);
+    assert_int_equal(bytes_of(dirty, "Private_Dirty"), FILE_DIRTIED);
+    assert_int_equal(dirty->offset, FILE_DIRTIED);
+
+    const struct mapping *huge = mapping_at(shape->huge + HUGE_PAGE);
+    assert_true(bytes_of(huge, "Rss") >= HUGE_PAGE);
+    if (!huge_pages_are_to_be_had() || bytes_of(huge, "AnonHugePages") == 0) {
+        print_message("no huge pages here: AnonHugePages was compared at 0\n");
+    }
+    assert_int_equal(bytes_of(mapping_at(shape->locked), "Locked"), LOCKED);
+    if (!has_swap()) {
+        print_message("no swap here: Swap was compared at 0\n");
+    }
+    assert_string_equal(mapping_at(shape->named)->permissions, "---p");
+}
+
+static void test_child_of_known_shape(void **state)
+{
+    (void) state;
+    enum { TRIES = 500 };
+    prepare();
+    pid_t child = start_stopped_child();
+    int tries = 1;
+    while (!ask_in_a_quiet_moment(child) && tries < TRIES) {
+        tries++;
+    }
+    assert_true(tries < TRIES);
+    end_child(child);
+
+    compare(&ours, &plain);
+    check_shape();
+    const struct figures *rollup = plain_rollup.count > 0 ? &plain_rollup.mappings[0].fields : &plain_sums;
+    compare_fields(&all_sums, rollup, "zmalloc_smaps");
+    for (size_t i = 0; i < each_sum.count; i++) {
+        const char *name = each_sum.all[i].name;
+        const size_t *of_rollup = find_field(rollup, name);
+        expect(each_sum.all[i].bytes == (of_rollup != NULL ? *of_rollup : plain_sums.all[i].bytes), name, i);
+    }
+    assert_true(plain_sums.count >= 10 && *find_field(&plain_sums, "Private_Dirty") < (size_t) 888888888 * 1024);
+    clean_up();
+}
+
+/* This process, too, without a process number, and by its own. */
+static void test_this_process(void **state)
+{
+    (void) state;
+    for (int by_number = 0; by_number < 2; by_number++) {
+        ours.count = 0;
+        assert_int_equal(zmalloc_mappings(by_number ? getpid() : -1, collect, &ours), 0);
+        bool found = false;
+        for (size_t i = 0; i < ours.count; i++) {
+            const struct mapping *mapping = &ours.mappings[i];
+            assert_true(mapping->begin < mapping->end);
+            assert_true(i == 0 || ours.mappings[i - 1].end <= mapping->begin);
+            found = found || (mapping->begin <= (uintptr_t) &ours && (uintptr_t) &ours < mapping->end);
+        }
+        assert_true(found);
+    }
+}
+
+struct stopper {
+    int visits;
+    int stop_at;
+    int result;
+};
+
+static int stop(const struct zmalloc_mapping *mapping, void *context)
+{
+    (void) mapping;
+    struct stopper *stopper = context;
+    stopper->visits++;
+    return stopper->visits == stopper->stop_at ? stopper->result : 0;
+}
+
+static void test_visitor_that_has_seen_enough(void **state)
+{
+    (void) state;
+    static const int results[] = {1, 7, -7, -1, INT32_MAX, INT32_MIN, -ENOENT, -ESRCH};
+    ours.count = 0;
+    assert_int_equal(zmalloc_mappings(-1, collect, &ours), 0);
+    int last = (int) ours.count;
+    for (size_t i = 0; i < LENGTH(results); i++) {
+        const int stops[] = {1, 2, 5, last - 1, last};
+        for (size_t j = 0; j < LENGTH(stops); j++) {
+            struct stopper stopper = {0, stops[j], results[i]};
+            assert_int_equal(zmalloc_mappings(-1, stop, &stopper), results[i]);
+            assert_int_equal(stopper.visits, stops[j]);
+        }
+    }
+}
+
+struct hoard {
+    size_t visits;
+    void *blocks[8];
+};
+
+/* It changes the very mappings that are being read. */
+static int allocate(const struct zmalloc_mapping *mapping, void *context)
+{
+    struct hoard *hoard = context;
+    if (mapping->begin >= mapping->end || mapping->count == 0) {
+        return -1;
+    }
+    void **block = &hoard->blocks[hoard->visits++ % LENGTH(hoard->blocks)];
+    zfree(*block);
+    *block = zmalloc(hoard->visits % 3 == 0 ? 4 * MIB : 100);
+    size_t bytes;
+    return zmalloc_smap_bytes_by_field("Rss", -1, &bytes);
+}
+
+static void test_visitor_that_allocates_and_asks(void **state)
+{
+    (void) state;
+    struct hoard hoard = {0};
+    assert_int_equal(zmalloc_mappings(-1, allocate, &hoard), 0);
+    assert_true(hoard.visits > 5);
+    for (size_t i = 0; i < LENGTH(hoard.blocks); i++) {
+        zfree(hoard.blocks[i]);
+    }
+}
+
+static const struct CMUnitTest tests[] = {
+    tidy(test_child_of_known_shape),
+    tidy(test_this_process),
+    tidy(test_visitor_that_has_seen_enough),
+    tidy(test_visitor_that_allocates_and_asks),
+};
+
+int main(void)
+{
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
