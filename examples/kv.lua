@@ -46,20 +46,19 @@ local function count(store)
    return n
 end
 
--- Prints where the memory is, in the words of Redis's INFO.
+-- Prints where the memory is, in the words of Redis's INFO; the differences and used_memory add up to RSS.
 local function report(stage, store)
-   local info = zmalloc.allocator_info()
-   local used, rss = zmalloc.used_memory(), zmalloc.rss()
+   local memory = zmalloc.report(true)
+   local ratio = memory.mem_fragmentation_ratio
    print(("# %s, %d words"):format(stage, count(store)))
-   print("used_memory:" .. used)
-   print("used_memory_rss:" .. rss)
-   for _, name in ipairs {"allocated", "active", "resident"} do
-      print(("allocator_%s:%s"):format(name, info[name] or "unknown"))
+   print("used_memory:" .. memory.used)
+   for _, name in ipairs {"allocator_overhead", "allocator_frag", "allocator_rss", "rss_overhead"} do
+      print(("%s_bytes:%s"):format(name, memory[name .. "_bytes"] or "unknown"))
    end
-   print("mem_fragmentation_ratio:" .. (used > 0 and ("%.2f"):format(rss / used) or "unknown"))
+   print("used_memory_rss:" .. memory.rss)
+   print("used_memory_private_dirty:" .. memory.private_dirty)
+   print("mem_fragmentation_ratio:" .. (ratio and ("%.2f"):format(ratio) or "unknown"))
    print("mem_allocator:" .. zmalloc.allocator)
-   print("smaps Rss:" .. zmalloc.smaps("Rss"))
-   print("smaps Private_Dirty:" .. zmalloc.smaps("Private_Dirty"))
    print()
 end
 
@@ -82,5 +81,6 @@ end
 report("Loaded", store)
 thin_out(store)
 report("Most words deleted", store)
-zmalloc.purge()
+local returned = zmalloc.purge()
 report("Purged", store)
+print("returned:" .. returned)

@@ -35,19 +35,19 @@ def thin_out(store: dict[str, zmalloc.Block]) -> None:
 
 
 def report(stage: str, store: dict[str, zmalloc.Block]) -> None:
-    """Prints where the memory is, in the words of Redis's INFO."""
-    info = zmalloc.allocator_info()
-    used, rss = zmalloc.used_memory(), zmalloc.rss()
+    """Prints where the memory is, in the words of Redis's INFO; the differences and used_memory add up to RSS."""
+    memory = zmalloc.report(walk=True)
+    ratio = memory.mem_fragmentation_ratio
     figures = {
-        "used_memory": used,
-        "used_memory_rss": rss,
-        "allocator_allocated": info.allocated,
-        "allocator_active": info.active,
-        "allocator_resident": info.resident,
-        "mem_fragmentation_ratio": f"{rss / used:.2f}" if used else None,
+        "used_memory": memory.used,
+        "allocator_overhead_bytes": memory.allocator_overhead_bytes,
+        "allocator_frag_bytes": memory.allocator_frag_bytes,
+        "allocator_rss_bytes": memory.allocator_rss_bytes,
+        "rss_overhead_bytes": memory.rss_overhead_bytes,
+        "used_memory_rss": memory.rss,
+        "used_memory_private_dirty": memory.private_dirty,
+        "mem_fragmentation_ratio": f"{ratio:.2f}" if ratio is not None else None,
         "mem_allocator": zmalloc.allocator,
-        "smaps Rss": zmalloc.smaps("Rss"),
-        "smaps Private_Dirty": zmalloc.smaps("Private_Dirty"),
     }
     print(f"# {stage}, {len(store)} words")
     for name, figure in figures.items():
@@ -67,8 +67,9 @@ def main() -> None:
     report("Loaded", store)
     thin_out(store)
     report("Most words deleted", store)
-    zmalloc.purge()
+    returned = zmalloc.purge()
     report("Purged", store)
+    print(f"returned:{returned}")
 
 
 main()
