@@ -6,10 +6,11 @@
 #if PY_VERSION_HEX < 0x030A0000
 static PyObject *new_reference(PyObject *object)
 {
-    Py_INCREF(object);
+    Py_XINCREF(object);
     return object;
 }
 #define Py_NewRef(object) new_reference((PyObject *) (object))
+#define Py_XNewRef(object) new_reference((PyObject *) (object))
 
 static int PyModule_AddObjectRef(PyObject *module, const char *name, PyObject *object)
 {
