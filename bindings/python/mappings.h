@@ -10,6 +10,8 @@ struct shared_parts {
     PyObject *keys[ZMALLOC_MOST_FIELDS];
     size_t key_count;
     const record_name *names; /* which the keys are for */
+    PyObject *fields;         /* a dict of those keys, or NULL */
+    const size_t *figures;    /* which the dict is of */
     PyObject *permissions;
     const char *permissions_text;
     PyObject *path;
@@ -18,6 +20,7 @@ struct shared_parts {
 
 static void drop_keys(struct shared_parts *parts)
 {
+    Py_CLEAR(parts->fields);
     for (size_t i = 0; i < parts->key_count; i++) {
         Py_DECREF(parts->keys[i]);
     }
@@ -50,16 +53,23 @@ static PyObject *share_text(PyObject **shared, const char **shared_text, const c
     return Py_XNewRef(*shared);
 }
 
-static PyObject *figures_of(PyObject *const *keys, const size_t *figures, size_t count)
+/* Most figures are as in the mapping before, and to copy a dict costs less than to fill one. */
+static PyObject *share_figures(struct shared_parts *parts, const size_t *figures)
 {
-    PyObject *dict = PyDict_New();
-    for (size_t i = 0; dict != NULL && i < count; i++) {
+    bool first = parts->fields == NULL;
+    PyObject *dict = first ? PyDict_New() : PyDict_Copy(parts->fields);
+    for (size_t i = 0; dict != NULL && i < parts->key_count; i++) {
+        if (!first && figures[i] == parts->figures[i]) {
+            continue;
+        }
         PyObject *bytes = PyLong_FromSize_t(figures[i]);
-        if (bytes == NULL || PyDict_SetItem(dict, keys[i], bytes) != 0) {
+        if (bytes == NULL || PyDict_SetItem(dict, parts->keys[i], bytes) != 0) {
             Py_CLEAR(dict);
         }
         Py_XDECREF(bytes);
     }
+    Py_XSETREF(parts->fields, Py_XNewRef(dict));
+    parts->figures = figures;
     return dict;
 }
 
@@ -72,7 +82,7 @@ static PyObject *from_record(struct shared_parts *parts, const struct records *r
                        PyLong_FromUnsignedLongLong(record->end), PyLong_FromUnsignedLongLong(record->offset),
                        share_text(&parts->permissions, &parts->permissions_text, record->permissions),
                        share_text(&parts->path, &parts->path_text, record_path(record)),
-                       figures_of(parts->keys, record_figures(record), record->count));
+                       share_figures(parts, record_figures(record)));
 }
 
 static PyObject *from_records(const struct records *records)
