@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* How much memory there may be, and how large its pages: limits that are really set, and odd texts about them. */
+#include "children.h"
+
+#include <sys/resource.h>
+
+static struct zmalloc_memory_limits limits_now(void)
+{
+    struct zmalloc_memory_limits limits;
+    check(zmalloc_memory_limits(&limits) == 0);
+    return limits;
+}
+
+static size_t least(const struct zmalloc_memory_limits *limits)
+{
+    const size_t all[] = {limits->physical, limits->cgroup, limits->address_space, limits->data};
+    size_t found = ZMALLOC_NO_LIMIT;
+    for (size_t i = 0; i < LENGTH(all); i++) {
+        found = all[i] < found ? all[i] : found;
+    }
+    return found;
+}
+
+static void check_least(void)
+{
+    struct zmalloc_memory_limits limits = limits_now();
+    size_t bytes = 1;
+    check(zmalloc_memory_limit(&bytes) == 0);
+    check(bytes == least(&limits) && bytes > 0);
+    check(limits.physical == zmalloc_get_memory_size());
+}
+
+static size_t plain_limit(int resource)
+{
+    struct rlimit limit;
+    check(getrlimit(resource, &limit) == 0);
+    return limit.rlim_cur == RLIM_INFINITY ? ZMALLOC_NO_LIMIT : (size_t) limit.rlim_cur;
+}
+
+static void limit_resource(int resource, size_t bytes)
+{
+    struct rlimit limit;
+    check(getrlimit(resource, &limit) == 0);
+    limit.rlim_cur = bytes;
+    check(setrlimit(resource, &limit) == 0);
+}
+
+static void limit_resources(void)
+{
+    struct zmalloc_memory_limits before = limits_now();
+    check(before.address_space == plain_limit(RLIMIT_AS) && before.data == plain_limit(RLIMIT_DATA));
+    check_least();
+
+    size_t bytes;
+    limit_resource(RLIMIT_DATA, 700 * (size_t) MIB);
+    struct zmalloc_memory_limits with_data = limits_now();
+    check(with_data.data == 700 * (size_t) MIB && with_data.address_space == before.address_space);
+    check(zmalloc_memory_limit(&bytes) == 0 && bytes <= 700 * (size_t) MIB);
+    check_least();
+
+    limit_resource(RLIMIT_AS, 600 * (size_t) MIB + 1);
+    struct zmalloc_memory_limits with_both = limits_now();
+    check(with_both.address_space == 600 * (size_t) MIB + 1 && with_both.data == 700 * (size_t) MIB);
+    check(with_both.cgroup == before.cgroup && with_both.physical == before.physical);
+    check(zmalloc_memory_limit(&bytes) == 0 && bytes <= 600 * (size_t) MIB + 1);
+    check_least();
+}
+
+static void test_resource_limits(void **state)
+{
+    (void) state;
+    run_in_child(limit_resources);
+}
+
+/* Version 1, for real: a group of our own with a limit, and one in it without. */
+enum { GROUP_LIMIT = 800 * MIB, LONGEST_PATH = 512 };
+
+static char group[LONGEST_PATH];
+static char inner_group[LONGEST_PATH + 8];
+
+/* Where this process's memory group is, if that is version 1's and mounted where it usually is. */
+static bool find_own_group(char *path, size_t size)
+{
+    FILE *lines = fopen("/proc/self/cgroup", "r");
+    char line[LONGEST_PATH];
+    bool found = false;
+    while (lines != NULL && !found && fgets(line, sizeof(line), lines) != NULL) {
+        char *name = strstr(line, ":memory:");
+        line[strcspn(line, "\n")] = '\0';
+        found = name != NULL;
+        if (found) {
+            snprintf(path, size, "/sys/fs/cgroup/memory%s", name + strlen(":memory:"));
+        }
+    }
+    if (lines != NULL) {
+        fclose(lines);
+    }
+    return found && access(path, W_OK) == 0;
+}
+
+static void write_in(const char *folder, const char *name, const char *text)
+{
+    char path[LONGEST_PATH + 64];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    check(fd >= 0);
+    if (write(fd, text, strlen(text)) != (ssize_t) strlen(text)) {
+        not_here("this control group takes no limits");
+    }
+    close(fd);
+}
+
+static void move_to(const char *folder)
+{
+    char number[32];
+    snprintf(number, sizeof(number), "%d", (int) getpid());
+    write_in(folder, "cgroup.procs", number);
+}
+
+static void ask_in_group(void)
+{
+    char text[32];
+    struct zmalloc_memory_limits before = limits_now();
+    snprintf(text, sizeof(text), "%d", GROUP_LIMIT);
+    write_in(group, "memory.limit_in_bytes", text);
+    move_to(group);
+    check(limits_now().cgroup == GROUP_LIMIT);
+    check(mkdir(inner_group, 0755) == 0);
+    move_to(inner_group);
+    check(limits_now().cgroup == GROUP_LIMIT);
+    check_least();
+    size_t bytes;
+    check(zmalloc_memory_limit(&bytes) == 0 && bytes <= GROUP_LIMIT);
+    write_in(inner_group, "memory.limit_in_bytes", "536870912");
+    check(limits_now().cgroup == 536870912);
+    write_in(inner_group, "memory.limit_in_bytes", "-1");
+    write_in(group, "memory.limit_in_bytes", "-1");
+    check(limits_now().cgroup == before.cgroup);
+}
+
+/* As in a container: what the process knows as the root of the tree is its own group. */
+static void ask_in_a_namespace(void)
+{
+    leave_mount_namespace();
+    char text[32];
+    snprintf(text, sizeof(text), "%d", GROUP_LIMIT);
+    write_in(group, "memory.limit_in_bytes", text);
+    check(mkdir(inner_group, 0755) == 0);
+    move_to(inner_group);
+    if (unshare(CLONE_NEWCGROUP) != 0) {
+        not_here("this user may make no cgroup namespace");
+    }
+    /* Mounted as it was before, the tree is more than this process is told of itself. */
+    size_t seen = limits_now().cgroup;
+    check(seen == GROUP_LIMIT || seen == ZMALLOC_UNKNOWN);
+    check(mount("tmpfs", "/mnt", "tmpfs", 0, NULL) == 0);
+    check(mount("cgroup", "/mnt", "cgroup", 0, "memory") == 0);
+    check(limits_now().cgroup == GROUP_LIMIT);
+}
+
+static void in_a_group_of_its_own(void (*body)(void))
+{
+    char own[LONGEST_PATH - 64];
+    if (!find_own_group(own, sizeof(own))) {
+        print_message("skipped: no control group of version 1 that this user may write to\n");
+        skip();
+    }
+    snprintf(group, sizeof(group), "%s/zmalloc-test-%d", own, (int) getpid());
+    snprintf(inner_group, sizeof(inner_group), "%s/inner", group);
+    if (mkdir(group, 0755) != 0) {
+        print_message("skipped: this user may make no control group\n");
+        skip();
+    }
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        body();
+        _exit(0);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    rmdir(inner_group);
+    assert_int_equal(rmdir(group), 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_HERE) {
+        skip();
+    }
+    assert_int_equal(status, 0);
+}
+
+static void test_control_group_of_version_1(void **state)
+{
+    (void) state;
+    in_a_group_of_its_own(ask_in_group);
+}
+
+static void test_control_group_in_a_namespace(void **state)
+{
+    (void) state;
+    in_a_group_of_its_own(ask_in_a_namespace);
+}
+
+/*
+ * Version 2, and odd texts: the kernel's own files of this process are covered with others, which point to a tree of
+ * plain files in a place of its own.
+ */
+struct said {
+    const char *name;
+    const char *cgroup; /* NULL: as long as the next lines say */
+    const char *mountinfo;
+    size_t cgroup_limit;
+};
+
+#define MOUNTED "30 1 0:27 / /mnt/tree rw,nosuid - cgroup2 cgroup2 rw\n"
+#define OTHERS                                                                                                       \
+    "22 27 0:21 / /proc rw,relatime - proc proc rw\n"                                                                \
+    "31 23 0:28 / /sys/fs/cgroup rw,relatime shared:9 - tmpfs tmpfs rw,mode=755\n"                                   \
+    "34 31 0:31 / /mnt/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct\n"
+
+static const struct said said[] = {
+    {"the root has no file", "0::/\n", OTHERS MOUNTED, ZMALLOC_NO_LIMIT},
+    {"max all the way up", "0::/free/free\n", MOUNTED, ZMALLOC_NO_LIMIT},
+    {"its own", "0::/free/limited\n", OTHERS MOUNTED, 300 * MIB},
+    {"its parent's", "0::/limited/free\n", MOUNTED, 400 * MIB},
+    {"its parent's, and it has no file", "0::/limited/bare\n", MOUNTED, 400 * MIB},
+    {"its parent's is less", "0::/limited/more\n", MOUNTED, 400 * MIB},
+    {"its own is less", "0::/limited/less\n", MOUNTED, 100 * MIB},
+    {"far below", "0::/limited/free/a/b/c\n", MOUNTED, 400 * MIB},
+    {"zero", "0::/zero\n", MOUNTED, 0},
+    {"more than can be counted", "0::/huge\n", MOUNTED, ZMALLOC_NO_LIMIT},
+    {"a name with a colon", "0::/limited/a:b\n", MOUNTED, 50 * MIB},
+    {"version 1's others are named too", "4:cpu,cpuacct:/x\n1:name=systemd:/x\n0::/limited\n", OTHERS MOUNTED,
+     400 * MIB},
+    {"only a part of the tree is mounted", "0::/outer/limited/less\n",
+     "30 1 0:27 /outer /mnt/tree rw - cgroup2 none rw\n", 100 * MIB},
+    {"its own group is what is mounted", "0::/outer/inner\n",
+     "30 1 0:27 /outer/inner /mnt/tree/limited rw - cgroup2 cgroup2 rw\n", 400 * MIB},
+    {"the second mount has it", "0::/outer/limited\n",
+     "29 1 0:27 /elsewhere /mnt/cpu rw - cgroup2 cgroup2 rw\n30 1 0:27 /outer /mnt/tree rw - cgroup2 cgroup2 rw\n",
+     400 * MIB},
+    {"options between", "0::/limited\n", "30 1 0:27 / /mnt/tree rw shared:4 master:2 - cgroup2 cgroup2 rw\n",
+     400 * MIB},
+    {"version 1", "3:memory:/a\n0::/limited\n", "30 1 0:27 / /mnt/first rw - cgroup cgroup rw,memory\n" MOUNTED,
+     200 * MIB},
+    {"version 1, beside another controller", "3:cpu,memory,pids:/a\n",
+     "30 1 0:27 / /mnt/first rw - cgroup cgroup rw,cpu,memory,pids\n", 200 * MIB},
+    {"version 1, without a limit", "3:memory:/none\n", "30 1 0:27 / /mnt/first rw - cgroup cgroup rw,memory\n",
+     ZMALLOC_NO_LIMIT},
+    {"in no group", "", MOUNTED, ZMALLOC_NO_LIMIT},
+    {"in none of memory", "4:cpu:/x\n1:name=memory:/a\n3:memory2:/a\n", OTHERS, ZMALLOC_NO_LIMIT},
+
+    {"nothing mounted", "0::/limited\n", OTHERS, ZMALLOC_UNKNOWN},
+    {"no mounts at all", "0::/limited\n", "", ZMALLOC_UNKNOWN},
+    {"version 1's is not mounted", "3:memory:/a\n0::/limited\n", OTHERS MOUNTED, ZMALLOC_UNKNOWN},
+    {"version 1's folder has no figures", "3:memory:/b\n", "30 1 0:27 / /mnt/first rw - cgroup cgroup rw,memory\n",
+     ZMALLOC_UNKNOWN},
+    {"version 1's figure is none", "3:memory:/odd\n", "30 1 0:27 / /mnt/first rw - cgroup cgroup rw,memory\n",
+     ZMALLOC_UNKNOWN},
+    {"a folder that isn't there", "0::/nowhere\n", MOUNTED, ZMALLOC_UNKNOWN},
+    {"a mount point that isn't there", "0::/limited\n", "30 1 0:27 / /mnt/a\\040b rw - cgroup2 cgroup2 rw\n",
+     ZMALLOC_UNKNOWN},
+    {"outside of what is mounted", "0::/limited\n", "30 1 0:27 /outer /mnt/tree rw - cgroup2 cgroup2 rw\n",
+     ZMALLOC_UNKNOWN},
+    {"beside what is mounted", "0::/outerlimited\n", "30 1 0:27 /outer /mnt/tree rw - cgroup2 cgroup2 rw\n",
+     ZMALLOC_UNKNOWN},
+    {"above what is mounted", "0::/\n", "30 1 0:27 /../.. /mnt/tree rw - cgroup2 cgroup2 rw\n", ZMALLOC_UNKNOWN},
+    {"outside of the namespace", "0::/../limited\n", MOUNTED, ZMALLOC_UNKNOWN},
+    {"neither a number nor max", "0::/odd\n", MOUNTED, ZMALLOC_UNKNOWN},
+    {"an empty file", "0::/empty\n", MOUNTED, ZMALLOC_UNKNOWN},
+    {"torn lines", "0::/limited\n", "30 1 0:27\n30 1 0:27 / /mnt/tree rw - cgroup2\n - cgroup2 x rw\n - \n\n",
+     ZMALLOC_UNKNOWN},
+    {"a line too long", NULL, MOUNTED, ZMALLOC_UNKNOWN},
+};
+
+static void make_group(const char *path, const char *file, const char *text)
+{
+    char whole[LONGEST_PATH];
+    snprintf(whole, sizeof(whole), "/mnt/%s", path);
+    check(mkdir(whole, 0755) == 0);
+    if (file != NULL) {
+        snprintf(whole, sizeof(whole), "/mnt/%s/%s", path, file);
+        write_file(whole, text);
+    }
+}
+
+static void make_tree(void)
+{
+    static const char file[] = "memory.max";
+    check(mount("tmpfs", "/mnt", "tmpfs", 0, NULL) == 0);
+    make_group("tree", NULL, NULL);
+    make_group("tree/free", file, "max\n");
+    make_group("tree/free/free", file, "max\n");
+    make_group("tree/free/limited", file, "314572800\n");
+    make_group("tree/limited", file, "419430400\n");
+    make_group("tree/limited/free", file, "max\n");
+    make_group("tree/limited/free/a", NULL, NULL);
+    make_group("tree/limited/free/a/b", file, "max");
+    make_group("tree/limited/free/a/b/c", NULL, NULL);
+    make_group("tree/limited/bare", NULL, NULL);
+    make_group("tree/limited/more", file, "524288000\n");
+    make_group("tree/limited/less", file, "104857600");
+    make_group("tree/limited/a:b", file, "52428800\n");
+    make_group("tree/zero", file, "0\n");
+    make_group("tree/huge", file, "99999999999999999999999999999\n");
+    make_group("tree/odd", file, "some\n");
+    make_group("tree/empty", file, "");
+    make_group("first", NULL, NULL);
+    make_group("first/a", "memory.stat",
+               "cache 4096\nx_hierarchical_memory_limit 5\nhierarchical_memory_limit 209715200\n"
+               "hierarchical_memsw_limit 300\ntotal_cache 0\n");
+    make_group("first/b", "memory.stat", "cache 4096\ntotal_cache 0\n");
+    make_group("first/none", "memory.stat", "hierarchical_memory_limit 9223372036854771712\n");
+    make_group("first/odd", "memory.stat", "hierarchical_memory_limit \n");
+}
+
+static void say(const char *file, const char *text)
+{
+    char made[64];
+    char path[64];
+    snprintf(made, sizeof(made), "/mnt/%s", file);
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int) getpid(), file);
+    write_file(made, text);
+    static int covered;
+    if (covered < 2) {
+        covered++;
+        if (mount(made, path, NULL, MS_BIND, NULL) != 0) {
+            not_here("this kernel lets nothing be mounted there");
+        }
+    }
+}
+
+static void ask_of_what_is_said(void)
+{
+    static char too_long[8000];
+    memset(too_long, 'x', sizeof(too_long));
+    memcpy(too_long, "0::/limited/", strlen("0::/limited/"));
+    too_long[sizeof(too_long) - 2] = '\n';
+    too_long[sizeof(too_long) - 1] = '\0';
+    leave_mount_namespace();
+    make_tree();
+    bool right = true;
+    for (size_t i = 0; i < LENGTH(said); i++) {
+        say("cgroup", said[i].cgroup != NULL ? said[i].cgroup : too_long);
+        say("mountinfo", said[i].mountinfo);
+        size_t found = limits_now().cgroup;
+        if (found != said[i].cgroup_limit) {
+            fprintf(stderr, "%s: %zu\n", said[i].name, found);
+            right = false;
+        }
+    }
+    check(right);
+}
+
+static void test_what_may_be_said_of_control_groups(void **state)
+{
+    (void) state;
+    run_in_child(ask_of_what_is_said);
+}
+
+/* The kernel's rule for all processes: the word in brackets. */
+static int plain_thp(void)
+{
+    FILE *enabled = fopen("/sys/kernel/mm/transparent_hugepage/enabled", "r");
+    if (enabled == NULL) {
+        return 0;
+    }
+    char words[3][32];
+    check(fscanf(enabled, "%31s %31s %31s", words[0], words[1], words[2]) == 3);
+    fclose(enabled);
+    for (int i = 0; i < 3; i++) {
+        if (words[i][0] == '[') {
+            return words[i][1] == 'a' ? 2 : words[i][1] == 'm' ? 1 : 0;
+        }
+    }
+    return -1;
+}
+
+static void disable_and_enable_thp(void)
+{
+    int mode = -2;
+    int rule = plain_thp();
+    check(zmalloc_thp(&mode) == 0 && mode == rule);
+    check(zmalloc_disable_thp(1) == 0 && prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1);
+    check(zmalloc_thp(&mode) == 0 && mode == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(zmalloc_thp(&mode) == 0 && mode == 0 ? 0 : 1);
+    }
+    int status;
+    check(waitpid(child, &status, 0) == child && status == 0);
+    check(zmalloc_disable_thp(0) == 0 && prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 0);
+    check(zmalloc_thp(&mode) == 0 && mode == rule);
+    check(zmalloc_disable_thp(-7) == 0 && prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == 1);
+    check(zmalloc_disable_thp(0) == 0);
+    /* Newer kernels have a way between: those who ask still get them. */
+    enum { EXCEPT_ADVISED = 2 };
+    if (prctl(PR_SET_THP_DISABLE, 1, EXCEPT_ADVISED, 0, 0) == 0) {
+        check(zmalloc_thp(&mode) == 0 && mode == (rule < 1 ? rule : 1));
+    }
+}
+
+static void test_huge_pages(void **state)
+{
+    (void) state;
+    run_in_child(disable_and_enable_thp);
+}
+
+/* Every rule that the kernel may have, and texts that say none. */
+static void cover_the_rule(void)
+{
+    static const struct {
+        const char *text;
+        int mode;
+    } rules[] = {
+        {"[always] madvise never\n", 2}, {"always [madvise] never\n", 1},
+        {"always madvise [never]\n", 0}, {"[always]", 2},
+        {"always madvise never\n", -1},  {"", -1},
+    };
+    static const char path[] = "/sys/kernel/mm/transparent_hugepage/enabled";
+    leave_mount_namespace();
+    if (access(path, F_OK) != 0) {
+        not_here("a kernel without huge pages");
+    }
+    check(mount("tmpfs", "/mnt", "tmpfs", 0, NULL) == 0);
+    write_file("/mnt/enabled", "");
+    check(mount("/mnt/enabled", path, NULL, MS_BIND, NULL) == 0);
+    for (size_t i = 0; i < LENGTH(rules); i++) {
+        int mode = 7;
+        write_file("/mnt/enabled", rules[i].text);
+        check((zmalloc_thp(&mode) == 0) == (rules[i].mode >= 0));
+        check(mode == rules[i].mode);
+    }
+    int mode = 7;
+    check(mount("tmpfs", "/sys/kernel/mm", "tmpfs", 0, NULL) == 0);
+    check(zmalloc_thp(&mode) == 0 && mode == 0);
+    check(mount("tmpfs", "/sys", "tmpfs", 0, NULL) == 0);
+    check(zmalloc_thp(&mode) == -ENOSYS && mode == -1);
+}
+
+static void test_rules_of_huge_pages(void **state)
+{
+    (void) state;
+    run_in_child(cover_the_rule);
+}
+
+static const struct CMUnitTest tests[] = {
+    tidy(test_resource_limits),
+    tidy(test_control_group_of_version_1),
+    tidy(test_control_group_in_a_namespace),
+    tidy(test_what_may_be_said_of_control_groups),
+    tidy(test_huge_pages),
+    tidy(test_rules_of_huge_pages),
+};
+
+int main(void)
+{
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
