@@ -3,14 +3,16 @@
 #ifndef BLOCK_H
 #define BLOCK_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 struct block {
-    PyObject_HEAD
-    char *memory; /* NULL once closed */
+    PyObject_HEAD char *memory; /* NULL once closed */
     size_t length;
     size_t asked;     /* the least size that zfree_with_size may be told */
     Py_ssize_t views; /* buffers lent out: they point into the memory, so it stays where it is */
+    PyObject *weak_references;
 };
 
 static PyTypeObject block_type;
@@ -62,6 +64,7 @@ static PyObject *new_block(void *memory, size_t length)
     block->length = length;
     block->asked = length;
     block->views = 0;
+    block->weak_references = NULL;
     return (PyObject *) block;
 }
 
@@ -160,7 +163,11 @@ static PyObject *block_make(PyTypeObject *type, PyObject *arguments, PyObject *k
 
 static void block_dealloc(PyObject *self)
 {
-    zfree(((struct block *) self)->memory);
+    struct block *block = (struct block *) self;
+    if (block->weak_references != NULL) {
+        PyObject_ClearWeakRefs(self);
+    }
+    zfree(block->memory);
     PyObject_Free(self);
 }
 
@@ -228,6 +235,35 @@ static Py_ssize_t block_length(PyObject *self)
     return block_is_closed(block) ? -1 : (Py_ssize_t) block->length;
 }
 
+/* Equal is what holds equal bytes, as with bytes. A closed Block holds none and is equal to itself alone. */
+static PyObject *block_compare(PyObject *self, PyObject *other, int operation)
+{
+    struct block *block = (struct block *) self;
+    if ((operation != Py_EQ && operation != Py_NE) || block->memory == NULL || !PyObject_CheckBuffer(other) ||
+        (Py_IS_TYPE(other, &block_type) && ((struct block *) other)->memory == NULL)) {
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    Py_buffer bytes;
+    if (PyObject_GetBuffer(other, &bytes, PyBUF_SIMPLE) != 0) {
+        PyErr_Clear();
+        Py_RETURN_NOTIMPLEMENTED;
+    }
+    bool equal = block->memory != NULL && (size_t) bytes.len == block->length &&
+                 memcmp(block->memory, bytes.buf, block->length) == 0;
+    PyBuffer_Release(&bytes);
+    return PyBool_FromLong(equal == (operation == Py_EQ));
+}
+
+/* For pickle and copy. */
+static PyObject *block_reduce(PyObject *self, PyObject *unused)
+{
+    (void) self;
+    (void) unused;
+    PyErr_SetString(PyExc_TypeError, "a Block can't be pickled or copied, as it is memory of this process alone: "
+                                     "take bytes(block)");
+    return NULL;
+}
+
 /* Indices and slices are a view's. It also keeps the memory in place while Python code runs in between. */
 static PyObject *block_get(PyObject *self, PyObject *key)
 {
@@ -282,6 +318,7 @@ static PyMethodDef block_methods[] = {
     {"resize", block_resize, METH_O, "resize(size, /)\n--\n\nMakes the Block size bytes long; new bytes are zero."},
     {"__enter__", block_enter, METH_NOARGS, NULL},
     {"__exit__", block_exit, METH_VARARGS, NULL},
+    {"__reduce__", block_reduce, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };
 
@@ -294,8 +331,7 @@ static PyMappingMethods block_as_mapping = {block_length, block_get, block_set};
 static PyBufferProcs block_as_buffer = {block_lend, block_take_back};
 
 static PyTypeObject block_type = {
-    PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "zmalloc.Block",
+    PyVarObject_HEAD_INIT(NULL, 0).tp_name = "zmalloc.Block",
     .tp_doc = "Block(size, alignment=None)\n--\n\n"
               "A block of size zero bytes from zmalloc, freed when it is closed or forgotten.\n\n"
               "With an alignment, a power of two, its address is a multiple of that, until it is resized.",
@@ -304,6 +340,9 @@ static PyTypeObject block_type = {
     .tp_new = block_make,
     .tp_dealloc = block_dealloc,
     .tp_repr = block_repr,
+    .tp_hash = PyObject_HashNotImplemented,
+    .tp_richcompare = block_compare,
+    .tp_weaklistoffset = offsetof(struct block, weak_references),
     .tp_iter = block_iterate,
     .tp_methods = block_methods,
     .tp_getset = block_properties,

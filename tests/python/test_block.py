@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import array
 import copy
 import ctypes
 import gc
 import io
 import os
 import pickle
+import socket
+import weakref
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import zmalloc
@@ -393,8 +397,73 @@ def test_it_says_what_it_is() -> None:
 
 @pytest.mark.parametrize("use", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_it_is_not_copied(use: object) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match=r"take bytes\(block\)"):
         use(zmalloc.Block(10))
+
+
+def test_it_is_equal_to_what_holds_the_same_bytes() -> None:
+    block, other = zmalloc.Block(5), zmalloc.Block(5)
+    block[:] = other[:] = b"hello"
+    for same in (block, other, b"hello", bytearray(b"hello"), memoryview(b"hello"), array.array("B", b"hello")):
+        assert block == same
+        assert same == block
+        assert not block != same
+    for different in (b"hell", b"hello!", b"Hello", zmalloc.Block(5), "hello", 5, None, object()):
+        assert block != different
+        assert different != block
+        assert not block == different
+    with pytest.raises(TypeError):
+        hash(block)
+    with pytest.raises(TypeError):
+        assert block < other
+
+
+def test_a_closed_block_is_equal_to_itself_alone() -> None:
+    block, other = zmalloc.Block(0), zmalloc.Block(0)
+    assert block == other == b""
+    block.close()
+    other.close()
+    assert block == block
+    assert block != other
+    assert block != b""
+    assert b"" != block
+    assert zmalloc.Block(0) != block
+
+
+def test_comparing_does_not_lend_it_for_good() -> None:
+    block = zmalloc.Block(100)
+    assert block == zmalloc.Block(100)
+    assert block == memoryview(block)
+    block.close()
+
+
+def test_weak_references() -> None:
+    gone = []
+    block = zmalloc.Block(1000)
+    reference = weakref.ref(block, gone.append)
+    by_name = weakref.WeakValueDictionary(block=block)
+    assert reference() is by_name["block"] is block
+    used = zmalloc.used_memory()
+    del block
+    assert reference() is None
+    assert gone == [reference]
+    assert "block" not in by_name
+    assert zmalloc.used_memory() < used
+
+
+def test_a_file_and_a_socket_read_into_it() -> None:
+    block = zmalloc.Block(10)
+    with Path(__file__).open("rb") as file:
+        assert file.readinto(block) == 10
+    assert block == Path(__file__).read_bytes()[:10]
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"01234")
+        assert ours.recv_into(memoryview(block)[5:]) == 5
+        assert theirs.sendall(block) is None
+        assert ours.recv(100) == bytes(block)
+    assert block[5:] == b"01234"
+    block.close()
 
 
 def test_it_has_no_children() -> None:

@@ -2,7 +2,7 @@
 # The types of the C calls, for checkers. zmalloc.h says what they do.
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import NamedTuple, SupportsIndex, final, overload
+from typing import ClassVar, NamedTuple, SupportsIndex, final, overload
 
 from typing_extensions import Buffer
 
@@ -25,6 +25,8 @@ class Block:
     def close(self) -> None: ...
     def resize(self, size: int, /) -> None: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
     def __enter__(self) -> Block: ...
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
