@@ -11,7 +11,7 @@ OPTIONS = -Dallocator=$(firstword $(subst -, ,$*)) $(if $(findstring -prefix,$*)
     -Dpython=enabled -Dlua=enabled -Dtests=enabled -Dpython_command=$(PYTHON) --werror
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench clean format
+.PHONY: help setup demo test cross bench clean format
 .SECONDARY:
 
 help: ## this list
@@ -26,10 +26,15 @@ demo: setup ## build with jemalloc and run the three examples, in C, Python and 
 	@MESON=$(MESON) PYTHON=$(PYTHON) examples/demo build/jemalloc
 	@echo "make demo: done"
 
-test: setup ## build and test every tree
+test: setup ## build and test every tree, and build for other platforms
 	@for tree in $(TREES); do $(MAKE) --no-print-directory test-$$tree || exit; done
-	@.ci/count $(TREES:%=build/%)
+	@$(MAKE) --no-print-directory cross
+	@.ci/count $(TREES:%=build/%) build/cross
 	@echo "make test: done"
+
+cross: ## build for macOS, FreeBSD and musl with zig, where that can be installed; run what runs here
+	@echo "== cross"
+	@MESON=$(MESON) PYTHON=$(PYTHON) .ci/cross
 
 bench: setup ## build every tree and run the benchmarks; ARGS="--subject churn --json FILE" for some
 	@for tree in $(TREES); do $(MAKE) --no-print-directory build-$$tree || exit; done

@@ -4,6 +4,7 @@
 #define SANITIZERS_H
 
 #include <limits.h>
+#include <pthread.h>
 #include <stdbool.h>
 
 #ifndef __has_feature
