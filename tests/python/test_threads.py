@@ -77,6 +77,10 @@ def test_one_block_and_many_threads() -> None:
     [
         zmalloc.zmalloc_purge,
         zmalloc.jemalloc_purge,
+        zmalloc.zmalloc_process_rss,
+        zmalloc.zmalloc_smaps,
+        zmalloc.zmalloc_mappings,
+        lambda: zmalloc.zmalloc_report(1),
         zmalloc.zmalloc_private_dirty,
         zmalloc.zmalloc_get_private_dirty,
         lambda: zmalloc.zmalloc_smap_bytes_by_field("Rss"),
