@@ -314,8 +314,10 @@ static void block_take_back(PyObject *self, Py_buffer *view)
 }
 
 static PyMethodDef block_methods[] = {
-    {"close", block_close, METH_NOARGS, "close()\n--\n\nFrees the memory. A closed Block may be closed again."},
-    {"resize", block_resize, METH_O, "resize(size, /)\n--\n\nMakes the Block size bytes long; new bytes are zero."},
+    {"close", block_close, METH_NOARGS,
+     "close($self, /)\n--\n\nFrees the memory. A closed Block may be closed again."},
+    {"resize", block_resize, METH_O,
+     "resize($self, size, /)\n--\n\nMakes the Block size bytes long; new bytes are zero."},
     {"__enter__", block_enter, METH_NOARGS, NULL},
     {"__exit__", block_exit, METH_VARARGS, NULL},
     {"__reduce__", block_reduce, METH_NOARGS, NULL},

@@ -83,4 +83,5 @@ def background_thread(on: bool | None = None) -> bool | None:
     """Starts or ends the allocator's background thread; without an argument, tells whether it is wanted."""
     if on is None:
         return _zmalloc.zmalloc_background_thread_enabled()
-    return _zmalloc.zmalloc_background_thread(on)
+    _zmalloc.zmalloc_background_thread(on)
+    return None

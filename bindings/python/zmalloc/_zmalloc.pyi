@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The types of the C calls, for checkers. zmalloc.h says what they do.
+import sys
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import ClassVar, NamedTuple, SupportsIndex, final, overload
+from typing import ClassVar, Final, SupportsIndex, final, overload
 
-from typing_extensions import Buffer
+from _typeshed import ReadableBuffer, structseq
 
 ZMALLOC_VERSION: str
 ZMALLOC_VERSION_MAJOR: int
@@ -34,61 +35,125 @@ class Block:
     def __iter__(self) -> Iterator[int]: ...
     def __len__(self) -> int: ...
     @overload
-    def __getitem__(self, key: SupportsIndex) -> int: ...
+    def __getitem__(self, key: SupportsIndex, /) -> int: ...
     @overload
-    def __getitem__(self, key: slice) -> bytes: ...
+    def __getitem__(self, key: slice, /) -> bytes: ...
     @overload
-    def __setitem__(self, key: SupportsIndex, value: int) -> None: ...
+    def __setitem__(self, key: SupportsIndex, value: int, /) -> None: ...
     @overload
-    def __setitem__(self, key: slice, value: Buffer) -> None: ...
+    def __setitem__(self, key: slice, value: ReadableBuffer, /) -> None: ...
 
-class UsableBlock(NamedTuple):
-    block: Block | None
-    usable: int
+@final
+class UsableBlock(structseq[Block | int | None], tuple[Block | None, int]):
+    if sys.version_info >= (3, 10):
+        __match_args__: Final = ("block", "usable")
 
-class AllocatorInfo(NamedTuple):
-    allocated: int | None
-    active: int | None
-    resident: int | None
+    @property
+    def block(self) -> Block | None: ...
+    @property
+    def usable(self) -> int: ...
 
-class Decay(NamedTuple):
-    dirty_ms: int
-    muzzy_ms: int
+@final
+class AllocatorInfo(structseq[int | None], tuple[int | None, int | None, int | None]):
+    if sys.version_info >= (3, 10):
+        __match_args__: Final = ("allocated", "active", "resident")
 
-class Mapping(NamedTuple):
-    begin: int
-    end: int
-    offset: int
-    permissions: str
-    path: str
-    fields: dict[str, int]
+    @property
+    def allocated(self) -> int | None: ...
+    @property
+    def active(self) -> int | None: ...
+    @property
+    def resident(self) -> int | None: ...
 
-class MemoryLimits(NamedTuple):
-    physical: int | float | None
-    cgroup: int | float | None
-    address_space: int | float | None
-    data: int | float | None
+@final
+class Decay(structseq[int], tuple[int, int]):
+    if sys.version_info >= (3, 10):
+        __match_args__: Final = ("dirty_ms", "muzzy_ms")
 
-class Report(NamedTuple):
-    used: int
-    allocated: int | None
-    active: int | None
-    resident: int | None
-    rss: int | None
-    allocator_overhead_bytes: int | None
-    allocator_frag_bytes: int | None
-    allocator_rss_bytes: int | None
-    rss_overhead_bytes: int | None
-    mapped: int | None
-    retained: int | None
-    metadata: int | None
-    mem_fragmentation_ratio: float | None
-    allocator_frag_smallbins_ratio: float | None
-    pss: int | None
-    uss: int | None
-    private_dirty: int | None
-    swap: int | None
-    huge_pages: int | None
+    @property
+    def dirty_ms(self) -> int: ...
+    @property
+    def muzzy_ms(self) -> int: ...
+
+@final
+class Mapping(structseq[int | str | dict[str, int]], tuple[int, int, int, str, str, dict[str, int]]):
+    if sys.version_info >= (3, 10):
+        __match_args__: Final = ("begin", "end", "offset", "permissions", "path", "fields")
+
+    @property
+    def begin(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def permissions(self) -> str: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def fields(self) -> dict[str, int]: ...
+
+@final
+class MemoryLimits(structseq[float | None], tuple[float | None, float | None, float | None, float | None]):
+    if sys.version_info >= (3, 10):
+        __match_args__: Final = ("physical", "cgroup", "address_space", "data")
+
+    @property
+    def physical(self) -> int | float | None: ...
+    @property
+    def cgroup(self) -> int | float | None: ...
+    @property
+    def address_space(self) -> int | float | None: ...
+    @property
+    def data(self) -> int | float | None: ...
+
+@final
+class Report(structseq[float | None], tuple[float | None, ...]):
+    if sys.version_info >= (3, 10):
+        __match_args__: Final = (
+            "used", "allocated", "active", "resident", "rss", "allocator_overhead_bytes", "allocator_frag_bytes",
+            "allocator_rss_bytes", "rss_overhead_bytes", "mapped", "retained", "metadata", "mem_fragmentation_ratio",
+            "allocator_frag_smallbins_ratio", "pss", "uss", "private_dirty", "swap", "huge_pages",
+        )
+
+    @property
+    def used(self) -> int: ...
+    @property
+    def allocated(self) -> int | None: ...
+    @property
+    def active(self) -> int | None: ...
+    @property
+    def resident(self) -> int | None: ...
+    @property
+    def rss(self) -> int | None: ...
+    @property
+    def allocator_overhead_bytes(self) -> int | None: ...
+    @property
+    def allocator_frag_bytes(self) -> int | None: ...
+    @property
+    def allocator_rss_bytes(self) -> int | None: ...
+    @property
+    def rss_overhead_bytes(self) -> int | None: ...
+    @property
+    def mapped(self) -> int | None: ...
+    @property
+    def retained(self) -> int | None: ...
+    @property
+    def metadata(self) -> int | None: ...
+    @property
+    def mem_fragmentation_ratio(self) -> float | None: ...
+    @property
+    def allocator_frag_smallbins_ratio(self) -> float | None: ...
+    @property
+    def pss(self) -> int | None: ...
+    @property
+    def uss(self) -> int | None: ...
+    @property
+    def private_dirty(self) -> int | None: ...
+    @property
+    def swap(self) -> int | None: ...
+    @property
+    def huge_pages(self) -> int | None: ...
 
 def zmalloc(size: int, /) -> Block: ...
 def ztrymalloc(size: int, /) -> Block | None: ...
