@@ -293,8 +293,29 @@ def ask(trees: list[Tree], rounds: int) -> Results:
     return results
 
 
+def python(trees: list[Tree], rounds: int) -> Results:
+    """Calls in Python, against ctypes and bytearray."""
+    script = Path(__file__).parent / "python_calls.py"
+    results: Results = {}
+    rows = []
+    for tree in (tree for tree in trees if tree.has_module()):
+        environment = {**os.environ, "PYTHONPATH": str(tree.module)}
+        done = subprocess.run([sys.executable, script, tree.bench.parent / "src" / "libzmalloc.so", str(rounds)],
+                              check=True, capture_output=True, text=True, env=environment)  # fmt: skip
+        pairs = (line.rpartition(": ") for line in done.stdout.splitlines())
+        results[tree.name] = times = {name: float(time) for name, _, time in pairs}
+        for name in times:
+            peer = "by_ctypes" if name == "used_memory" else name.replace("Block", "bytearray")
+            if name not in ("by_ctypes", peer):
+                ratio, most = times[name] / times[peer], 0.6 if name == "used_memory" else 1.5
+                rows.append([f"{tree.name}, {name}", f"{times[name]:.0f}", f"{peer}, {times[peer]:.0f}", f"{ratio:.2f}",
+                             f"{most:.2f}: {'yes' if ratio <= most else 'NO'}"])  # fmt: skip
+    table("python: one call", ["", "ns", "against, ns", "ratio", "at most"], rows)
+    return results
+
+
 SUBJECTS = {"instructions": instructions, "churn": churn, "threads": threads, "read": read, "footprint": footprint,
-            "ask": ask}
+            "ask": ask, "python": python}
 
 
 def machine() -> str:

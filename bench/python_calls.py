@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What calls cost in Python, against what else would do. Usage: python_calls.py LIBRARY ROUNDS; prints a line for each
+contender, which take turns: its name, and the median of its nanoseconds a call."""
+
+from __future__ import annotations
+
+import ctypes
+import statistics
+import sys
+import timeit
+
+import zmalloc
+
+SIZES = [16, 1000, 100_000]
+
+
+def main() -> None:
+    """Times short runs of every contender in turn."""
+    library = ctypes.CDLL(sys.argv[1])
+    library.zmalloc_used_memory.restype = ctypes.c_size_t
+    library.zmalloc_used_memory.argtypes = []
+    names = {"used_memory": zmalloc.used_memory, "by_ctypes": library.zmalloc_used_memory, "Block": zmalloc.Block}
+    statements = {"used_memory": "used_memory()", "by_ctypes": "by_ctypes()"}
+    for size in SIZES:
+        statements |= {f"Block {size}": f"Block({size})", f"bytearray {size}": f"bytearray({size})"}
+    timers = {name: timeit.Timer(statement, globals=names) for name, statement in statements.items()}
+    times: dict[str, list[float]] = {name: [] for name in timers}
+    count = 20_000
+    for _ in range(int(sys.argv[2]) * 5):
+        for name, timer in timers.items():
+            times[name].append(timer.timeit(count) / count * 1e9)
+    for name, values in times.items():
+        print(f"{name}: {statistics.median(values)}")
+
+
+main()
