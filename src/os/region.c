@@ -60,7 +60,8 @@ const void *zm_region_next_record(const void *records, size_t length, size_t *of
     }
     const char *record = (const char *) records + *offset;
     memcpy(&size, record, sizeof(size));
-    if (size <= 0 || (size_t) size < least || (size_t) size > left) {
+    /* A negative size is larger than anything. */
+    if ((size_t) size < least || (size_t) size > left) {
         return NULL;
     }
     *offset += (size_t) size;
