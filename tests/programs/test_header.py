@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The header alone, for strict compilers of both languages."""
+"""Each header alone, for strict compilers of both languages."""
 
 from pathlib import Path
 
 import pytest
 
-from tree import HEADER, run, tool
+from tree import HEADER, HEADERS, run, tool
 
 COMPILERS = [
     ("gcc", "c", "c99"),
@@ -17,11 +17,14 @@ COMPILERS = [
 ]
 
 
+@pytest.mark.parametrize("header", HEADERS, ids=lambda header: header.name)
 @pytest.mark.parametrize("prefix", [[], ["-DZMALLOC_SIZE_PREFIX"]], ids=["", "prefix"])
 @pytest.mark.parametrize(("compiler", "language", "standard"), COMPILERS)
-def test_header_alone(compiler: str, language: str, standard: str, prefix: list[str], tmp_path: Path) -> None:
+def test_header_alone(
+    compiler: str, language: str, standard: str, prefix: list[str], header: Path, tmp_path: Path
+) -> None:
     twice = tmp_path / "twice"
-    twice.write_text(f'#include "{HEADER}"\n#include "{HEADER}"\nextern int nothing;\nint nothing;\n')
+    twice.write_text(f'#include "{header}"\n#include "{header}"\nextern int nothing;\nint nothing;\n')
     strict = ["-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only"]
     run(tool(compiler), f"-std={standard}", *strict, *prefix, "-x", language, twice)
 

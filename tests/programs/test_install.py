@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tree import (
-    ALLOCATOR, BUILD, HEADER, LIBRARY_ALONE, MESON, PREFIXED, STRANGER, Installed, build_library, copy_source,
+    ALLOCATOR, BUILD, HEADERS, LIBRARY_ALONE, MESON, PREFIXED, STRANGER, Installed, build_library, copy_source,
     introspect, option, run, tool,
 )  # fmt: skip
 
@@ -39,7 +39,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
 
 def test_files_are_in_place(installed: Installed) -> None:
     prefix = installed.root / option("prefix").lstrip("/")
-    assert (prefix / option("includedir") / "zmalloc.h").read_bytes() == HEADER.read_bytes()
+    for header in HEADERS:
+        assert (prefix / option("includedir") / header.name).read_bytes() == header.read_bytes()
     assert (prefix / option("libdir") / "pkgconfig" / "zmalloc.pc").is_file()
     version = introspect("projectinfo")["version"]
     if option("default_library") != "static":

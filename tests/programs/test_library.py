@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tree import ALLOCATOR, BUILD, HEADER, introspect, option, run, tool
+from tree import ALLOCATOR, BUILD, HEADER, HEADERS, introspect, option, run, tool
 
 SHARED = BUILD / "src" / "libzmalloc.so.0"
 CORE = BUILD / "src" / "libzmalloc-core.a"
@@ -14,9 +14,12 @@ CORE = BUILD / "src" / "libzmalloc-core.a"
 needs_shared = pytest.mark.skipif(option("default_library") == "static", reason="no shared library in this tree")
 
 
+HEADERS_TEXT = "\n".join(header.read_text() for header in HEADERS)
+
+
 def header_functions() -> set[str]:
-    """The functions that the header declares."""
-    return set(re.findall(r"^ZMALLOC_API\s[^;(]*?(\w+)\(", HEADER.read_text(), re.MULTILINE))
+    """The functions that the headers declare."""
+    return set(re.findall(r"^ZMALLOC_API\s[^;(]*?(\w+)\(", HEADERS_TEXT, re.MULTILINE))
 
 
 def symbols(file: Path, *flags: str) -> set[str]:
@@ -31,12 +34,12 @@ def dynamic_section() -> str:
 
 
 def test_header_has_functions() -> None:
-    assert {"zmalloc", "zfree", "zmalloc_used_memory", "jemalloc_purge"} <= header_functions()
-    assert len(header_functions()) == HEADER.read_text().count("\nZMALLOC_API ")
+    assert {"zmalloc", "zfree", "zmalloc_used_memory", "jemalloc_purge", "zmalloc_lua_alloc"} <= header_functions()
+    assert len(header_functions()) == HEADERS_TEXT.count("\nZMALLOC_API ")
 
 
 @needs_shared
-def test_exports_the_header_and_nothing_else() -> None:
+def test_exports_the_headers_and_nothing_else() -> None:
     assert symbols(SHARED, "--dynamic", "--defined-only") == header_functions()
 
 

@@ -18,6 +18,7 @@ ALLOCATOR = os.environ["ZMALLOC_ALLOCATOR"]
 PREFIXED = os.environ["ZMALLOC_PREFIX"] == "1"
 MESON = shlex.split(os.environ["ZMALLOC_MESON"])
 HEADER = SOURCE / "include" / "zmalloc.h"
+HEADERS = [HEADER, HEADER.with_name("zmalloc_lua.h")]
 STRANGER = Path(__file__).with_name("stranger.c")
 
 # Everything but the library: what tests of its build and installation need not build again.
