@@ -138,16 +138,11 @@ static PyObject *extended_block(struct block *block, size_t length)
 
 /* The type's own verbs. */
 
-static PyObject *block_make(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+static PyObject *make_block(PyObject *how_many, PyObject *aligned)
 {
-    static char *names[] = {"size", "alignment", NULL};
-    PyObject *how_many;
-    PyObject *aligned = Py_None;
     size_t size;
     size_t alignment;
-    (void) type;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O:Block", names, &how_many, &aligned) ||
-        to_size(how_many, "Block", "size", &size) != 0) {
+    if (to_size(how_many, "Block", "size", &size) != 0) {
         return NULL;
     }
     if (aligned == Py_None) {
@@ -159,6 +154,40 @@ static PyObject *block_make(PyTypeObject *type, PyObject *arguments, PyObject *k
     }
     void *memory = zaligned_alloc(alignment, size);
     return call_failed("Block") ? NULL : new_aligned_block(memset(memory, 0, size), size);
+}
+
+static PyObject *block_make(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
+{
+    static char *names[] = {"size", "alignment", NULL};
+    PyObject *size;
+    PyObject *alignment = Py_None;
+    (void) type;
+    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|O:Block", names, &size, &alignment)) {
+        return NULL;
+    }
+    return make_block(size, alignment);
+}
+
+/* Block(size) is what most ask for; to have its argument in a tuple would take as long as the block itself. */
+static PyObject *block_call(PyObject *type, PyObject *const *arguments, size_t flags, PyObject *names)
+{
+    Py_ssize_t count = PyVectorcall_NARGS(flags);
+    if (count == 1 && names == NULL) {
+        return make_block(arguments[0], Py_None);
+    }
+    PyObject *tuple = PyTuple_New(count);
+    PyObject *keywords = PyDict_New();
+    bool well = tuple != NULL && keywords != NULL;
+    for (Py_ssize_t i = 0; well && i < count; i++) {
+        PyTuple_SET_ITEM(tuple, i, Py_NewRef(arguments[i]));
+    }
+    for (Py_ssize_t i = 0; well && names != NULL && i < PyTuple_GET_SIZE(names); i++) {
+        well = PyDict_SetItem(keywords, PyTuple_GET_ITEM(names, i), arguments[count + i]) == 0;
+    }
+    PyObject *block = well ? block_make((PyTypeObject *) type, tuple, keywords) : NULL;
+    Py_XDECREF(tuple);
+    Py_XDECREF(keywords);
+    return block;
 }
 
 static void block_dealloc(PyObject *self)
@@ -340,6 +369,7 @@ static PyTypeObject block_type = {
     .tp_basicsize = sizeof(struct block),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = block_make,
+    .tp_vectorcall = block_call,
     .tp_dealloc = block_dealloc,
     .tp_repr = block_repr,
     .tp_hash = PyObject_HashNotImplemented,

@@ -34,17 +34,15 @@ static int to_size(PyObject *object, const char *call, const char *argument, siz
     if (!is_number(object)) {
         return refuse_type(object, call, argument, "an int");
     }
-    int overflow;
-    long long number = PyLong_AsLongLongAndOverflow(object, &overflow);
-    if (overflow < 0 || (overflow == 0 && number < 0)) {
-        return refuse(PyExc_ValueError, call, argument, "must not be negative");
-    }
     *size = PyLong_AsSize_t(object);
-    if (PyErr_Occurred()) {
-        PyErr_Clear();
-        return refuse(PyExc_OverflowError, call, argument, "is too large");
+    if (*size != (size_t) -1 || !PyErr_Occurred()) {
+        return 0;
     }
-    return 0;
+    PyErr_Clear();
+    int overflow;
+    bool negative = PyLong_AsLongLongAndOverflow(object, &overflow) < 0 && overflow <= 0;
+    return negative ? refuse(PyExc_ValueError, call, argument, "must not be negative")
+                    : refuse(PyExc_OverflowError, call, argument, "is too large");
 }
 
 static int to_alignment(PyObject *object, const char *call, const char *argument, size_t *alignment)
