@@ -22,6 +22,7 @@ static void test_what_is_new_has_a_type_and_no_size(void **state)
         size_t type = types[t];
         for (size_t size = 1; size < 20000; size += size / 3 + 1) {
             void *block = zmalloc_lua_alloc(&used, NULL, type, size);
+            assert_non_null(block);
             assert_int_equal(used, zmalloc_size(block));
             assert_null(zmalloc_lua_alloc(&used, block, size, 0));
             assert_int_equal(used, 0);
