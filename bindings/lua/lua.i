@@ -17,6 +17,7 @@
   lua_setglobal(L, "swig_equals");
   add_block_type(L);
   add_no_limit(L);
+  add_records_type(L);
   zmalloc_set_oom_handler(out_of_memory);
 
   /* zmalloc.lua, run next, requires the module. */

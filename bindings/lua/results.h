@@ -89,12 +89,16 @@ static struct records *push_records(lua_State *L)
 {
     struct records *records = lua_newuserdatauv(L, sizeof(*records), 0);
     *records = (struct records){0};
-    if (luaL_newmetatable(L, RECORDS_TYPE)) {
-        lua_pushcfunction(L, records_gc);
-        lua_setfield(L, -2, "__gc");
-    }
-    lua_setmetatable(L, -2);
+    luaL_setmetatable(L, RECORDS_TYPE);
     return records;
+}
+
+static void add_records_type(lua_State *L)
+{
+    luaL_newmetatable(L, RECORDS_TYPE);
+    lua_pushcfunction(L, records_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
 }
 
 /* An address fills Lua's integers: from 2^63 on it is below 0, and "%x" and math.ult take it for what it is. */

@@ -64,6 +64,13 @@ local ints = {
    {"get_proc_stat_ll", "i", zmalloc.get_proc_stat_ll},
    {"set_jemalloc_bg_thread", "enable", zmalloc.set_jemalloc_bg_thread},
    {"zmalloc_background_thread", "enable", zmalloc.zmalloc_background_thread},
+   {"zmalloc_disable_thp", "disable", zmalloc.zmalloc_disable_thp},
+   {"zmalloc_report", "walk", function(value) return zmalloc.report(value == nil and "" or value) end},
+}
+
+local times = {
+   {"zmalloc_set_decay", "dirty_ms", function(value) return zmalloc.set_decay(value, 0) end},
+   {"zmalloc_set_decay", "muzzy_ms", function(value) return zmalloc.set_decay(0, value) end},
 }
 
 local fields = {
@@ -197,12 +204,27 @@ describe("a number", function()
       it("that is no int: " .. call, function()
          refuses(call, argument, use, nil)
          for _, value in ipairs(not_numbers) do
-            if argument ~= "enable" or type(value) ~= "boolean" then
+            if argument == "i" or type(value) ~= "boolean" then
                refuses(call, argument, use, value)
             end
          end
          for _, value in ipairs {1.5, 1 << 31, -(1 << 31) - 1, math.maxinteger, 2.0^64} do
             refuses(call, argument, use, value)
+         end
+      end)
+   end
+end)
+
+describe("a time", function()
+   for _, case in ipairs(times) do
+      local call, argument, use = table.unpack(case)
+
+      it("that is none: " .. argument, function()
+         refuses(call, argument, use, nil)
+         for _, values in ipairs {not_numbers, not_integers} do
+            for _, value in ipairs(values) do
+               refuses(call, argument, use, value)
+            end
          end
       end)
    end

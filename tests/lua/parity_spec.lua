@@ -214,13 +214,13 @@ describe("the idiomatic", function()
    end)
 
    it("allocator_info has nil for what is not known", function()
-      local block <close> = zmalloc.Block(100)
+      local kept <close> = zmalloc.Block(100)
       local info = zmalloc.allocator_info()
       local allocated, active, resident = zmalloc.zmalloc_get_allocator_info()
       assert.equal(allocated ~= 0, info.allocated ~= nil)
       assert.equal(active ~= 0, info.active ~= nil)
       assert.equal(resident ~= 0, info.resident ~= nil)
-      assert.equal(100, #block)
+      assert.equal(100, #kept)
       for name, figure in pairs(info) do
          assert.equal("integer", math.type(figure), name)
       end

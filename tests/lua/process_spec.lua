@@ -68,6 +68,8 @@ describe("this process", function()
    it("is meant where none is named", function()
       local own = zmalloc.get_proc_stat_ll(1)
       for _, pid in ipairs {-1, own} do
+         assert.is_true(math.abs(zmalloc.rss() - zmalloc.rss(pid)) < near)
+         assert.equal(zmalloc.mappings()[1].begin, zmalloc.mappings(pid)[1].begin)
          assert.is_true(math.abs(zmalloc.smaps("Rss") - zmalloc.smaps("Rss", pid)) < near)
          assert.is_true(math.abs(zmalloc.smaps().Rss - zmalloc.smaps(nil, pid).Rss) < near)
          assert.is_true(math.abs(zmalloc.private_dirty() - zmalloc.private_dirty(pid)) < near)
@@ -97,10 +99,7 @@ describe("another process", function()
 
    -- It stands still, so that two readings must agree to the byte.
    setup(function()
-      pid = math.tointeger(support.output "sleep 1000 >/dev/null & pid=$!; sleep 0.2; kill -STOP $pid; echo $pid")
-      repeat
-         local state = support.read(("/proc/%d/stat"):format(pid)):match "^.*%) (%a)"
-      until state == "T"
+      pid = support.start_stopped "sleep 1000"
    end)
 
    teardown(function()
@@ -140,6 +139,119 @@ describe("another process", function()
    end)
 end)
 
+-- smaps, read line by line: a line is a mapping's first, or a field that is a size, or of no interest.
+local function plain_reading(pid)
+   local all = {}
+   for line in support.read(("/proc/%d/smaps"):format(pid)):gmatch "[^\n]+" do
+      local first, last, permissions, offset, path = line:match "^(%x+)%-(%x+) (%S%S%S%S) (%x+) %x+:%x+ %d+ *(.*)$"
+      local name, number = line:match "^([%w_]+): +(%d+) kB$"
+      if first then
+         all[#all + 1] = {
+            begin = tonumber(first, 16),
+            ["end"] = tonumber(last, 16),
+            offset = tonumber(offset, 16),
+            permissions = permissions,
+            path = path,
+            fields = {},
+         }
+      elseif name then
+         all[#all].fields[name] = math.tointeger(number) * 1024
+      end
+   end
+   return all
+end
+
+local function are_alike(a, b)
+   if type(a) ~= "table" or type(b) ~= "table" then
+      return math.type(a) == math.type(b) and a == b
+   end
+   for key, value in pairs(a) do
+      if not are_alike(value, b[key]) then
+         return false
+      end
+   end
+   for key in pairs(b) do
+      if a[key] == nil then
+         return false
+      end
+   end
+   return true
+end
+
+describe("mappings", function()
+   local pid
+
+   setup(function()
+      pid = support.start_stopped "sleep 1000"
+   end)
+
+   teardown(function()
+      os.execute("kill -KILL " .. pid)
+   end)
+
+   it("are as the kernel writes them", function()
+      local alike, mappings
+      for _ = 1, 100 do
+         mappings = zmalloc.mappings(pid)
+         alike = are_alike(plain_reading(pid), mappings)
+         if alike then
+            break
+         end
+      end
+      assert.is_true(alike)
+      assert.is_true(#mappings > 10)
+      local names = {}
+      for _, mapping in ipairs(mappings) do
+         names[mapping.path] = mapping
+         assert.equal(mapping["end"] - mapping.begin, mapping.fields.Size)
+         assert.equal(6, support.count(mapping))
+      end
+      assert.truthy(names["[stack]"])
+   end)
+
+   it("have addresses that are integers, however high", function()
+      local last = zmalloc.mappings()[#zmalloc.mappings()]
+      local text = support.read "/proc/self/maps"
+      assert.equal(text:match "(%x+)%-%x+ [^\n]*\n$", ("%x"):format(last.begin))
+      assert.equal("integer", math.type(last.begin))
+      assert.is_true(math.ult(last.begin, last["end"]))
+   end)
+
+   it("survive Lua's want of memory, and so does the process", function()
+      local well, text = support.script [[
+         local function files()
+            local pipe <close> = io.popen(("ls -l /proc/%d/fd | grep -vc pipe:"):format(zmalloc.get_proc_stat_ll(1)))
+            return pipe:read "a"
+         end
+         local count, open, hoard, before = #zmalloc.mappings(), files(), {}, zmalloc.rss()
+         local function limit(bytes)
+            assert(os.execute(("prlimit --pid %d --as=%s:"):format(zmalloc.get_proc_stat_ll(1), bytes)))
+         end
+         limit(zmalloc.get_proc_stat_ll(23) + (1 << 20))
+         while pcall(function() hoard[#hoard + 1] = ("x"):rep(500) .. #hoard end) do end
+         local held, failed, told = #hoard, 0, 0
+         for _ = 1, held do
+            hoard[#hoard] = nil
+            if #hoard % 4 == 0 then
+               collectgarbage()
+               local ok, problem = pcall(zmalloc.mappings)
+               told = told + (ok and 1 or 0)
+               failed = failed + (ok and 0 or 1)
+               assert(ok or problem == "not enough memory" or problem:find "Cannot allocate memory", problem)
+            end
+         end
+         collectgarbage()
+         limit "unlimited"
+         assert(#zmalloc.mappings() >= count)
+         assert(files() == open, "files are left open")
+         assert(zmalloc.rss() - before < 4 << 20, "memory is lost")
+         print(failed > 20, told > 0)
+      ]]
+      assert.is_true(well, text)
+      assert.equal("true\ttrue\n", text)
+   end)
+end)
+
 describe("no answer", function()
    it("is an error where the field is none of the kernel's", function()
       for _, name in ipairs {"Nonsense", "Rs", "Rsss", "rss", "Rss::", " Rss", "Rss:\n"} do
@@ -152,15 +264,37 @@ describe("no answer", function()
    it("is an error where there is no process", function()
       local ended = math.tointeger(support.output "sh -c 'echo $$'")
       for _, pid in ipairs {ended, 1 << 40, math.maxinteger} do
-         assert.truthy(support.message(zmalloc.private_dirty, pid):find "zmalloc_private_dirty: No such process")
-         assert.truthy(support.message(zmalloc.smaps, "Rss", pid):find "No such process")
-         assert.truthy(support.message(zmalloc.smaps, nil, pid):find "No such process")
+         for call, ask in pairs {
+            zmalloc_process_rss = zmalloc.rss,
+            zmalloc_private_dirty = zmalloc.private_dirty,
+            zmalloc_smaps = function(number) return zmalloc.smaps(nil, number) end,
+            zmalloc_smap_bytes_by_field = function(number) return zmalloc.smaps("Rss", number) end,
+            zmalloc_mappings = zmalloc.mappings,
+         } do
+            assert.truthy(support.message(ask, pid):find(call .. ": No such process", 1, true))
+         end
          assert.equal(0, zmalloc.zmalloc_get_private_dirty(pid))
       end
+   end)
+
+   it("is an error where a process is another user's", function()
+      local code = [[
+         local zmalloc = require "zmalloc"
+         assert(zmalloc.rss(1) > 0)
+         for _, ask in ipairs {zmalloc.private_dirty, zmalloc.mappings, zmalloc.zmalloc_smaps} do
+            print((select(2, pcall(ask, 1)):match ": (.*)"))
+         end
+      ]]
+      local as_nobody = support.output "id -u" == "0" and "setpriv --reuid 65534 " or ""
+      local command = ("%s'%s' -e '%s' 2>&1"):format(as_nobody, os.getenv "ZMALLOC_LUA", code)
+      assert.equal(("Permission denied\n"):rep(3), support.output(command) .. "\n")
    end)
 
    it("is put down to the script's own line", function()
       assert.truthy(support.message(function() zmalloc.smaps("") end):find "^.*process_spec.lua:%d+: ")
       assert.truthy(support.message(function() zmalloc.smaps(nil, 0) end):find "^.*process_spec.lua:%d+: ")
+      assert.truthy(support.message(function() zmalloc.mappings(0) end):find "^.*process_spec.lua:%d+: ")
+      assert.truthy(support.message(function() zmalloc.disable_thp "" end):find "^.*process_spec.lua:%d+: ")
+      assert.truthy(support.message(function() zmalloc.background_thread "" end):find "^.*process_spec.lua:%d+: ")
    end)
 end)

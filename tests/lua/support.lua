@@ -21,6 +21,30 @@ function support.output(command)
    return (pipe:read "a":gsub("\n$", ""))
 end
 
+-- Starts a command, has its process stand still and returns its number.
+function support.start_stopped(command)
+   local start = ("%s >/dev/null & pid=$!; sleep 0.2; kill -STOP $pid; echo $pid"):format(command)
+   local pid = math.tointeger(support.output(start))
+   repeat
+      local state = support.read(("/proc/%d/stat"):format(pid)):match "^.*%) (%a)"
+   until state == "T"
+   return pid
+end
+
+-- How many files this process has open; no pipes, of which the question itself has some.
+function support.open_files()
+   return support.output(("ls -l /proc/%d/fd | grep -vc pipe:"):format(zmalloc.get_proc_stat_ll(1)))
+end
+
+-- How many fields a table has.
+function support.count(t)
+   local count = 0
+   for _ in pairs(t) do
+      count = count + 1
+   end
+   return count
+end
+
 -- Runs Lua code in a process of its own; true if that ended well, and what it printed.
 function support.script(code)
    local name = os.tmpname()

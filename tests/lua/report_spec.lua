@@ -1,0 +1,174 @@
+-- SPDX-License-Identifier: BSD-3-Clause
+-- The report, whose parts add up; giving memory back; limits; and when the allocator and the kernel do what.
+local support = require "support"
+local zmalloc = require "zmalloc"
+
+local library = os.getenv "ZMALLOC_ALLOCATOR"
+local near = 2 << 20 -- what a running interpreter may gain between two readings
+local walked = {"pss", "uss", "private_dirty", "swap", "huge_pages"}
+
+local function touched(count, size)
+   local blocks = {}
+   for i = 1, count do
+      blocks[i] = zmalloc.Block(size)
+      blocks[i]:set(1, ("x"):rep(size))
+   end
+   return blocks
+end
+
+local function close_all(blocks)
+   for _, block in ipairs(blocks) do
+      block:close()
+   end
+end
+
+describe("the report", function()
+   it("adds up", function()
+      local blocks = touched(100, 5000)
+      for _, walk in ipairs {0, 1, false, true} do
+         local report = zmalloc.report(walk)
+         local sum = report.used
+         for _, name in ipairs {"allocator_overhead", "allocator_frag", "allocator_rss", "rss_overhead"} do
+            sum = sum + (report[name .. "_bytes"] or 0)
+         end
+         assert.equal(report.rss, sum)
+         assert.equal(report.active ~= nil, report.allocator_frag_bytes ~= nil)
+         assert.equal(report.resident ~= nil, report.allocator_rss_bytes ~= nil)
+         assert.equal(report.rss / report.used, report.mem_fragmentation_ratio)
+         for name, figure in pairs(report) do
+            assert.equal(name:find "ratio" and "float" or "integer", math.type(figure), name)
+         end
+      end
+      close_all(blocks)
+   end)
+
+   it("has the header's fields, and no other", function()
+      local header = support.read(os.getenv "ZMALLOC_SOURCE" .. "/include/zmalloc.h")
+      local names = {}
+      for name in header:match "\nstruct zmalloc_report (%b{})":gsub("/%*.-%*/", ""):gmatch "([%w_]+);" do
+         names[name] = true
+      end
+      assert.equal(19, support.count(names))
+      for name in pairs(zmalloc.report(true)) do
+         assert.is_true(names[name], name)
+      end
+   end)
+
+   it("tells more with the walk", function()
+      local short, long = zmalloc.report(), zmalloc.report(true)
+      for _, name in ipairs(walked) do
+         assert.is_nil(short[name])
+         assert.equal("integer", math.type(long[name]))
+      end
+      assert.is_true(0 < long.private_dirty and long.private_dirty <= long.uss)
+      assert.is_true(long.uss <= long.pss and long.pss <= long.rss)
+      assert.is_true(math.abs(long.pss - zmalloc.smaps "Pss") < near)
+      assert.is_true(math.abs(short.rss - zmalloc.rss()) < near)
+   end)
+end)
+
+describe("the allocator", function()
+   it("gives back, and says how much", function()
+      local blocks = touched(3000, 20000)
+      local full = zmalloc.rss()
+      close_all(blocks)
+      local before = zmalloc.rss()
+      local returned = zmalloc.purge()
+      assert.equal("integer", math.type(returned))
+      assert.is_true(math.abs(before - zmalloc.rss() - returned) < near)
+      assert.is_true(full - zmalloc.rss() > 40 << 20)
+   end)
+
+   if library == "jemalloc" then
+      it("has times", function()
+         for _, times in ipairs {{0, 0}, {-1, -1}, {5000, 300}, {10000, 0}} do
+            assert.equal(0, select("#", zmalloc.set_decay(table.unpack(times))))
+            assert.same(times, {zmalloc.decay()})
+         end
+         for _, times in ipairs {{-2, 0}, {0, -2}, {math.maxinteger, 0}} do
+            assert.truthy(support.message(zmalloc.set_decay, table.unpack(times)):find "zmalloc_set_decay: Invalid")
+         end
+         assert.same({10000, 0}, {zmalloc.decay()})
+      end)
+
+      it("has a thread", function()
+         assert.is_false(zmalloc.background_thread())
+         for _, on in ipairs {true, 1} do
+            assert.equal(0, select("#", zmalloc.background_thread(on)))
+            assert.is_true(zmalloc.background_thread())
+            zmalloc.background_thread(false)
+            assert.is_false(zmalloc.background_thread())
+         end
+      end)
+   else
+      it("says what it has not", function()
+         for call, ask in pairs {
+            zmalloc_background_thread_enabled = zmalloc.background_thread,
+            zmalloc_background_thread = function() zmalloc.background_thread(true) end,
+            zmalloc_decay = zmalloc.decay,
+            zmalloc_set_decay = function() zmalloc.set_decay(0, 0) end,
+         } do
+            assert.truthy(support.message(ask):find(call .. ": Operation not supported", 1, true))
+         end
+      end)
+   end
+end)
+
+describe("huge pages", function()
+   it("can be forbidden", function()
+      local setting = support.read "/sys/kernel/mm/transparent_hugepage/enabled":match "%[(%w+)%]"
+      assert.equal(setting, zmalloc.thp())
+      zmalloc.disable_thp()
+      assert.equal("never", zmalloc.thp())
+      assert.equal(0, zmalloc.zmalloc_thp())
+      zmalloc.disable_thp(false)
+      assert.equal(setting, zmalloc.thp())
+   end)
+end)
+
+describe("limits", function()
+   it("are each on their own, and the least of them", function()
+      local limits = zmalloc.memory_limits()
+      assert.equal(zmalloc.memory_size(), limits.physical)
+      local least = math.huge
+      for name, limit in pairs(limits) do
+         least = math.min(least, limit)
+         assert.is_true(limit == math.huge or math.type(limit) == "integer", name)
+      end
+      assert.equal(least, zmalloc.memory_limit())
+   end)
+
+   it("are those of this process", function()
+      local code = [[local z = require "zmalloc"; print(z.memory_limits().address_space, z.memory_limit())]]
+      local command = ("ulimit -v 1000000; '%s' -e '%s'"):format(os.getenv "ZMALLOC_LUA", code)
+      local least = math.min(1024000000, zmalloc.memory_limit())
+      assert.equal("1024000000\t" .. least, support.output(command))
+      assert.equal(zmalloc.ZMALLOC_NO_LIMIT, math.huge)
+   end)
+end)
+
+describe("questions", function()
+   it("leave nothing behind, asked again and again", function()
+      local questions = {
+         {zmalloc.rss, 2000}, {zmalloc.private_dirty, 500}, {zmalloc.smaps, 500}, {zmalloc.mappings, 300},
+         {zmalloc.report, 2000}, {function() zmalloc.report(true) end, 500}, {zmalloc.memory_limits, 1000},
+         {zmalloc.thp, 1000}, {zmalloc.purge, 300}, {function() pcall(zmalloc.mappings, 1 << 40) end, 1000},
+         {function() pcall(zmalloc.smaps, "Nope") end, 200}, {function() pcall(zmalloc.mappings, {}) end, 1000},
+      }
+      for _, question in ipairs(questions) do
+         local ask, times = table.unpack(question)
+         for _ = 1, times // 10 do
+            ask()
+         end
+         support.used()
+         local open, resident, stack = support.open_files(), zmalloc.rss(), collectgarbage "count"
+         for _ = 1, times do
+            ask()
+         end
+         support.used()
+         assert.equal(open, support.open_files())
+         assert.is_true(zmalloc.rss() - resident < 1 << 20)
+         assert.is_true(collectgarbage "count" - stack < 100)
+      end
+   end)
+end)
