@@ -267,7 +267,7 @@ ZMALLOC_API size_t zmalloc_get_rss(void);
  */
 ZMALLOC_API int zmalloc_rss(size_t *bytes);
 
-/** Resident set size of any process, other users' too. On error *bytes is 0. */
+/** Resident set size of any process; on Linux and FreeBSD of other users' too. On error *bytes is 0. */
 ZMALLOC_API int zmalloc_process_rss(long pid, size_t *bytes);
 
 /** Bytes that the process has written to and shares with none (Private_Dirty in smaps). 0 if unknown. */
@@ -279,7 +279,7 @@ ZMALLOC_API int zmalloc_private_dirty(long pid, size_t *bytes);
 /**
  * Sum, over all mappings of the process, of a field of /proc/PID/smaps, in bytes. The name is matched whole, with
  * or without its colon: "Rss", "Rss:", "Pss", "Private_Dirty", "Swap", … 0 if unknown. On other platforms: of the
- * fields that zmalloc_mappings tells there.
+ * fields that zmalloc_smaps tells there.
  */
 ZMALLOC_API size_t zmalloc_get_smap_bytes_by_field(char *field, long pid);
 
@@ -300,6 +300,9 @@ struct zmalloc_field {
  * Writes the sums, over all mappings of the process, of all the fields that the kernel sums itself (in
  * /proc/PID/smaps_rollup; of all the fields of smaps where that is missing) to fields, which has room for
  * ZMALLOC_MOST_FIELDS, and how many they are to *count; 0 on error.
+ *
+ * macOS and FreeBSD: the sums of the mappings' fields, but for Rss, which is the kernel's own sum for the process; on
+ * macOS also Footprint, what the system holds the process to.
  */
 ZMALLOC_API int zmalloc_smaps(long pid, struct zmalloc_field *fields, size_t *count);
 
@@ -308,7 +311,8 @@ struct zmalloc_mapping {
     uint64_t begin;                     /* first address */
     uint64_t end;                       /* address after the last */
     uint64_t offset;                    /* where in the file the range begins, in bytes */
-    const char *permissions;            /* "r-xp": read, write, execute, and private or shared */
+    const char *permissions;            /* "r-xp": read, write, execute, and private or shared. FreeBSD
+                                           can't tell which of memory without a file: "p" */
     const char *path;                   /* as the kernel writes it: of a file ("\012" is a newline in its name), a name
                                            such as "[heap]", or "". Cut after 4096 bytes */
     const struct zmalloc_field *fields; /* Linux: those of smaps that are sizes. macOS: Size, Rss, Private_Dirty,

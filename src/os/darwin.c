@@ -100,21 +100,7 @@ int zm_os_mappings(long pid, zm_mapping_visitor *visit, void *context)
     return zm_region_visit_all(find_region, &finder, visit, context);
 }
 
-/*
- * Rss and the footprint, which is what the system holds the process to, are the kernel's own sums. The regions' Rss
- * would be less: the libraries that all processes share are a map within the map, and told as one region with nothing
- * in it.
- */
-static int add_region(const struct zm_mapping *region, void *context)
-{
-    static const char *const summed[] = {"Size", "Private_Dirty", "Swap"};
-    for (size_t i = 0; i < sizeof(summed) / sizeof(summed[0]); i++) {
-        size_t length = strlen(summed[i]);
-        zm_fields_add(context, summed[i], length, *zm_fields_find(&region->fields, summed[i], length));
-    }
-    return 0;
-}
-
+/* The footprint is what the system holds the process to. */
 int zm_os_rollup(long pid, struct zm_fields *sums)
 {
     struct rusage_info_v0 usage;
@@ -125,7 +111,7 @@ int zm_os_rollup(long pid, struct zm_fields *sums)
     sums->count = 0;
     zm_fields_add(sums, "Rss", strlen("Rss"), usage.ri_resident_size);
     zm_fields_add(sums, "Footprint", strlen("Footprint"), usage.ri_phys_footprint);
-    return zm_os_mappings(pid, add_region, sums);
+    return zm_os_mappings(pid, zm_region_sum, sums);
 }
 
 /* macOS has no /proc. */

@@ -109,12 +109,16 @@ int zm_os_mappings(long pid, zm_mapping_visitor *visit, void *context)
     return error;
 }
 
-/* The kernel has no sums at hand. */
 int zm_os_rollup(long pid, struct zm_fields *sums)
 {
-    (void) pid;
-    (void) sums;
-    return -ENOSYS;
+    uint64_t rss;
+    int error = zm_os_rss(pid, &rss);
+    if (error != 0) {
+        return error;
+    }
+    sums->count = 0;
+    zm_fields_add(sums, "Rss", strlen("Rss"), rss);
+    return zm_os_mappings(pid, zm_region_sum, sums);
 }
 
 /* Where there is a /proc, it is another one than Linux's. */

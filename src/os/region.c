@@ -51,6 +51,17 @@ int zm_region_visit_all(zm_region_finder *find, void *finder, zm_mapping_visitor
     }
 }
 
+int zm_region_sum(const struct zm_mapping *mapping, void *context)
+{
+    for (size_t i = 0; i < mapping->fields.count; i++) {
+        const struct zm_field *field = &mapping->fields.all[i];
+        if (strcmp(field->name, "Rss") != 0) {
+            zm_fields_add(context, field->name, strlen(field->name), field->bytes);
+        }
+    }
+    return 0;
+}
+
 const void *zm_region_next_record(const void *records, size_t length, size_t *offset, size_t least)
 {
     size_t left = length - *offset;

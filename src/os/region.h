@@ -25,6 +25,13 @@ typedef int zm_region_finder(void *context, uint64_t address, struct zm_mapping 
 int zm_region_visit_all(zm_region_finder *find, void *finder, zm_mapping_visitor *visit, void *context);
 
 /*
+ * A visitor that adds a mapping's fields to the struct zm_fields in its context, except Rss. That is the kernel's own
+ * sum for the process: mappings are told with pages that other processes hold too, or without those in the shared
+ * libraries.
+ */
+zm_mapping_visitor zm_region_sum;
+
+/*
  * Records of different lengths, one after another, each with its length as an int at its start. Returns the one at
  * *offset, which is moved on to the next; NULL at the end, and where what follows is shorter than least or not whole.
  */

@@ -142,6 +142,20 @@ static void test_every_address_is_visited(void **state)
                      (2 + 4 + 512 + 1 + 1) * PAGE + ((uint64_t) 1 << 32) + ((uint64_t) 1 << 29));
 }
 
+static void test_the_sum_leaves_the_kernels_rss(void **state)
+{
+    (void) state;
+    struct process process = {.count = LENGTH_OF(regions)};
+    struct zm_fields sums = {.count = 0};
+    zm_fields_add(&sums, "Rss", strlen("Rss"), 12345);
+    assert_int_equal(zm_region_visit_all(find, &process, zm_region_sum, &sums), 0);
+    assert_int_equal(sums.count, 3);
+    assert_int_equal(field(&sums, "Rss"), 12345);
+    assert_int_equal(field(&sums, "Private_Dirty"), (3 + 7 + 299 + 1) * PAGE);
+    assert_int_equal(field(&sums, "Size"),
+                     (2 + 4 + 512 + 1 + 1) * PAGE + ((uint64_t) 1 << 32) + ((uint64_t) 1 << 29));
+}
+
 static void test_the_end_is_where_no_region_is_above(void **state)
 {
     (void) state;
@@ -320,6 +334,7 @@ int main(void)
         cmocka_unit_test(test_only_a_file_has_an_offset),
         cmocka_unit_test(test_pages_become_bytes),
         cmocka_unit_test(test_every_address_is_visited),
+        cmocka_unit_test(test_the_sum_leaves_the_kernels_rss),
         cmocka_unit_test(test_the_end_is_where_no_region_is_above),
         cmocka_unit_test(test_a_process_without_regions_is_none),
         cmocka_unit_test(test_an_error_ends_it_first_and_midway),
