@@ -417,7 +417,7 @@ ZMALLOC_API int zmalloc_background_thread_enabled(int *enabled);
  */
 ZMALLOC_API int zmalloc_decay(long *dirty_ms, long *muzzy_ms);
 
-/** Sets both times, for all arenas. With jemalloc; elsewhere -ENOTSUP. -EINVAL below -1 and from about 2^64 / 10^6 on. */
+/** Sets both times, for all arenas. With jemalloc; elsewhere -ENOTSUP. -EINVAL below -1, and from 2^64 / 10^6 on. */
 ZMALLOC_API int zmalloc_set_decay(long dirty_ms, long muzzy_ms);
 
 /** As zmalloc_purge; returns 0, or -1 on error. The name stands for every allocator. */

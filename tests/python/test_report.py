@@ -106,10 +106,11 @@ def test_a_struct_s_fields_and_words(name: str, source: Path) -> None:
 
 def test_the_stub_has_the_same_fields(source: Path) -> None:
     stub = ast.parse((source / "bindings" / "python" / "zmalloc" / "_zmalloc.pyi").read_text())
-    tuples = [node for node in stub.body if isinstance(node, ast.ClassDef) and node.bases]
+    tuples = [node for node in stub.body if isinstance(node, ast.ClassDef) and node.name != "Block"]
     assert len(tuples) == 6
     for node in tuples:
-        assert [field.target.id for field in node.body] == list(getattr(zmalloc, node.name).__match_args__)
+        properties = [method.name for method in node.body if isinstance(method, ast.FunctionDef)]
+        assert properties == list(getattr(zmalloc, node.name).__match_args__)
 
 
 def test_purge_says_what_came_back() -> None:
@@ -143,7 +144,7 @@ def test_purge_returns_most_where_nothing_decays() -> None:
 
 
 @only_jemalloc
-@pytest.mark.parametrize("times", [(0, 0), (-1, -1), (5000, 300), (1, 2**43), (10_000, 0)])
+@pytest.mark.parametrize("times", [(0, 0), (-1, -1), (5000, 300), (1, 2**44), (10_000, 0)])
 def test_decay_times_are_kept(times: tuple[int, int]) -> None:
     assert zmalloc.set_decay(*times) is None
     decay = zmalloc.decay()
@@ -152,7 +153,7 @@ def test_decay_times_are_kept(times: tuple[int, int]) -> None:
 
 
 @only_jemalloc
-@pytest.mark.parametrize("times", [(-2, 0), (0, -2), (-(2**63), 0), (2**63 - 1, 0), (0, 2**63 - 1), (2**44, 2**44)])
+@pytest.mark.parametrize("times", [(-2, 0), (0, -2), (-(2**63), 0), (2**63 - 1, 0), (0, 2**63 - 1), (2**45, 2**45)])
 def test_decay_times_that_are_none(times: tuple[int, int]) -> None:
     before = zmalloc.decay()
     with pytest.raises(ValueError, match="^zmalloc_set_decay: Invalid argument"):
