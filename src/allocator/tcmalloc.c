@@ -18,6 +18,12 @@ static int read_size(const char *name, size_t *value)
     return MallocExtension_GetNumericProperty(name, value) ? 0 : -ENOENT;
 }
 
+/* Each figure is true of its own moment: other threads may have made the larger one the smaller one. */
+static size_t less(size_t whole, size_t part)
+{
+    return part < whole ? whole - part : 0;
+}
+
 int zm_allocator_info(struct zm_allocator_info *info)
 {
     size_t heap = 0;     /* taken from the kernel, without tcmalloc's own metadata */
@@ -39,11 +45,11 @@ int zm_allocator_info(struct zm_allocator_info *info)
         error = read_size("generic.total_physical_bytes", &held);
     }
     if (error == 0) {
-        info->active = heap - returned - idle;
+        info->mapped = less(heap, returned);
+        info->active = less(info->mapped, idle);
         info->resident = held;
-        info->mapped = heap - returned;
         info->retained = returned;
-        info->metadata = held - info->mapped;
+        info->metadata = less(held, info->mapped);
     }
     return error;
 }
