@@ -309,8 +309,8 @@ static void test_decay(void **state)
     long old_dirty = dirty;
     long old_muzzy = muzzy;
     assert_true(old_dirty >= -1 && old_muzzy >= -1);
-    const long most = (long) (INT64_MAX / 1000000);
-    const long times[] = {0, 1, 10000, 123456, -1, most - 1};
+    const long most = 18446744072000;
+    const long times[] = {0, 1, 10000, 123456, -1, most};
     for (size_t i = 0; i < LENGTH(times); i++) {
         assert_int_equal(zmalloc_set_decay(times[i], times[LENGTH(times) - 1 - i]), 0);
         assert_int_equal(zmalloc_decay(&dirty, &muzzy), 0);
@@ -318,7 +318,7 @@ static void test_decay(void **state)
         assert_int_equal(muzzy, times[LENGTH(times) - 1 - i]);
     }
     assert_int_equal(zmalloc_set_decay(500, 600), 0);
-    const long wrong[] = {-2, LONG_MIN, most + 2, LONG_MAX};
+    const long wrong[] = {-2, LONG_MIN, 2 * most, LONG_MAX};
     for (size_t i = 0; i < LENGTH(wrong); i++) {
         assert_int_equal(zmalloc_set_decay(wrong[i], 7), -EINVAL);
         assert_int_equal(zmalloc_set_decay(7, wrong[i]), -EINVAL);
