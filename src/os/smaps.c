@@ -54,24 +54,51 @@ static bool is_name_part(char c)
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/* "Name:   number kB", and nothing else in the line. */
-static bool parse_field(const char *line, size_t length, size_t *name_length, uint64_t *bytes)
+/* All of it decimal digits, at least one. What doesn't fit becomes UINT64_MAX. */
+static bool parse_number(const char *at, const char *end, uint64_t *number)
 {
-    struct cursor cursor = {line, line + length};
-    while (cursor.at < cursor.end && is_name_part(*cursor.at)) {
-        cursor.at++;
-    }
-    *name_length = (size_t) (cursor.at - line);
-    if (*name_length == 0 || !take(&cursor, ':')) {
+    if (at == end) {
         return false;
     }
-    skip_blanks(&cursor);
+    bool fits = true;
+    *number = 0;
+    for (; at < end; at++) {
+        unsigned digit = (unsigned char) *at - (unsigned) '0';
+        if (digit > 9) {
+            return false;
+        }
+        fits =
+            fits && !__builtin_mul_overflow(*number, 10U, number) && !__builtin_add_overflow(*number, digit, number);
+    }
+    *number = fits ? *number : UINT64_MAX;
+    return true;
+}
+
+/* "Name:   number kB", and nothing else in the line. Nearly all lines are such, so it is done with bare pointers. */
+static bool parse_field(const char *line, size_t length, size_t *name_length, uint64_t *bytes)
+{
+    enum { UNIT = 3 };
+    if (length < UNIT || memcmp(line + length - UNIT, " kB", UNIT) != 0) {
+        return false;
+    }
+    const char *at = line;
+    const char *end = line + length - UNIT;
+    while (at < end && is_name_part(*at)) {
+        at++;
+    }
+    *name_length = (size_t) (at - line);
+    if (*name_length == 0 || at == end || *at++ != ':') {
+        return false;
+    }
+    while (at < end && (*at == ' ' || *at == '\t')) {
+        at++;
+    }
     uint64_t number;
-    if (!take_number(&cursor, 10, &number) || !take(&cursor, ' ') || !take(&cursor, 'k') || !take(&cursor, 'B')) {
+    if (!parse_number(at, end, &number)) {
         return false;
     }
     *bytes = number <= UINT64_MAX / 1024 ? number * 1024 : UINT64_MAX;
-    return cursor.at == cursor.end;
+    return true;
 }
 
 static bool take_permissions(struct cursor *cursor, char *permissions)
