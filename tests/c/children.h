@@ -93,10 +93,35 @@ static inline void run_in_child(void (*body)(void))
     }
 }
 
+static inline void write_file(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    check(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t) strlen(text));
+    close(fd);
+}
+
+/* Root there, and who it was everywhere else. */
+static inline void enter_user_namespace(void)
+{
+    char user[32];
+    char others[32];
+    snprintf(user, sizeof(user), "0 %u 1", (unsigned) geteuid());
+    snprintf(others, sizeof(others), "0 %u 1", (unsigned) getegid());
+    if (unshare(CLONE_NEWUSER) != 0 || access("/proc/self/setgroups", W_OK) != 0) {
+        not_here("this user may make no namespace");
+    }
+    write_file("/proc/self/setgroups", "deny");
+    write_file("/proc/self/uid_map", user);
+    write_file("/proc/self/gid_map", others);
+}
+
 /* From here on, what this child mounts is its own affair. */
 static inline void leave_mount_namespace(void)
 {
-    if (unshare(CLONE_NEWNS) != 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) {
+    if (geteuid() != 0) {
+        enter_user_namespace();
+    }
+    if (unshare(CLONE_NEWNS) != 0) {
         not_here("this user may make no mount namespace");
     }
     check(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
@@ -108,13 +133,6 @@ static inline void become_nobody(void)
     if (setgid(NOBODY) != 0 || setuid(NOBODY) != 0) {
         _exit(1);
     }
-}
-
-static inline void write_file(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    check(fd >= 0 && write(fd, text, strlen(text)) == (ssize_t) strlen(text));
-    close(fd);
 }
 
 static inline int open_descriptors(void)
