@@ -108,42 +108,14 @@ int zm_os_rollup(long pid, struct zm_fields *sums)
     if (error != 0) {
         return error;
     }
-    sums->count = 0;
+    zm_fields_begin(sums);
     zm_fields_add(sums, "Rss", strlen("Rss"), usage.ri_resident_size);
     zm_fields_add(sums, "Footprint", strlen("Footprint"), usage.ri_phys_footprint);
     return zm_os_mappings(pid, zm_region_sum, sums);
-}
-
-/* macOS has no /proc. */
-int zm_os_proc_stat(int field, long long *value)
-{
-    (void) field;
-    (void) value;
-    return -ENOSYS;
 }
 
 int zm_os_memory_size(uint64_t *bytes)
 {
     size_t length = sizeof(*bytes);
     return sysctlbyname("hw.memsize", bytes, &length, NULL, 0) == 0 ? 0 : -errno;
-}
-
-/* macOS has no control groups. */
-int zm_os_cgroup_limit(uint64_t *bytes)
-{
-    *bytes = UINT64_MAX;
-    return 0;
-}
-
-/* Nor does it make pages huge by itself. */
-int zm_os_thp(enum zm_thp *mode)
-{
-    (void) mode;
-    return -ENOSYS;
-}
-
-int zm_os_disable_thp(bool disable)
-{
-    (void) disable;
-    return -ENOSYS;
 }

@@ -116,17 +116,9 @@ int zm_os_rollup(long pid, struct zm_fields *sums)
     if (error != 0) {
         return error;
     }
-    sums->count = 0;
+    zm_fields_begin(sums);
     zm_fields_add(sums, "Rss", strlen("Rss"), rss);
     return zm_os_mappings(pid, zm_region_sum, sums);
-}
-
-/* Where there is a /proc, it is another one than Linux's. */
-int zm_os_proc_stat(int field, long long *value)
-{
-    (void) field;
-    (void) value;
-    return -ENOSYS;
 }
 
 int zm_os_memory_size(uint64_t *bytes)
@@ -138,24 +130,4 @@ int zm_os_memory_size(uint64_t *bytes)
     }
     *bytes = size;
     return 0;
-}
-
-/* FreeBSD has no control groups. Limits of a jail are not to be read inside it. */
-int zm_os_cgroup_limit(uint64_t *bytes)
-{
-    *bytes = UINT64_MAX;
-    return 0;
-}
-
-/* Its superpages are not a process's to rule. */
-int zm_os_thp(enum zm_thp *mode)
-{
-    (void) mode;
-    return -ENOSYS;
-}
-
-int zm_os_disable_thp(bool disable)
-{
-    (void) disable;
-    return -ENOSYS;
 }

@@ -17,7 +17,7 @@ void zm_region_begin(struct zm_mapping *mapping, uint64_t begin, uint64_t end, u
     mapping->permissions[2] = (permissions & ZM_REGION_EXECUTE) != 0 ? 'x' : '-';
     mapping->permissions[3] = (permissions & ZM_REGION_SHARED) != 0 ? 's' : 'p';
     mapping->permissions[4] = '\0';
-    mapping->fields.count = 0;
+    zm_fields_begin(&mapping->fields);
     zm_region_add(mapping, "Size", end - begin, 1);
 }
 

@@ -26,20 +26,7 @@ int zm_os_rollup(long pid, struct zm_fields *sums)
     return -ENOSYS;
 }
 
-int zm_os_proc_stat(int field, long long *value)
-{
-    (void) field;
-    (void) value;
-    return -ENOSYS;
-}
-
 int zm_os_memory_size(uint64_t *bytes)
-{
-    (void) bytes;
-    return -ENOSYS;
-}
-
-int zm_os_cgroup_limit(uint64_t *bytes)
 {
     (void) bytes;
     return -ENOSYS;
@@ -49,18 +36,6 @@ int zm_os_resource_limits(uint64_t *address_space, uint64_t *data)
 {
     (void) address_space;
     (void) data;
-    return -ENOSYS;
-}
-
-int zm_os_thp(enum zm_thp *mode)
-{
-    (void) mode;
-    return -ENOSYS;
-}
-
-int zm_os_disable_thp(bool disable)
-{
-    (void) disable;
     return -ENOSYS;
 }
 
