@@ -235,6 +235,8 @@ static const struct said said[] = {
      "30 1 0:27 /outer /mnt/tree rw - cgroup2 none rw\n", 100 * MIB},
     {"its own group is what is mounted", "0::/outer/inner\n",
      "30 1 0:27 /outer/inner /mnt/tree/limited rw - cgroup2 cgroup2 rw\n", 400 * MIB},
+    {"the limit is that of what is mounted", "0::/outer/free\n",
+     "30 1 0:27 /outer /mnt/tree/limited rw - cgroup2 cgroup2 rw\n", 400 * MIB},
     {"the second mount has it", "0::/outer/limited\n",
      "29 1 0:27 /elsewhere /mnt/cpu rw - cgroup2 cgroup2 rw\n30 1 0:27 /outer /mnt/tree rw - cgroup2 cgroup2 rw\n",
      400 * MIB},
@@ -304,6 +306,9 @@ static void make_tree(void)
     make_group("tree/huge", file, "99999999999999999999999999999\n");
     make_group("tree/odd", file, "some\n");
     make_group("tree/empty", file, "");
+    /* What is no part of the tree. */
+    make_group("limited", file, "1048576\n");
+    make_group("treelimited", file, "1048576\n");
     make_group("first", NULL, NULL);
     make_group("first/a", "memory.stat",
                "cache 4096\nx_hierarchical_memory_limit 5\nhierarchical_memory_limit 209715200\n"

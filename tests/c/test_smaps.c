@@ -409,7 +409,7 @@ static void check_shape(void)
     if (!huge_pages_are_to_be_had() || bytes_of(huge, "AnonHugePages") == 0) {
         print_message("no huge pages here: AnonHugePages was compared at 0\n");
     }
-    assert_int_equal(bytes_of(mapping_at(shape->locked), "Locked"), LOCKED);
+    assert_true(bytes_of(mapping_at(shape->locked), "Locked") >= LOCKED);
     if (!has_swap()) {
         print_message("no swap here: Swap was compared at 0\n");
     }
