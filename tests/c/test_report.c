@@ -304,6 +304,8 @@ static void test_decay(void **state)
         assert_int_equal(dirty, -1);
         assert_int_equal(muzzy, -1);
         assert_int_equal(zmalloc_set_decay(1, 1), -ENOTSUP);
+        assert_int_equal(zmalloc_set_decay(-2, 1), -EINVAL);
+        assert_int_equal(zmalloc_set_decay(1, -2), -EINVAL);
         return;
     }
     long old_dirty = dirty;

@@ -134,6 +134,7 @@ RECORDED_SUMS = {
     "linux-5.10.smaps": {"Rss": 63496, "Pss": 63492, "AnonHugePages": 61440, "FilePmdMapped": 0},
     "linux-6.12.smaps": {"Rss": 2064, "Pss": 2053, "Pss_Dirty": 2049, "Private_Dirty": 2048, "KSM": 16},
     "linux-6.12.smaps_rollup": {"Rss": 2064, "Pss": 2053, "Pss_Anon": 2048, "Private_Dirty": 2048, "KSM": 16},
+    "long.smaps": {"Rss": 4, "Field00": 4, "Field46": 4},
     "odd.smaps": {"Rss": 129, "Private_Dirty": 4, "Pss": 2**54 - 1},
 }
 
