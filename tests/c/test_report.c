@@ -60,9 +60,10 @@ static void check_levels(const struct zmalloc_report *report)
 }
 
 /* Something to report of, of many sizes. */
-enum { BLOCKS = 5000, LARGEST = 20000 };
+enum { BLOCKS = 5000, LARGEST = 20000, LARGE = 16 * MIB };
 
 static void *blocks[BLOCKS];
+static void *large; /* libc maps it by itself */
 
 static void fill_heap(void)
 {
@@ -71,10 +72,13 @@ static void fill_heap(void)
         blocks[i] = zmalloc(size);
         memset(blocks[i], 1, size);
     }
+    large = zmalloc(LARGE);
+    memset(large, 1, LARGE);
 }
 
 static void empty_heap(void)
 {
+    zfree(large);
     for (size_t i = 0; i < BLOCKS; i++) {
         zfree(blocks[i]);
     }
