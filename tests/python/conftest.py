@@ -72,10 +72,12 @@ def stopped(stop: Callable[[int], None], tmp_path_factory: pytest.TempPathFactor
     """A process of ours that has memory and stands still, so that two readings must agree to the byte."""
     command = [sys.executable, "-c", SHAPE, str(tmp_path_factory.mktemp("mapped"))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"ready\n"
-        stop(process.pid)
-        yield process.pid
-        process.kill()
+        try:
+            assert process.stdout.readline() == b"ready\n"
+            stop(process.pid)
+            yield process.pid
+        finally:
+            process.kill()
 
 
 @pytest.fixture(autouse=True)

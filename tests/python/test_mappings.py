@@ -120,8 +120,10 @@ input()
 def test_many_mappings(stop: Callable[[int], None]) -> None:
     """More than any buffer's worth, each with other figures than its neighbour; and none is lost."""
     with subprocess.Popen([sys.executable, "-c", MANY], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == b"ready\n"
-        stop(process.pid)
-        assert len(zmalloc.mappings(process.pid)) > 2000
-        assert any(plain_reading(process.pid) == zmalloc.mappings(process.pid) for _ in range(20))
-        process.kill()
+        try:
+            assert process.stdout.readline() == b"ready\n"
+            stop(process.pid)
+            assert len(zmalloc.mappings(process.pid)) > 2000
+            assert any(plain_reading(process.pid) == zmalloc.mappings(process.pid) for _ in range(20))
+        finally:
+            process.kill()
