@@ -47,6 +47,9 @@ static int push_closed_block(lua_State *L)
     return 1;
 }
 
+/* Its address is where each Lua state keeps push_closed_block: in 5.1 pushing a C function may fail itself. */
+static const char maker_key;
+
 /* Takes the memory over; nil for NULL. Lua may have no memory left for its part: then ours goes back first. */
 static void push_new_block(lua_State *L, void *memory, size_t length)
 {
@@ -54,7 +57,7 @@ static void push_new_block(lua_State *L, void *memory, size_t length)
         lua_pushnil(L);
         return;
     }
-    lua_pushcfunction(L, push_closed_block);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &maker_key);
     if (lua_pcall(L, 0, 1, 0) != LUA_OK) {
         zfree(memory);
         lua_error(L);
@@ -189,10 +192,10 @@ static int block_text(lua_State *L)
 static int block_get(lua_State *L)
 {
     struct block *block = to_open_block(L, 1, "get", "self");
-    lua_Integer length = (lua_Integer) block->length;
-    lua_Integer first = lua_isnoneornil(L, 2) ? 1 : to_integer(L, 2, 1, length + 1, "get", "i");
-    lua_Integer rest = length - (first - 1);
-    lua_Integer count = lua_isnoneornil(L, 3) ? rest : to_integer(L, 3, 0, rest, "get", "n");
+    int64_t length = (int64_t) block->length;
+    int64_t first = lua_isnoneornil(L, 2) ? 1 : to_integer(L, 2, 1, length + 1, "get", "i");
+    int64_t rest = length - (first - 1);
+    int64_t count = lua_isnoneornil(L, 3) ? rest : to_integer(L, 3, 0, rest, "get", "n");
     lua_pushlstring(L, block->memory + (first - 1), (size_t) count);
     return 1;
 }
@@ -201,7 +204,7 @@ static int block_get(lua_State *L)
 static int block_set(lua_State *L)
 {
     struct block *block = to_open_block(L, 1, "set", "self");
-    lua_Integer first = to_integer(L, 2, 1, (lua_Integer) block->length + 1, "set", "i");
+    int64_t first = to_integer(L, 2, 1, (int64_t) block->length + 1, "set", "i");
     if (lua_type(L, 3) != LUA_TSTRING) {
         refuse_type(L, 3, "set", "s", "a string");
     }
@@ -223,8 +226,8 @@ static int block_index(lua_State *L)
         return 1;
     }
     struct block *block = to_open_block(L, 1, "[]", "self");
-    lua_Integer i = to_integer(L, 2, LUA_MININTEGER, LUA_MAXINTEGER, "[]", "i");
-    if (i < 1 || (lua_Unsigned) i > block->length) {
+    int64_t i = to_integer(L, 2, LEAST_INTEGER, MOST_INTEGER, "[]", "i");
+    if (i < 1 || (uint64_t) i > block->length) {
         lua_pushnil(L);
     } else {
         lua_pushinteger(L, (unsigned char) block->memory[i - 1]);
@@ -235,7 +238,7 @@ static int block_index(lua_State *L)
 static int block_newindex(lua_State *L)
 {
     struct block *block = to_open_block(L, 1, "[]", "self");
-    lua_Integer i = to_integer(L, 2, 1, (lua_Integer) block->length, "[]", "i");
+    int64_t i = to_integer(L, 2, 1, (int64_t) block->length, "[]", "i");
     block->memory[i - 1] = (char) to_integer(L, 3, 0, UCHAR_MAX, "[]", "value");
     return 0;
 }
@@ -246,8 +249,8 @@ static const luaL_Reg block_methods[] = {
 };
 
 static const luaL_Reg block_metamethods[] = {
-    {"__close", block_close},       {"__gc", block_close},        {"__len", block_length},
-    {"__newindex", block_newindex}, {"__tostring", block_text},   {NULL, NULL},
+    {"__close", block_close},       {"__gc", block_close},      {"__len", block_length},
+    {"__newindex", block_newindex}, {"__tostring", block_text}, {NULL, NULL},
 };
 
 /* Adds the constructor to the module on top of the stack. Scripts can't reach the metatable. */
@@ -262,6 +265,8 @@ static void add_block_type(lua_State *L)
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);
 
+    lua_pushcfunction(L, push_closed_block);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &maker_key);
     lua_pushcfunction(L, block_make);
     lua_setfield(L, -2, "Block");
 }

@@ -20,15 +20,14 @@ static int refuse_type(lua_State *L, int index, const char *call, const char *ar
 }
 
 /* Floats that are whole are integers, as everywhere in Lua; strings are not. */
-static lua_Integer to_integer(lua_State *L, int index, lua_Integer least, lua_Integer most, const char *call,
-                              const char *argument)
+static int64_t to_integer(lua_State *L, int index, int64_t least, int64_t most, const char *call,
+                          const char *argument)
 {
     if (lua_type(L, index) != LUA_TNUMBER) {
         refuse_type(L, index, call, argument, "an integer");
     }
-    int whole;
-    lua_Integer number = lua_tointegerx(L, index, &whole);
-    if (!whole) {
+    int64_t number;
+    if (!is_whole(L, index, &number)) {
         refuse(L, call, argument, "has no integer representation");
     }
     if (number < least || number > most) {
@@ -39,7 +38,7 @@ static lua_Integer to_integer(lua_State *L, int index, lua_Integer least, lua_In
 
 static size_t to_size(lua_State *L, int index, const char *call, const char *argument)
 {
-    lua_Integer most = (lua_Unsigned) LUA_MAXINTEGER < SIZE_MAX ? LUA_MAXINTEGER : (lua_Integer) SIZE_MAX;
+    int64_t most = (uint64_t) MOST_INTEGER < SIZE_MAX ? MOST_INTEGER : (int64_t) SIZE_MAX;
     return (size_t) to_integer(L, index, 0, most, call, argument);
 }
 
@@ -95,11 +94,11 @@ static void to_null(lua_State *L, int index, const char *call, const char *argum
     }
 }
 
-/* An integer; what lies above all of Lua's becomes a float, as it does in Lua's own numerals. */
+/* An integer; what lies above all of Lua's becomes the nearest float, as it does in Lua's own numerals. */
 static void push_size(lua_State *L, size_t size)
 {
-    if (size <= (lua_Unsigned) LUA_MAXINTEGER) {
-        lua_pushinteger(L, (lua_Integer) size);
+    if (size <= (uint64_t) MOST_INTEGER) {
+        push_integer(L, (int64_t) size);
     } else {
         lua_pushnumber(L, (lua_Number) size);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Lua: which argument and result of the C calls becomes what. The verbs are in the headers beside. */
 %{
+#include "compat.h"
 #include "convert.h"
 #include "out_of_memory.h"
 #include "block.h"
@@ -17,11 +18,12 @@
   lua_setglobal(L, "swig_equals");
   add_block_type(L);
   add_no_limit(L);
+  add_size_bits(L);
   add_records_type(L);
   zmalloc_set_oom_handler(out_of_memory);
 
   /* zmalloc.lua, run next, requires the module. */
-  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
+  lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
   lua_pushvalue(L, -2);
   lua_setfield(L, -2, "zmalloc");
   lua_pop(L, 1);
@@ -174,7 +176,7 @@
 %}
 %typemap(argout) long long *res %{
   if (result == 1) {
-    lua_pushinteger(L, bytes$argnum);
+    push_integer(L, bytes$argnum);
   } else {
     lua_pushnil(L);
   }
@@ -217,7 +219,7 @@
   $1 = &time;
 %}
 %typemap(argout) long *dirty_ms, long *muzzy_ms %{
-  lua_pushinteger(L, time$argnum);
+  push_integer(L, time$argnum);
   SWIG_arg++;
 %}
 

@@ -4,6 +4,7 @@
 #define OUT_OF_MEMORY_H
 
 #include <stdbool.h>
+#include <stdio.h>
 
 /* Its address is where each Lua state keeps its handler. */
 static const char handler_key;
@@ -25,7 +26,8 @@ static void out_of_memory(size_t size)
 {
     lua_State *L = memory_request.caller;
     if (!memory_request.handler_runs && lua_checkstack(L, LUA_MINSTACK)) {
-        if (lua_rawgetp(L, LUA_REGISTRYINDEX, &handler_key) == LUA_TFUNCTION) {
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &handler_key);
+        if (lua_isfunction(L, -1)) {
             push_size(L, size);
             memory_request.handler_runs = true;
             memory_request.raised = lua_pcall(L, 1, 0, 0) != LUA_OK;
@@ -54,8 +56,9 @@ static void end_call(lua_State *L, const char *call)
     if (raised) {
         lua_error(L);
     }
-    push_size(L, memory_request.size);
-    luaL_error(L, "%s: can't allocate a size of %s bytes", call, luaL_tolstring(L, -1, NULL));
+    char size[24];
+    snprintf(size, sizeof(size), "%zu", memory_request.size);
+    luaL_error(L, "%s: can't allocate a size of %s bytes", call, size);
 }
 
 static void set_handler(lua_State *L, int index, const char *call, const char *argument)

@@ -25,7 +25,7 @@ static void push_difference(lua_State *L, int64_t difference)
     if (difference == ZMALLOC_UNKNOWN_DIFFERENCE) {
         lua_pushnil(L);
     } else {
-        lua_pushinteger(L, difference);
+        push_integer(L, difference);
     }
 }
 
@@ -40,6 +40,13 @@ static void push_ratio(lua_State *L, double ratio)
 
 #define PUSH_FIGURE(L, figure)                                                                                       \
     _Generic((figure), size_t : push_known_size, int64_t : push_difference, double : push_ratio)(L, figure)
+
+/* For zmalloc.lua, which takes it away. */
+static void add_size_bits(lua_State *L)
+{
+    lua_pushinteger(L, CHAR_BIT * sizeof(size_t));
+    lua_setfield(L, -2, "size_bits");
+}
 
 /* The name for no limit. Those for what is unknown are nil. */
 static void add_no_limit(lua_State *L)
@@ -101,10 +108,9 @@ static void add_records_type(lua_State *L)
     lua_pop(L, 1);
 }
 
-/* An address fills Lua's integers: from 2^63 on it is below 0, and "%x" and math.ult take it for what it is. */
 static void set_address(lua_State *L, const char *name, uint64_t address)
 {
-    lua_pushinteger(L, (lua_Integer) address);
+    push_address(L, address);
     lua_setfield(L, -2, name);
 }
 
@@ -133,7 +139,7 @@ static void push_mappings(lua_State *L, struct records *records)
     for (size_t i = 0; i < records->count; i++) {
         const struct record *record = record_at(records, position);
         push_record(L, records, record);
-        lua_rawseti(L, -2, (lua_Integer) i + 1);
+        lua_rawseti(L, -2, (int) i + 1);
         position += record->size;
     }
     forget_records(records);

@@ -22,39 +22,45 @@ zmalloc.purge = zmalloc.zmalloc_purge
 zmalloc.report = zmalloc.zmalloc_report
 zmalloc.set_oom_handler = zmalloc.zmalloc_set_oom_handler
 
--- The results of pcall; or its error, put down to the line that called the function which ends with this.
-local function answer(ok, ...)
+-- The result of pcall; or its error, put down to the line that called the function which asks here. It must not ask by
+-- a tail call, which is a level of its own in 5.1 and none in the others.
+local function answer(ok, result)
    if not ok then
-      error((...), 2)
+      error(result, 3)
    end
-   return ...
+   return result
 end
 
 -- Sum of a field over the mappings of a process, in bytes; without a field, a table of all that the kernel sums.
 function zmalloc.smaps(field, pid)
+   local sums
    if field == nil then
-      return answer(pcall(zmalloc.zmalloc_smaps, pid))
+      sums = answer(pcall(zmalloc.zmalloc_smaps, pid))
+   else
+      sums = answer(pcall(zmalloc.zmalloc_smap_bytes_by_field, field, pid))
    end
-   return answer(pcall(zmalloc.zmalloc_smap_bytes_by_field, field, pid))
+   return sums
 end
 
 -- Forbids huge pages to this process, and to its children from now on; with false, allows them again.
 function zmalloc.disable_thp(disable)
-   return answer(pcall(zmalloc.zmalloc_disable_thp, disable == nil or disable))
+   answer(pcall(zmalloc.zmalloc_disable_thp, disable == nil or disable))
 end
 
 -- Starts or ends the allocator's background thread; without an argument, tells whether it is wanted.
 function zmalloc.background_thread(on)
-   if on == nil then
-      return answer(pcall(zmalloc.zmalloc_background_thread_enabled))
+   if on ~= nil then
+      answer(pcall(zmalloc.zmalloc_background_thread, on))
+      return
    end
-   return answer(pcall(zmalloc.zmalloc_background_thread, on))
+   local wanted = answer(pcall(zmalloc.zmalloc_background_thread_enabled))
+   return wanted
 end
 
 -- When the kernel makes this process's pages huge: "never", "madvise" (where that asks for it) or "always".
 function zmalloc.thp()
-   local ok, mode = pcall(zmalloc.zmalloc_thp)
-   return answer(ok, ok and ({[0] = "never", "madvise", "always"})[mode] or mode)
+   local mode = answer(pcall(zmalloc.zmalloc_thp))
+   return ({[0] = "never", "madvise", "always"})[mode]
 end
 
 -- Whether the options of a scope ask for all threads. An error is put down to the line that asked for the scope.
@@ -73,15 +79,17 @@ local function wants_all_threads(options)
 end
 
 -- What was added to a total; where size_t has 32 bits it may have wrapped.
-local size_mask = (1 << 8 * string.packsize "T") - 1
+local size_range = 2 ^ zmalloc.size_bits
+zmalloc.size_bits = nil
 local function growth(before, now)
-   return now - before & size_mask
+   return now >= before and now - before or math.floor(now - before + size_range)
 end
 
--- A scope, to be kept in a variable that is <close>: t.allocated, t.freed and t.kept are the bytes that this thread,
--- or with {all_threads = true} all of the process, has allocated, freed, and allocated less freed since; fixed when it
--- is closed, or by t:stop(). What counts are Blocks, each with its zmalloc_size, a resize as one freed and one
--- allocated; whatever else Lua allocates is not counted. A Block that is garbage is freed when Lua collects it.
+-- A scope, to be kept in a variable that is <close> where Lua has them: t.allocated, t.freed and t.kept are the bytes
+-- that this thread, or with {all_threads = true} all of the process, has allocated, freed, and allocated less freed
+-- since; fixed when it is closed, or by t:stop(). What counts are Blocks, each with its zmalloc_size, a resize as one
+-- freed and one allocated; whatever else Lua allocates is not counted. A Block that is garbage is freed when Lua
+-- collects it.
 function zmalloc.track(options)
    local read_allocated, read_freed = zmalloc.zmalloc_thread_allocated, zmalloc.zmalloc_thread_freed
    if wants_all_threads(options) then

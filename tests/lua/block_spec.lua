@@ -17,11 +17,11 @@ describe("a Block", function()
    end)
 
    it("is zero, whatever was there", function()
-      for _, size in ipairs {1, 24, 100, 5000, 1 << 20} do
+      for _, size in ipairs {1, 24, 100, 5000, support.MiB} do
          for _ = 1, 20 do
             local block = zmalloc.Block(size)
             assert.is_true(block:get() == ("\0"):rep(size))
-            block:set(1, ("\xaa"):rep(size))
+            block:set(1, ("\170"):rep(size))
             block:close()
          end
       end
@@ -29,7 +29,7 @@ describe("a Block", function()
 
    it("is counted to the byte", function()
       local sum, blocks = 0, {}
-      for i, size in ipairs {0, 1, 100, 4096, 3 << 20} do
+      for i, size in ipairs {0, 1, 100, 4096, 3 * support.MiB} do
          blocks[i] = zmalloc.Block(size)
          assert.equal(blocks[i]:usable() + prefix, zmalloc.zmalloc_size(blocks[i]))
          sum = sum + zmalloc.zmalloc_size(blocks[i])
@@ -45,19 +45,6 @@ describe("a Block", function()
       zmalloc.Block(1000)
       assert.is_true(zmalloc.used_memory() > before)
       assert.equal(before, support.used())
-   end)
-
-   it("is freed at the end of its scope", function()
-      do
-         local block <close> = zmalloc.Block(1000)
-         assert.equal(1000, #block)
-      end
-      assert.equal(before, zmalloc.used_memory())
-      pcall(function()
-         local block <close> = zmalloc.Block(1000)
-         error(#block)
-      end)
-      assert.equal(before, zmalloc.used_memory())
    end)
 
    it("may be closed again", function()
@@ -87,11 +74,13 @@ describe("a Block", function()
       for _, i in ipairs {0, 5, -1, math.maxinteger, math.mininteger} do
          assert.is_nil(block[i])
       end
-      local bytes = {}
-      for i, byte in ipairs(block) do
-         bytes[i] = byte
+      if support.has_integers then -- before, ipairs knows tables alone
+         local bytes = {}
+         for i, byte in ipairs(block) do
+            bytes[i] = byte
+         end
+         assert.same({65, 255, 0, 66}, bytes)
       end
-      assert.same({65, 255, 0, 66}, bytes)
    end)
 
    it("has strings", function()
@@ -126,10 +115,10 @@ describe("a Block", function()
    it("is as it was when a resize fails", function()
       local block = zmalloc.Block(10)
       block:set(1, "0123456789")
-      assert.has_error(function() block:resize(1 << 62) end)
-      assert.has_error(function() zmalloc.zrealloc(block, 1 << 62) end)
-      assert.is_nil(zmalloc.ztryrealloc(block, 1 << 62))
-      assert.same({nil, 0}, {zmalloc.ztryrealloc_usable(block, 1 << 62)})
+      assert.has_error(function() block:resize(support.huge) end)
+      assert.has_error(function() zmalloc.zrealloc(block, support.huge) end)
+      assert.is_nil(zmalloc.ztryrealloc(block, support.huge))
+      assert.same({nil, 0}, {zmalloc.ztryrealloc_usable(block, support.huge)})
       assert.equal("0123456789", block:get())
    end)
 
@@ -159,7 +148,7 @@ describe("a Block", function()
    end)
 
    it("is aligned, and else as any", function()
-      for _, alignment in ipairs {1, 16, 64, 64.0, 4096, 1 << 21} do
+      for _, alignment in ipairs {1, 16, 64, 64.0, 4096, 0x200000} do
          for _, size in ipairs {1, 100, 5000} do
             local start = support.used()
             local plain, usable = zmalloc.zaligned_alloc_usable(alignment, size)
@@ -190,9 +179,10 @@ describe("a Block", function()
 
    it("is zero when it is aligned, whatever was there", function()
       for _ = 1, 20 do
-         local block <close> = zmalloc.Block(1000, 64)
+         local block = zmalloc.Block(1000, 64)
          assert.equal(("\0"):rep(1000), block:get())
-         block:set(1, ("\xaa"):rep(1000))
+         block:set(1, ("\170"):rep(1000))
+         block:close()
       end
    end)
 
@@ -234,7 +224,7 @@ describe("a Block", function()
                support.refuses("zfree_with_size", "size", zmalloc.zfree_with_size, block, wrong)
             end
             assert.equal(usable, block:usable())
-            zmalloc.zfree_with_size(block, smallest + (usable - smallest) * share // 2)
+            zmalloc.zfree_with_size(block, smallest + math.floor((usable - smallest) * share / 2))
             assert.has_error(function() return #block end)
          end
          assert.equal(before, support.used())
@@ -244,7 +234,7 @@ describe("a Block", function()
    end)
 
    it("may be asked for with a good size", function()
-      for _, size in ipairs {0, 1, 24, 100, 4097, 1 << 20} do
+      for _, size in ipairs {0, 1, 24, 100, 4097, support.MiB} do
          local good = zmalloc.zmalloc_good_size(size)
          assert.is_true(size <= good and good <= zmalloc.Block(size):usable())
       end
@@ -255,15 +245,14 @@ describe("a Block", function()
       local block = zmalloc.Block(64 * page)
       block:set(1, ("x"):rep(#block))
       zmalloc.zmadvise_dontneed(block)
-      local _, kept = block:get():gsub("x", "")
-      local _, lost = block:get():gsub("\0", "")
+      local lost, kept = block:get():gsub("x", "")
       assert.is_true(kept < 2 * page)
-      assert.equal(#block, kept + lost)
+      assert.equal(("\0"):rep(#block - kept), lost)
    end)
 
    it("comes from a string, its NUL included", function()
       assert.equal("text\0", zmalloc.zstrdup("text"):get())
-      assert.equal("\xff\xfe\0", zmalloc.zstrdup("\xff\xfe"):get())
+      assert.equal("\255\254\0", zmalloc.zstrdup("\255\254"):get())
       assert.equal("\0", zmalloc.zstrdup(""):get())
       assert.is_nil(zmalloc.zstrdup(nil))
    end)

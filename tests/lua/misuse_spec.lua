@@ -93,7 +93,7 @@ local blocks = {
    {"extend_to_usable", "ptr", function(value) return zmalloc.extend_to_usable(value, 10) end},
 }
 
-local not_numbers = {true, false, "1", "x", "0x10", {}, print, io.stdout, coroutine.create(print)}
+local not_numbers = {true, false, "1", "x", "0x10", {}, print, io.stdout, coroutine.create(function() end)}
 local not_integers = {1.5, -0.5, 0 / 0, 1 / 0, -1 / 0, 2.0^63, 2.0^64, -2.0^64, 1e300}
 
 describe("a size", function()
@@ -117,8 +117,16 @@ describe("a size", function()
          use(8.0)
       end)
 
+      if not support.has_integers then
+         it(("that is not exact: %s, %s"):format(call, argument), function()
+            for _, value in ipairs {2 ^ 53, 2 ^ 53 + 2, 2 ^ 62, 2 ^ 63 - 1024} do
+               refuses(call, argument, use, value)
+            end
+         end)
+      end
+
       it(("that nobody has: %s, %s"):format(call, argument), function()
-         for _, value in ipairs {1 << 62, 2.0^62, math.maxinteger} do
+         for _, value in ipairs {support.huge, support.huge + 0.0, math.maxinteger} do
             if call:find "^ztry" then
                local block, usable = use(value)
                assert.is_nil(block)
@@ -136,7 +144,7 @@ describe("a size", function()
    end
 
    it("whose product overflows", function()
-      for _, factors in ipairs {{1 << 32, 1 << 32}, {1 << 62, 4}, {math.maxinteger, math.maxinteger}} do
+      for _, factors in ipairs {{0x100000000, 0x100000000}, {support.huge, 4}, {math.maxinteger, math.maxinteger}} do
          assert.truthy(support.message(zmalloc.zcalloc_num, table.unpack(factors)):find "zcalloc_num: can't allocate")
       end
    end)
@@ -158,14 +166,14 @@ describe("an alignment", function()
       end)
 
       it("that is no power of two: " .. call, function()
-         for _, value in ipairs {0, 3, 24, 24.0, (1 << 62) + 1, math.maxinteger} do
+         for _, value in ipairs {0, 3, 24, 24.0, support.huge + 1, math.maxinteger} do
             refuses(call, argument, use, value)
             assert.truthy(support.message(use, value):find "must be a power of two")
          end
       end)
 
       it("that nobody has: " .. call, function()
-         for _, value in ipairs {1 << 61, 1 << 62} do
+         for _, value in ipairs {support.huge / 2, support.huge} do
             if call:find "^ztry" then
                assert.is_nil((use(value)))
             else
@@ -208,7 +216,7 @@ describe("a number", function()
                refuses(call, argument, use, value)
             end
          end
-         for _, value in ipairs {1.5, 1 << 31, -(1 << 31) - 1, math.maxinteger, 2.0^64} do
+         for _, value in ipairs {1.5, 0x80000000, -0x80000001, math.maxinteger, 2.0^64} do
             refuses(call, argument, use, value)
          end
       end)
@@ -254,7 +262,7 @@ describe("a block", function()
       local call, argument, use = table.unpack(case)
 
       it("that is none: " .. call, function()
-         for _, value in ipairs {0, 1, "x", true, {}, print, io.stdout, coroutine.create(print)} do
+         for _, value in ipairs {0, 1, "x", true, {}, print, io.stdout, coroutine.create(function() end)} do
             refuses(call, argument, use, value)
          end
       end)

@@ -54,16 +54,16 @@ describe("the module", function()
       local again = require "zmalloc"
       package.loaded.zmalloc = zmalloc
       assert.equal(zmalloc.allocator, again.allocator)
-      local block <close> = again.Block(10)
-      assert.equal(10, zmalloc.zmalloc_usable_size(block) // 1 >= 10 and #block)
+      local block = again.Block(10)
+      assert.equal(10, #block)
+      assert.is_true(zmalloc.zmalloc_usable_size(block) >= 10)
+      block:close()
    end)
 
    it("does no harm when Lua ends before its blocks", function()
       local well, text = support.script [[
          kept = {zmalloc.Block(100), zmalloc.zmalloc(5)}
          zmalloc.set_oom_handler(print)
-         local open <close> = zmalloc.Block(7)
-         os.exit(true, true)
       ]]
       assert.is_true(well, text)
    end)

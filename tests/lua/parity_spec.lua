@@ -101,7 +101,7 @@ local calls = {
       function(result) return #result == result:usable() end,
    },
    zmalloc_used_memory = {function(f)
-      local kept <close> = block()
+      local kept = block()
       return f(), kept
    end, is_number},
    zmalloc_total_allocated = {function(f) return block() and f() end, is_number},
@@ -109,7 +109,7 @@ local calls = {
    zmalloc_thread_allocated = {function(f) return block() and f() end, is_number},
    zmalloc_thread_freed = {function(f) return block():close() or f() end, is_number},
    zmalloc_peak_memory = {function(f)
-      local kept <close> = block()
+      local kept = block()
       return f(), kept
    end, is_number},
    zmalloc_reset_peak_memory = {function(f) return f() end, is_nothing},
@@ -190,7 +190,7 @@ describe("the header's", function()
       assert.equal(version, table.concat({
          zmalloc.ZMALLOC_VERSION_MAJOR, zmalloc.ZMALLOC_VERSION_MINOR, zmalloc.ZMALLOC_VERSION_PATCH}, "."))
       for _, name in ipairs {"ZMALLOC_MOST_FIELDS", "ZMALLOC_LONGEST_FIELD"} do
-         assert.equal(math.tointeger(header:match("#define " .. name .. " (%d+)")), zmalloc[name])
+         assert.equal(support.integer(header:match("#define " .. name .. " (%d+)")), zmalloc[name])
       end
       assert.is_nil(zmalloc.ZMALLOC_UNKNOWN)
       assert.is_nil(zmalloc.ZMALLOC_UNKNOWN_DIFFERENCE)
@@ -214,7 +214,7 @@ describe("the idiomatic", function()
    end)
 
    it("allocator_info has nil for what is not known", function()
-      local kept <close> = zmalloc.Block(100)
+      local kept = zmalloc.Block(100)
       local info = zmalloc.allocator_info()
       local allocated, active, resident = zmalloc.zmalloc_get_allocator_info()
       assert.equal(allocated ~= 0, info.allocated ~= nil)
@@ -231,11 +231,11 @@ describe("the idiomatic", function()
 
    it("allocator_info sees a large block", function()
       local before = zmalloc.allocator_info().active
-      local kept <close> = zmalloc.Block(64 << 20)
+      local kept = zmalloc.Block(64 * support.MiB)
       local during = zmalloc.allocator_info().active
       if before then
-         assert.is_true(during - before >= 60 << 20)
+         assert.is_true(during - before >= 60 * support.MiB)
       end
-      assert.equal(64 << 20, #kept)
+      assert.equal(64 * support.MiB, #kept)
    end)
 end)

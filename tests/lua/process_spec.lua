@@ -4,7 +4,7 @@ local support = require "support"
 local zmalloc = require "zmalloc"
 
 local page = tonumber(support.output "getconf PAGESIZE")
-local near = 2 << 20 -- what a running interpreter may gain between two readings
+local near = 2 * support.MiB -- what a running interpreter may gain between two readings
 
 -- The rollup's figures, and the sums of smaps where the rollup has none; and which those of the rollup are.
 local function kernel_sums(pid)
@@ -13,7 +13,7 @@ local function kernel_sums(pid)
       rollup = {}
       local text = support.read(("/proc/%d/%s"):format(pid, file))
       for name, number in ("\n" .. text):gmatch "\n([%w_]+): +(%d+) kB%f[\n]" do
-         rollup[name] = (rollup[name] or 0) + math.tointeger(number) * 1024
+         rollup[name] = (rollup[name] or 0) + support.integer(number) * 1024
       end
       all = all or rollup
    end
@@ -46,18 +46,19 @@ end
 
 describe("this process", function()
    it("has a resident set", function()
-      local pages = math.tointeger(support.read("/proc/self/statm"):match "^%d+ (%d+)")
+      local pages = support.integer(support.read("/proc/self/statm"):match "^%d+ (%d+)")
       assert.is_true(math.abs(zmalloc.rss() - pages * page) < near)
       assert.is_true(math.abs(zmalloc.zmalloc_get_rss() - pages * page) < near)
    end)
 
    it("grows by what it touches", function()
       local before = zmalloc.rss()
-      local block <close> = zmalloc.zmalloc(32 << 20)
+      local block = zmalloc.zmalloc(32 * support.MiB)
       for i = 1, #block, page do
          block[i] = 1
       end
-      assert.is_true(zmalloc.rss() - before > 30 << 20)
+      assert.is_true(zmalloc.rss() - before > 30 * support.MiB)
+      block:close()
    end)
 
    it("runs on a machine with memory", function()
@@ -88,7 +89,7 @@ describe("this process", function()
          assert.equal("integer", math.type(zmalloc.get_proc_stat_ll(i)))
       end
       assert.equal(text:match "^%d+", tostring(zmalloc.get_proc_stat_ll(1)))
-      for _, i in ipairs {-1, 0, 2, 3, 100, (1 << 31) - 1} do
+      for _, i in ipairs {-1, 0, 2, 3, 100, 0x7fffffff} do
          assert.same({nil}, {zmalloc.get_proc_stat_ll(i)})
       end
    end)
@@ -155,7 +156,7 @@ local function plain_reading(pid)
             fields = {},
          }
       elseif name then
-         all[#all].fields[name] = math.tointeger(number) * 1024
+         all[#all].fields[name] = support.integer(number) * 1024
       end
    end
    return all
@@ -212,44 +213,60 @@ describe("mappings", function()
    it("have addresses that are integers, however high", function()
       local last = zmalloc.mappings()[#zmalloc.mappings()]
       local text = support.read "/proc/self/maps"
-      assert.equal(text:match "(%x+)%-%x+ [^\n]*\n$", ("%x"):format(last.begin))
-      assert.equal("integer", math.type(last.begin))
-      assert.is_true(math.ult(last.begin, last["end"]))
+      local expected = text:match "(%x+)%-%x+ [^\n]*\n$"
+      if support.has_integers then
+         assert.equal(expected, ("%x"):format(last.begin))
+         assert.equal("integer", math.type(last.begin))
+         assert.is_true(math.ult(last.begin, last["end"]))
+      else
+         assert.equal(tonumber(expected, 16), last.begin)
+         assert.is_true(last.begin < last["end"])
+      end
    end)
 
-   it("survive Lua's want of memory, and so does the process", function()
-      local well, text = support.script [[
-         local function files()
-            local pipe <close> = io.popen(("ls -l /proc/%d/fd | grep -vc pipe:"):format(zmalloc.get_proc_stat_ll(1)))
-            return pipe:read "a"
-         end
-         local count, open, hoard, before = #zmalloc.mappings(), files(), {}, zmalloc.rss()
-         local function limit(bytes)
-            assert(os.execute(("prlimit --pid %d --as=%s:"):format(zmalloc.get_proc_stat_ll(1), bytes)))
-         end
-         limit(zmalloc.get_proc_stat_ll(23) + (1 << 20))
-         while pcall(function() hoard[#hoard + 1] = ("x"):rep(500) .. #hoard end) do end
-         local held, failed, told = #hoard, 0, 0
-         for _ = 1, held do
-            hoard[#hoard] = nil
-            if #hoard % 4 == 0 then
-               collectgarbage()
-               local ok, problem = pcall(zmalloc.mappings)
-               told = told + (ok and 1 or 0)
-               failed = failed + (ok and 0 or 1)
-               assert(ok or problem == "not enough memory" or problem:find "Cannot allocate memory", problem)
+   -- 5.3 itself then runs out of memory between two calls, where no pcall is, and ends.
+   if _VERSION ~= "Lua 5.3" then
+      it("survive Lua's want of memory, and so does the process", function()
+         local well, text = support.script [[
+            local own = ("%d"):format(zmalloc.get_proc_stat_ll(1))
+            local function files()
+               local pipe = io.popen("ls -l /proc/" .. own .. "/fd 2>&1 | grep -c -- '-> [^p]'")
+               local text = pipe:read "*a"
+               pipe:close()
+               return text
             end
-         end
-         collectgarbage()
-         limit "unlimited"
-         assert(#zmalloc.mappings() >= count)
-         assert(files() == open, "files are left open")
-         assert(zmalloc.rss() - before < 4 << 20, "memory is lost")
-         print(failed > 20, told > 0)
-      ]]
-      assert.is_true(well, text)
-      assert.equal("true\ttrue\n", text)
-   end)
+            local count, open, hoard, before = #zmalloc.mappings(), files(), {}, zmalloc.rss()
+            -- Under the limit no other program may have room to start; this one has.
+            local unlimit = io.popen("read _; prlimit --pid " .. own .. " --as=unlimited:", "w")
+            os.execute(("prlimit --pid %s --as=%d:"):format(own, zmalloc.get_proc_stat_ll(23) + 0x100000))
+            local held = 0
+            local function add()
+               hoard[held + 1] = ("x"):rep(500) .. held
+               held = held + 1
+            end
+            while pcall(add) do end
+            local failed, told = 0, 0
+            for i = held, 1, -1 do
+               hoard[i] = false -- nil might make the table anew
+               if i % 4 == 0 and held - i > 20 then -- a little is needed for any call at all
+                  pcall(collectgarbage)
+                  local ok, problem = pcall(zmalloc.mappings)
+                  told = told + (ok and 1 or 0)
+                  failed = failed + (ok and 0 or 1)
+                  assert(ok or problem == "not enough memory" or problem:find "Cannot allocate memory", problem)
+               end
+            end
+            collectgarbage()
+            unlimit:close()
+            assert(#zmalloc.mappings() >= count)
+            assert(files() == open, "files are left open")
+            assert(zmalloc.rss() - before < 0x400000, "memory is lost")
+            print(failed > (jit and 0 or 20), told > 0)
+         ]]
+         assert.is_true(well, text)
+         assert.equal("true\ttrue\n", text)
+      end)
+   end
 end)
 
 describe("no answer", function()
@@ -262,8 +279,8 @@ describe("no answer", function()
    end)
 
    it("is an error where there is no process", function()
-      local ended = math.tointeger(support.output "sh -c 'echo $$'")
-      for _, pid in ipairs {ended, 1 << 40, math.maxinteger} do
+      local ended = support.integer(support.output "sh -c 'echo $$'")
+      for _, pid in ipairs {ended, 0x10000000000, math.maxinteger} do
          for call, ask in pairs {
             zmalloc_process_rss = zmalloc.rss,
             zmalloc_private_dirty = zmalloc.private_dirty,

@@ -4,7 +4,7 @@ local support = require "support"
 local zmalloc = require "zmalloc"
 
 local library = os.getenv "ZMALLOC_ALLOCATOR"
-local near = 2 << 20 -- what a running interpreter may gain between two readings
+local near = 2 * support.MiB -- what a running interpreter may gain between two readings
 local walked = {"pss", "uss", "private_dirty", "swap", "huge_pages"}
 
 local function touched(count, size)
@@ -76,7 +76,7 @@ describe("the allocator", function()
       local returned = zmalloc.purge()
       assert.equal("integer", math.type(returned))
       assert.is_true(math.abs(before - zmalloc.rss() - returned) < near)
-      assert.is_true(full - zmalloc.rss() > 40 << 20)
+      assert.is_true(full - zmalloc.rss() > 40 * support.MiB)
    end)
 
    if library == "jemalloc" then
@@ -152,12 +152,12 @@ describe("questions", function()
       local questions = {
          {zmalloc.rss, 2000}, {zmalloc.private_dirty, 500}, {zmalloc.smaps, 500}, {zmalloc.mappings, 300},
          {zmalloc.report, 2000}, {function() zmalloc.report(true) end, 500}, {zmalloc.memory_limits, 1000},
-         {zmalloc.thp, 1000}, {zmalloc.purge, 300}, {function() pcall(zmalloc.mappings, 1 << 40) end, 1000},
+         {zmalloc.thp, 1000}, {zmalloc.purge, 300}, {function() pcall(zmalloc.mappings, 0x10000000000) end, 1000},
          {function() pcall(zmalloc.smaps, "Nope") end, 200}, {function() pcall(zmalloc.mappings, {}) end, 1000},
       }
       for _, question in ipairs(questions) do
          local ask, times = table.unpack(question)
-         for _ = 1, times // 10 do
+         for _ = 1, times / 10 do
             ask()
          end
          support.used()
@@ -167,7 +167,7 @@ describe("questions", function()
          end
          support.used()
          assert.equal(open, support.open_files())
-         assert.is_true(zmalloc.rss() - resident < 1 << 20)
+         assert.is_true(zmalloc.rss() - resident < support.MiB)
          assert.is_true(collectgarbage "count" - stack < 100)
       end
    end)

@@ -39,14 +39,15 @@ describe("a scope", function()
       it("keeps what its Blocks cost: " .. kind, function()
          local outside, kept, freed
          do
-            local t <close> = track()
-            kept = {zmalloc.Block(0), zmalloc.Block(100), zmalloc.Block(4097, 64), zmalloc.Block(1 << 20)}
+            local t = track()
+            kept = {zmalloc.Block(0), zmalloc.Block(100), zmalloc.Block(4097, 64), zmalloc.Block(support.MiB)}
             local gone = zmalloc.Block(5000)
             freed = cost(gone)
             gone:close()
+            t:stop()
             outside = t
          end
-         local after <close> = zmalloc.Block(10)
+         local after = zmalloc.Block(10)
          assert.equal(10, #after)
          local all = cost(table.unpack(kept))
          assert.same({all + freed, freed, all}, numbers(outside))
@@ -64,7 +65,7 @@ describe("a scope", function()
          block:close()
          assert.same({size, size, 0}, numbers(t))
          t:stop()
-         local after <close> = zmalloc.Block(1000)
+         local after = zmalloc.Block(1000)
          assert.equal(1000, #after)
          assert.same({size, size, 0}, numbers(t))
          t:stop()
@@ -74,7 +75,7 @@ describe("a scope", function()
       it("may keep less than nothing: " .. kind, function()
          local block = zmalloc.Block(1000)
          local size = cost(block)
-         local t <close> = track()
+         local t = track()
          block:close()
          assert.same({0, size, -size}, numbers(t))
       end)
@@ -83,7 +84,7 @@ describe("a scope", function()
    it("sees a resize as one freed and one allocated", function()
       local block = zmalloc.Block(100)
       local size = cost(block)
-      local t <close> = zmalloc.track()
+      local t = zmalloc.track()
       block:resize(5000)
       assert.same({cost(block), size, cost(block) - size}, numbers(t))
    end)
@@ -94,9 +95,9 @@ describe("a scope", function()
       local first_size = cost(first)
       local inner, second
       do
-         local t <close> = zmalloc.track()
+         inner = zmalloc.track()
          second = zmalloc.Block(5000)
-         inner = t
+         inner:stop()
       end
       local third = zmalloc.Block(300)
       first:close()
@@ -105,44 +106,29 @@ describe("a scope", function()
       assert.same({first_size + cost(second, third), first_size, cost(second, third)}, numbers(outer))
    end)
 
-   it("ends with an error", function()
-      local outside, block
-      local raised = {}
-      local function work()
-         local t <close> = zmalloc.track()
-         outside = t
-         block = zmalloc.Block(100)
-         error(raised)
-      end
-      assert.is_true(rawequal(raised, support.message(work)))
-      local after <close> = zmalloc.Block(1000)
-      assert.equal(1000, #after)
-      assert.equal(cost(block), outside.kept)
-   end)
-
    it("sees what is collected in it", function()
       local size = cost(zmalloc.Block(1000))
-      local t <close> = zmalloc.track()
+      local t = zmalloc.track()
       collectgarbage()
       assert.same({0, size, -size}, numbers(t))
    end)
 
    it("counts no other value", function()
-      local t <close> = zmalloc.track()
+      local t = zmalloc.track()
       local text = ("x"):rep(100000)
       assert.equal(100000, #text)
       assert.same({0, 0, 0}, numbers(t))
    end)
 
    it("goes through coroutines", function()
-      local t <close> = zmalloc.track()
+      local t = zmalloc.track()
       local block = coroutine.wrap(function() return zmalloc.Block(100) end)()
       local seen = coroutine.wrap(function() return t.kept end)()
       assert.equal(cost(block), seen)
    end)
 
    it("has nothing to set, and nothing else", function()
-      local t <close> = zmalloc.track()
+      local t = zmalloc.track()
       for _, name in ipairs {"allocated", "freed", "kept", "stop", "nonsense", 1} do
          local message = support.message(function() t[name] = 1 end)
          assert.truthy(message:find(("track_spec.lua:%%d+: track: '%s' can't be set"):format(name)))
@@ -155,13 +141,13 @@ describe("a scope", function()
    end)
 
    it("is right where a total wraps", function()
-      local read, limit = zmalloc.zmalloc_thread_allocated, 1 << 8 * string.packsize "T"
-      local totals = {limit - 10, 20}
+      local read, limit = zmalloc.zmalloc_thread_allocated, 2.0 ^ support.output "getconf LONG_BIT"
+      local totals = {limit - 4096, 8192} -- which a double can have
       zmalloc.zmalloc_thread_allocated = function() return table.remove(totals, 1) end
       local t = zmalloc.track()
       local allocated = t.allocated
       zmalloc.zmalloc_thread_allocated = read
-      assert.equal(30, allocated)
+      assert.equal(12288, allocated)
       assert.equal("integer", math.type(allocated))
    end)
 

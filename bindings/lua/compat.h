@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the Luas differ in: the module is written for 5.4, and here is what 5.1 (LuaJIT too), 5.2 and 5.3 lack of it.
+ */
+#ifndef COMPAT_H
+#define COMPAT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * From 5.3 on Lua has integers of 64 bits. Before, every number is a double, which is one integer and no other only
+ * below 2^53.
+ */
+#if LUA_VERSION_NUM >= 503
+#define MOST_INTEGER LUA_MAXINTEGER
+#define LEAST_INTEGER LUA_MININTEGER
+
+static bool is_whole(lua_State *L, int index, int64_t *integer)
+{
+    int whole;
+    *integer = lua_tointegerx(L, index, &whole);
+    return whole;
+}
+
+static void push_integer(lua_State *L, int64_t integer)
+{
+    lua_pushinteger(L, integer);
+}
+
+/* An address fills Lua's integers: from 2^63 on it is below 0, and "%x" and math.ult take it for what it is. */
+static void push_address(lua_State *L, uint64_t address)
+{
+    lua_pushinteger(L, (lua_Integer) address);
+}
+#else
+#define MOST_INTEGER ((INT64_C(1) << 53) - 1)
+#define LEAST_INTEGER (-MOST_INTEGER)
+
+static bool is_whole(lua_State *L, int index, int64_t *integer)
+{
+    lua_Number number = lua_tonumber(L, index);
+    bool exact = number >= (lua_Number) LEAST_INTEGER && number <= (lua_Number) MOST_INTEGER;
+    *integer = exact ? (int64_t) number : 0;
+    return exact && (lua_Number) *integer == number;
+}
+
+static void push_integer(lua_State *L, int64_t integer)
+{
+    lua_pushnumber(L, (lua_Number) integer);
+}
+
+/* That of a page has no bits that a double could not have. */
+static void push_address(lua_State *L, uint64_t address)
+{
+    lua_pushnumber(L, (lua_Number) address);
+}
+#endif
+
+#if LUA_VERSION_NUM < 504
+#define lua_newuserdatauv(L, size, values) lua_newuserdata(L, size)
+#endif
+
+#ifndef LUA_LOADED_TABLE
+#define LUA_LOADED_TABLE "_LOADED"
+#endif
+
+#ifndef LUA_OK
+#define LUA_OK 0
+#endif
+
+/* LuaJIT is a 5.1 that has some of these, and SWIG has macros for others. */
+#if LUA_VERSION_NUM < 502
+#undef luaL_newlib
+#undef lua_rawgetp
+#undef lua_rawsetp
+#define luaL_setmetatable set_metatable
+#define luaL_setfuncs set_functions
+#define luaL_testudata test_userdata
+#define luaL_newlib(L, functions) (lua_newtable(L), luaL_setfuncs(L, functions, 0))
+#define lua_rawgetp raw_get
+#define lua_rawsetp raw_set
+
+static void set_metatable(lua_State *L, const char *name)
+{
+    luaL_getmetatable(L, name);
+    lua_setmetatable(L, -2);
+}
+
+static void set_functions(lua_State *L, const luaL_Reg *functions, int upvalues)
+{
+    (void) upvalues; /* none */
+    for (; functions->name != NULL; functions++) {
+        lua_pushcfunction(L, functions->func);
+        lua_setfield(L, -2, functions->name);
+    }
+}
+
+static void *test_userdata(lua_State *L, int index, const char *name)
+{
+    void *userdata = lua_touserdata(L, index);
+    if (userdata == NULL || !lua_getmetatable(L, index)) {
+        return NULL;
+    }
+    luaL_getmetatable(L, name);
+    bool same = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return same ? userdata : NULL;
+}
+
+/* The index is that of the registry. */
+static void raw_get(lua_State *L, int index, const void *key)
+{
+    lua_pushlightuserdata(L, (void *) (uintptr_t) key);
+    lua_rawget(L, index);
+}
+
+static void raw_set(lua_State *L, int index, const void *key)
+{
+    lua_pushlightuserdata(L, (void *) (uintptr_t) key);
+    lua_insert(L, -2);
+    lua_rawset(L, index);
+}
+#endif
+
+#endif
