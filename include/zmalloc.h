@@ -314,7 +314,7 @@ struct zmalloc_mapping {
     const char *permissions;            /* "r-xp": read, write, execute, and private or shared. FreeBSD
                                            can't tell which of memory without a file: "p" */
     const char *path;                   /* as the kernel writes it: of a file ("\012" is a newline in its name), a name
-                                           such as "[heap]", or "". Cut after 4096 bytes */
+                                           such as "[heap]", or "". Beyond 4,096 bytes it is cut */
     const struct zmalloc_field *fields; /* Linux: those of smaps that are sizes. macOS: Size, Rss, Private_Dirty,
                                            Swap. FreeBSD: Size, Rss, Private */
     size_t count;                       /* how many fields */
@@ -417,7 +417,7 @@ ZMALLOC_API int zmalloc_background_thread_enabled(int *enabled);
  */
 ZMALLOC_API int zmalloc_decay(long *dirty_ms, long *muzzy_ms);
 
-/** Sets both times, for all arenas. With jemalloc; elsewhere -ENOTSUP. -EINVAL below -1, and from 2^64 / 10^6 on. */
+/** Sets both times, for all arenas. With jemalloc; elsewhere -ENOTSUP. -EINVAL below -1, and above some 584 years. */
 ZMALLOC_API int zmalloc_set_decay(long dirty_ms, long muzzy_ms);
 
 /** As zmalloc_purge; returns 0, or -1 on error. The name stands for every allocator. */

@@ -58,6 +58,12 @@ static int open_checked(int folder, const char *path, int flags)
     return fd;
 }
 
+/* This process may also ask for itself by its number. */
+static bool is_own(long pid)
+{
+    return pid == -1 || pid == (long) getpid();
+}
+
 /*
  * A process's folder, held open: what is opened in it is that process's, whoever gets its number next. This process
  * is asked about by way of its calling thread, as the first one may have ended, and then nothing is told of its
@@ -65,7 +71,7 @@ static int open_checked(int folder, const char *path, int flags)
  */
 static int open_process(long pid)
 {
-    if (pid == -1) {
+    if (is_own(pid)) {
         int process = open_checked(AT_FDCWD, "/proc/thread-self", O_PATH | O_DIRECTORY);
         /* Kernels before 3.17 know this process alone. */
         return process == -ESRCH ? open_checked(AT_FDCWD, "/proc/self", O_PATH | O_DIRECTORY) : process;
@@ -114,7 +120,7 @@ static int read_statm(const char *path, uint64_t *bytes)
 
 int zm_os_rss(long pid, uint64_t *bytes)
 {
-    if (pid == -1) {
+    if (is_own(pid)) {
         /* The shorter path is the quicker one, and fails only where the first thread has ended. */
         int error = read_statm("/proc/self/statm", bytes);
         return error == -ESRCH ? read_statm("/proc/thread-self/statm", bytes) : error;

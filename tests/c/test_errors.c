@@ -143,6 +143,7 @@ static void ask_as_nobody_where_others_are_hidden(void)
     check(error_of_all(of_root) == -EACCES);
     check(error_of_rss(of_root) == -EACCES);
     check(error_of_all(-1) == 0 && error_of_rss(-1) == 0);
+    check(error_of_all(getpid()) == 0 && error_of_rss(getpid()) == 0);
 }
 
 static void ask_about_roots(void (*ask)(void))
@@ -539,6 +540,7 @@ static void *ask_without_first_thread(void *unused)
         usleep(1000);
     }
     check(error_of_all(-1) == 0 && error_of_rss(-1) == 0);
+    check(error_of_all(getpid()) == 0 && error_of_rss(getpid()) == 0);
     check(zmalloc_get_rss() > 0);
     long long value = 0;
     check(get_proc_stat_ll(1, &value) == 1 && value == getpid());
