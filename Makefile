@@ -7,8 +7,13 @@ MESON ?= /usr/bin/meson
 
 # A tree is a build directory: an allocator, or an allocator with each size kept in a prefix.
 TREES := jemalloc tcmalloc libc mimalloc libc-prefix
+COMMON = -Dlua=enabled -Dtests=enabled -Dpython_command=$(PYTHON) --werror
 OPTIONS = -Dallocator=$(firstword $(subst -, ,$*)) $(if $(findstring -prefix,$*),-Dsize_prefix=true) \
-    -Dpython=enabled -Dlua=enabled -Dtests=enabled -Dpython_command=$(PYTHON) --werror
+    -Dpython=enabled $(COMMON)
+
+# These test the Lua module for 5.4; those for the other Luas are of one allocator, with which they have nothing to do.
+LUA_TREES := lua5.1 lua5.2 lua5.3 luajit
+LUA_OPTIONS = -Dallocator=libc -Dlua_version=$* -Dpython=disabled -Dbenchmarks=disabled -Dexamples=disabled $(COMMON)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test cross bench clean format
@@ -27,9 +32,9 @@ demo: setup ## build with jemalloc and run the three examples, in C, Python and 
 	@echo "make demo: done"
 
 test: setup ## build and test every tree, and build for other platforms
-	@for tree in $(TREES); do $(MAKE) --no-print-directory test-$$tree || exit; done
+	@for tree in $(TREES) $(LUA_TREES); do $(MAKE) --no-print-directory test-$$tree || exit; done
 	@$(MAKE) --no-print-directory cross
-	@.ci/count $(TREES:%=build/%) build/cross
+	@.ci/count $(patsubst %,build/%,$(TREES) $(LUA_TREES)) build/cross
 	@echo "make test: done"
 
 cross: ## build for macOS, FreeBSD and musl with zig, where that can be installed; run what runs here
@@ -51,6 +56,15 @@ test-%: build-% ## build and test one TREE
 build/%/build.ninja:
 	@echo "== $*: configure"
 	@$(MESON) setup build/$* $(OPTIONS)
+
+test-lua%: build/lua%/build.ninja ## build and test the module for one Lua: test-lua5.1, test-luajit
+	@echo "== lua$*: build and test"
+	@$(MESON) compile -C build/lua$* lua-module
+	@$(MESON) test -C build/lua$* --no-rebuild --suite lua --print-errorlogs
+
+build/lua%/build.ninja:
+	@echo "== lua$*: configure"
+	@$(MESON) setup build/lua$* $(LUA_OPTIONS)
 
 format: ## lay the C sources out as .clang-format says
 	clang-format -i $$(git ls-files '*.c' '*.h' '*.cc')
