@@ -5,7 +5,7 @@ local zmalloc = require "zmalloc"
 local support = {}
 
 -- Whether Lua has integers (from 5.3 on); otherwise its numbers are doubles, and exact below 2^53.
-support.has_integers = math.type ~= nil
+support.has_integers = math.ult ~= nil
 
 -- What 5.1, 5.2 and LuaJIT lack of 5.4's library; there, what is whole and exact counts as an integer.
 -- luacheck: push ignore 122

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# The Lua module without Meson, as luarocks builds it: whole in itself, on libc's allocator. Run in the project's root.
+CC ?= cc
+CFLAGS ?= -O2 -fPIC
+LIBFLAG ?= -shared
+LUA_INCDIR ?= /usr/include/lua5.4
+SWIG ?= swig
+PYTHON ?= python3
+
+out := build/rock
+system := $(shell uname -s | tr '[:upper:]' '[:lower:]')
+
+# The lists of sources are Meson's.
+core := $(shell sed -n "/^core_sources = files(/,/^)/s/^  '\([^']*\)',$$/\1/p" src/meson.build)
+platform := $(shell sed -n "s/^  '$(system)': \[\(.*\)\],$$/\1/p" src/meson.build | tr -d "',")
+sources := $(core:%=src/%) src/allocator/libc.c $(addprefix src/os/,$(or $(platform),unsupported.c))
+
+flags := -std=c11 -D_GNU_SOURCE '-DZM_ALLOCATOR_HOT_HALF="libc.h"' -fvisibility=hidden -pthread
+includes := -Iinclude -Ibindings -Ibindings/lua -I$(out) -I$(LUA_INCDIR)
+
+# The entry is all that shows. An unloaded library's destructors would be a crash when the next thread ends.
+ifeq ($(system),darwin)
+link_flags := -Wl,-exported_symbol,_luaopen_zmalloc
+else
+link_flags := -Wl,--version-script=$(out)/exports -Wl,-z,nodelete
+endif
+
+# Always anew: the next may be for another Lua.
+.PHONY: module
+module:
+	mkdir -p $(out)
+	echo '{ global: luaopen_zmalloc; local: *; };' >$(out)/exports
+	$(PYTHON) bindings/struct_fields.py include/zmalloc.h $(out)/struct_fields.h
+	$(SWIG) -Wall -Werror -Iinclude -Ibindings -lua -nomoduleglobal -o $(out)/zmalloc_lua.c bindings/zmalloc.i
+	$(CC) $(CFLAGS) $(flags) $(includes) $(LIBFLAG) -o $(out)/zmalloc.so $(out)/zmalloc_lua.c $(sources) $(link_flags)
