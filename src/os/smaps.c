@@ -148,14 +148,51 @@ static int begin_mapping(struct zm_smaps *smaps, const struct zm_mapping *header
     return enough;
 }
 
+/* Most fields are as in the mapping before: then the next field is what was made of the same line there. */
+static bool comes_again(const struct zm_smaps *smaps, const char *line, size_t length)
+{
+    size_t place = smaps->mapping.fields.count;
+    return length != 0 && place < smaps->mapping.fields.named && length == smaps->kept[place].length &&
+           memcmp(line, smaps->kept[place].text, length) == 0;
+}
+
+static void keep_line(struct zm_smaps *smaps, size_t place, const char *line, size_t length)
+{
+    smaps->kept[place].length = length <= ZM_KEPT_LINE ? length : 0;
+    memcpy(smaps->kept[place].text, line, smaps->kept[place].length);
+}
+
+/* A field that is there twice is the sum of two lines. It doesn't happen, so all that is kept goes. */
+static void forget_lines(struct zm_smaps *smaps)
+{
+    for (size_t i = 0; i < ZM_MOST_FIELDS; i++) {
+        smaps->kept[i].length = 0;
+    }
+}
+
+static void add_field(struct zm_smaps *smaps, const char *line, size_t length, size_t name_length, uint64_t bytes)
+{
+    size_t place = smaps->mapping.fields.count;
+    zm_fields_add(&smaps->mapping.fields, line, name_length, bytes);
+    if (smaps->mapping.fields.count > place) {
+        keep_line(smaps, place, line, length);
+    } else {
+        forget_lines(smaps);
+    }
+}
+
 static int read_line(void *context, const char *line, size_t length)
 {
     struct zm_smaps *smaps = context;
+    if (smaps->in_mapping && comes_again(smaps, line, length)) {
+        smaps->mapping.fields.count++;
+        return 0;
+    }
     size_t name_length;
     uint64_t bytes;
     if (parse_field(line, length, &name_length, &bytes)) {
         if (smaps->in_mapping) {
-            zm_fields_add(&smaps->mapping.fields, line, name_length, bytes);
+            add_field(smaps, line, length, name_length, bytes);
         }
         return 0;
     }
@@ -174,6 +211,7 @@ void zm_smaps_begin(struct zm_smaps *smaps, zm_mapping_visitor *visit_mapping, v
     smaps->in_mapping = false;
     smaps->mapping.path = smaps->path;
     zm_fields_begin(&smaps->mapping.fields);
+    forget_lines(smaps);
 }
 
 int zm_smaps_put(struct zm_smaps *smaps, const char *piece, size_t length)

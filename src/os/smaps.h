@@ -8,6 +8,9 @@
 
 #include <stdbool.h>
 
+/* The lines of fields as a kernel writes them have 27 characters. Longer ones are not kept. */
+enum { ZM_KEPT_LINE = 32 };
+
 struct zm_smaps {
     struct zm_lines lines;
     zm_mapping_visitor *visit;
@@ -15,6 +18,10 @@ struct zm_smaps {
     bool in_mapping; /* the one below has begun */
     struct zm_mapping mapping;
     char path[ZM_LONGEST_LINE + 1];
+    struct {
+        size_t length; /* 0: none */
+        char text[ZM_KEPT_LINE];
+    } kept[ZM_MOST_FIELDS]; /* the line that each of the mapping's fields, or of the one before, is from */
 };
 
 void zm_smaps_begin(struct zm_smaps *smaps, zm_mapping_visitor *visit, void *context);
