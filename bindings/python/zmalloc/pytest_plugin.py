@@ -12,8 +12,8 @@ takes the bytes that it may keep:
     def test_a_cache_keeps_a_page():
         ...
 
-An installed zmalloc is found by pytest itself; from a build directory, `pytest -p zmalloc.pytest_plugin`. What counts is
-what `track(all_threads=True)` counts: the Blocks of all threads.
+An installed zmalloc is found by pytest itself; from a build directory, `pytest -p zmalloc.pytest_plugin`. What counts
+is what `track(all_threads=True)` counts: the Blocks of all threads.
 """
 
 from __future__ import annotations
@@ -74,12 +74,14 @@ def _marked_limit(item: pytest.Item) -> int:
 @pytest.fixture(name=NAME)
 def zmalloc_no_growth(request: pytest.FixtureRequest) -> Growth:
     """Fails the test if it keeps memory in Blocks. Its `limit`, in bytes, may be set; `kept` tells how it stands."""
-    return request.node.stash.setdefault(_growths, Growth(_marked_limit(request.node)))
+    item: pytest.Item = request.node
+    return item.stash.setdefault(_growths, Growth(_marked_limit(item)))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Makes the marker known."""
-    config.addinivalue_line("markers", f"{NAME}(limit=0): the test must not keep more than limit bytes in zmalloc Blocks")
+    what = f"{NAME}(limit=0): the test must not keep more than limit bytes in zmalloc Blocks"
+    config.addinivalue_line("markers", what)
 
 
 # The two stand around the call of the test; the second is not called if the test failed by itself.
