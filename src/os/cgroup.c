@@ -182,10 +182,10 @@ static int limit_of_second(char *folder, size_t top, uint64_t *bytes)
     }
 }
 
-int zm_os_cgroup_limit(uint64_t *bytes)
+static int read_limit(const char *groups, const char *mounts, uint64_t *bytes)
 {
     struct group group = {.version = 0};
-    int error = zm_file_read_lines("/proc/self/cgroup", read_group, &group);
+    int error = zm_file_read_lines(groups, read_group, &group);
     if (error == -ENOENT && access("/proc/self/stat", F_OK) != 0) {
         return -ENOSYS;
     }
@@ -194,9 +194,16 @@ int zm_os_cgroup_limit(uint64_t *bytes)
         return 0;
     }
     struct place place = {.group = &group};
-    int found = error == 0 ? zm_file_read_lines("/proc/self/mountinfo", read_mount, &place) : error;
+    int found = error == 0 ? zm_file_read_lines(mounts, read_mount, &place) : error;
     if (found != FOUND) {
         return found < 0 ? found : -ENOSYS;
     }
     return group.version == 1 ? limit_of_first(place.folder, bytes) : limit_of_second(place.folder, place.top, bytes);
+}
+
+/* The process's groups are those of its first thread. When that has ended its mounts are EINVAL, and others tell. */
+int zm_os_cgroup_limit(uint64_t *bytes)
+{
+    int error = read_limit("/proc/self/cgroup", "/proc/self/mountinfo", bytes);
+    return error == -EINVAL ? read_limit("/proc/thread-self/cgroup", "/proc/thread-self/mountinfo", bytes) : error;
 }

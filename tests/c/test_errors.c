@@ -532,6 +532,8 @@ static char state_of(pid_t thread)
     return state;
 }
 
+static struct zmalloc_memory_limits limits_before;
+
 /* The process lives, but the thread whose number is the process's is a zombie. */
 static void *ask_without_first_thread(void *unused)
 {
@@ -546,14 +548,15 @@ static void *ask_without_first_thread(void *unused)
     check(get_proc_stat_ll(1, &value) == 1 && value == getpid());
     struct zmalloc_report report;
     check(zmalloc_report(&report, 1) == 0 && report.rss != ZMALLOC_UNKNOWN && report.uss != ZMALLOC_UNKNOWN);
-    struct zmalloc_memory_limits with_cgroup;
-    check(zmalloc_memory_limits(&with_cgroup) == 0);
+    struct zmalloc_memory_limits after;
+    check(zmalloc_memory_limits(&after) == 0 && after.cgroup == limits_before.cgroup);
     _exit(0);
 }
 
 static void end_first_thread(void)
 {
     pthread_t other;
+    check(zmalloc_memory_limits(&limits_before) == 0);
     check(pthread_create(&other, NULL, ask_without_first_thread, NULL) == 0);
     pthread_exit(NULL);
 }
