@@ -32,6 +32,9 @@ local function answer(ok, result)
 end
 
 -- Sum of a field over the mappings of a process, in bytes; without a field, a table of all that the kernel sums.
+---@param field? string
+---@param pid? integer
+---@return integer|table<string, integer>
 function zmalloc.smaps(field, pid)
    local sums
    if field == nil then
@@ -43,11 +46,14 @@ function zmalloc.smaps(field, pid)
 end
 
 -- Forbids huge pages to this process, and to its children from now on; with false, allows them again.
+---@param disable? boolean|integer
 function zmalloc.disable_thp(disable)
    answer(pcall(zmalloc.zmalloc_disable_thp, disable == nil or disable))
 end
 
 -- Starts or ends the allocator's background thread; without an argument, tells whether it is wanted.
+---@param on? boolean|integer
+---@return boolean?
 function zmalloc.background_thread(on)
    if on ~= nil then
       answer(pcall(zmalloc.zmalloc_background_thread, on))
@@ -58,6 +64,7 @@ function zmalloc.background_thread(on)
 end
 
 -- When the kernel makes this process's pages huge: "never", "madvise" (where that asks for it) or "always".
+---@return "never"|"madvise"|"always"
 function zmalloc.thp()
    local mode = answer(pcall(zmalloc.zmalloc_thp))
    return ({[0] = "never", "madvise", "always"})[mode]
@@ -90,6 +97,8 @@ end
 -- since; fixed when it is closed, or by t:stop(). What counts are Blocks, each with its zmalloc_size, a resize as one
 -- freed and one allocated; whatever else Lua allocates is not counted. A Block that is garbage is freed when Lua
 -- collects it.
+---@param options? {all_threads: boolean?}
+---@return zmalloc.Track
 function zmalloc.track(options)
    local read_allocated, read_freed = zmalloc.zmalloc_thread_allocated, zmalloc.zmalloc_thread_freed
    if wants_all_threads(options) then
@@ -129,6 +138,7 @@ function zmalloc.track(options)
 end
 
 -- What the allocator says of itself, in bytes; what it can't tell is nil.
+---@return zmalloc.AllocatorInfo
 function zmalloc.allocator_info()
    local allocated, active, resident = zmalloc.zmalloc_allocator_info()
    return {allocated = allocated, active = active, resident = resident}
