@@ -28,8 +28,10 @@ endif
 # Always anew: the next may be for another Lua.
 .PHONY: module
 module:
-	mkdir -p $(out)
+	mkdir -p $(out)/library
 	echo '{ global: luaopen_zmalloc; local: *; };' >$(out)/exports
 	$(PYTHON) bindings/struct_fields.py include/zmalloc.h $(out)/struct_fields.h
+	$(PYTHON) bindings/lua/annotations.py bindings/lua/library/zmalloc.lua.in include/zmalloc.h bindings/lua/zmalloc.lua \
+	    $(out)/library/zmalloc.lua
 	$(SWIG) -Wall -Werror -Iinclude -Ibindings -lua -nomoduleglobal -o $(out)/zmalloc_lua.c bindings/zmalloc.i
 	$(CC) $(CFLAGS) $(flags) $(includes) $(LIBFLAG) -o $(out)/zmalloc.so $(out)/zmalloc_lua.c $(sources) $(link_flags)

@@ -76,6 +76,8 @@ def test_rock(version: str, tmp_path: Path) -> None:
     modules, scripts = tree / "lib" / "lua" / version, tree / "share" / "lua" / version
     assert [path.name for path in modules.iterdir()] == ["zmalloc.so"]
     check_binary(modules / "zmalloc.so")
+    [annotations] = tree.rglob("library/zmalloc.lua")
+    assert run(lua, "-e", f"print(type(dofile('{annotations}').used_memory))").strip() == "function"
     shutil.rmtree(project)
     check_module(lua, modules, scripts, "libc")
     if version == "5.1":
