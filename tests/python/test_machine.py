@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, note, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-RUNS = int(os.environ.get("ZMALLOC_EXAMPLES", "230"))
+RUNS = int(os.environ.get("ZMALLOC_EXAMPLES", "250"))
 STEPS = 200  # a run
 
 LIBRARY, PREFIX = os.environ["ZMALLOC_ALLOCATOR"], os.environ["ZMALLOC_PREFIX"]
