@@ -248,7 +248,7 @@ ZMALLOC_API void zmalloc_set_oom_handler(void (*handler)(size_t size));
  *
  *   -EINVAL     a NULL argument, an empty field name, or a pid that can be no process (0, or below -1)
  *   -ESRCH      no such process; it ended (while it was read, too) or became another program; or it has no memory:
- *               a zombie, or one of the kernel's own
+ *               a zombie (as is, for others, a process whose first thread has ended), or one of the kernel's own
  *   -EACCES     the process is another user's
  *   -ENOENT     no such field in this kernel
  *   -EMFILE     this process has no file descriptor left
@@ -394,7 +394,8 @@ ZMALLOC_API int zmalloc_get_allocator_info(size_t *allocated, size_t *active, si
 /**
  * As zmalloc_get_allocator_info; what can't be told is ZMALLOC_UNKNOWN. Sources: jemalloc's stats.allocated, active
  * and resident; tcmalloc's current_allocated_bytes, heap_size less free and unmapped pages, total_physical_bytes;
- * mallinfo2's uordblks + hblkhd and arena + hblkhd; darwin's size_in_use; mimalloc's current_commit.
+ * mallinfo2's uordblks + hblkhd and arena + hblkhd, unless another malloc is in the place of glibc's; darwin's
+ * size_in_use; mimalloc's current_commit.
  */
 ZMALLOC_API int zmalloc_allocator_info(size_t *allocated, size_t *active, size_t *resident);
 

@@ -18,6 +18,10 @@ int zm_allocator_info(struct zm_allocator_info *info)
 {
     struct mallinfo2 figures = mallinfo2();
 
+    /* Nothing at all was ever taken: malloc is another's, put in place of glibc's by LD_PRELOAD or a sanitizer. */
+    if (figures.arena + figures.hblkhd == 0) {
+        return 0;
+    }
     /* hblkhd: blocks with a mapping each. arena: all heaps; uordblks: blocks in them. Both count headers. */
     info->allocated = figures.uordblks + figures.hblkhd;
     info->active = figures.arena + figures.hblkhd;

@@ -207,9 +207,15 @@ assert abs(zmalloc.rss() - psutil.Process().memory_info().rss) < 8 << 20
 
 @pytest.mark.parametrize("library", ["libjemalloc.so.2", "libtcmalloc_minimal.so.4"])
 def test_with_another_allocator_preloaded(library: str) -> None:
-    """The whole interpreter lives on the other one; Blocks are counted to the byte all the same."""
+    """The whole interpreter lives on the other one; Blocks are counted to the byte, and no figure is another malloc's."""
     found = [path for folder in ("/usr/lib", "/usr/local/lib") for path in Path(folder).glob(f"**/{library}")]
     if not found:
         pytest.skip(f"no {library} here")
     mapped = f"assert {library.split('.')[0]!r} in open('/proc/self/maps').read()\n"
-    assert run(mapped + WORKOUT, LD_PRELOAD=str(found[0])) == "done\n"
+    known = """
+with zmalloc.Block(3_000_000):
+    report = zmalloc.report()
+    assert report.allocated is None or report.allocated >= report.used > 0, report
+    assert report.active is None or report.active >= report.allocated, report
+"""
+    assert run(mapped + WORKOUT + known, LD_PRELOAD=str(found[0])) == "done\n"
