@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Whole Lua states on zmalloc_lua_alloc: real scripts, and memory that is known to the byte until nothing is left. */
+#include "sanitizers.h"
 #include "support.h"
 
 #include <zmalloc_lua.h>
@@ -67,6 +68,9 @@ static void test_what_can_not_shrink_stays(void **state)
 {
     (void) state;
     enum { LARGE = 4000, SMALL = 100, ROOM = 2 << 20 };
+    if (ADDRESS_SANITIZER || THREAD_SANITIZER) {
+        skip(); /* they have taken more address space than there is memory */
+    }
     size_t used = 0;
     void *large[32];
     for (size_t i = 0; i < LENGTH(large); i++) {
@@ -333,7 +337,7 @@ static void test_a_state_need_not_be_counted(void **state)
 {
     (void) state;
     lua_State *L = open_state(zmalloc_lua_alloc, NULL);
-    assert_true(zmalloc_used_memory() > used_at_start + lua_count(L));
+    assert_true(zmalloc_used_memory() >= used_at_start + lua_count(L));
     for (size_t i = 0; i < LENGTH(scripts); i++) {
         run(L, scripts[i]);
     }
