@@ -207,7 +207,7 @@ assert abs(zmalloc.rss() - psutil.Process().memory_info().rss) < 8 << 20
 
 @pytest.mark.parametrize("library", ["libjemalloc.so.2", "libtcmalloc_minimal.so.4"])
 def test_with_another_allocator_preloaded(library: str) -> None:
-    """The whole interpreter lives on the other one; Blocks are counted to the byte, and no figure is another malloc's."""
+    """The whole interpreter lives on the other one; Blocks are counted to the byte, no figure is another malloc's."""
     found = [path for folder in ("/usr/lib", "/usr/local/lib") for path in Path(folder).glob(f"**/{library}")]
     if not found:
         pytest.skip(f"no {library} here")
