@@ -4,6 +4,11 @@
 Every call of the C library is here under its own name, and zmalloc.h is its manual. What returns memory in C
 returns a Block, what takes a pointer takes a Block or None, and what C writes through pointers is returned.
 The few calls defined below say the same in Python's way.
+
+All sizes are bytes. What can't be told is None, and no limit is math.inf. A pid is a process number, or None for this
+process. Questions about a process raise ProcessLookupError where there is none, or one without memory (a zombie, one
+of the kernel's own), or it ends meanwhile; PermissionError where it is another user's; ValueError for a number that no
+process has; OSError with ENOSYS where the platform can't tell, and with other numbers as zmalloc.h says.
 """
 
 from __future__ import annotations
@@ -24,22 +29,19 @@ peak_memory = _zmalloc.zmalloc_peak_memory
 reset_peak_memory = _zmalloc.zmalloc_reset_peak_memory
 good_size = _zmalloc.zmalloc_good_size
 track = Track
-memory_size = _zmalloc.zmalloc_memory_size
-memory_limit = _zmalloc.zmalloc_memory_limit
-memory_limits = _zmalloc.zmalloc_memory_limits
-allocator_info = _zmalloc.zmalloc_allocator_info
-decay = _zmalloc.zmalloc_decay
-purge = _zmalloc.zmalloc_purge
 set_oom_handler = _zmalloc.zmalloc_set_oom_handler
 
 
 def rss(pid: int | None = None) -> int:
-    """Resident set size of the process, in bytes."""
+    """Resident set size of the process, in bytes: what it holds of the machine's memory. Linux: from its statm.
+
+    On Linux other users' processes tell it too. Errors: ProcessLookupError, ValueError, OSError.
+    """
     return _zmalloc.zmalloc_process_rss(pid)
 
 
 def private_dirty(pid: int | None = None) -> int:
-    """Bytes that the process has written to and shares with none."""
+    """Bytes that the process has written to and shares with none: smaps("Private_Dirty", pid), with its errors."""
     return _zmalloc.zmalloc_private_dirty(pid)
 
 
@@ -48,20 +50,64 @@ def smaps(field: str, pid: int | None = None) -> int: ...
 @overload
 def smaps(field: None = None, pid: int | None = None) -> dict[str, int]: ...
 def smaps(field: str | None = None, pid: int | None = None) -> int | dict[str, int]:
-    """Sum of a field over the mappings of a process, in bytes; without a field, a dict of all that the kernel sums."""
+    """Sum of a field over the mappings of a process, in bytes; without a field, a dict of all that the kernel sums.
+
+    Linux: from smaps_rollup, or else smaps; a name is matched whole: "Rss", "Pss", "Private_Dirty". Errors:
+    FileNotFoundError for a field that this kernel doesn't have; ProcessLookupError, PermissionError, ValueError,
+    OSError.
+    """
     if field is None:
         return _zmalloc.zmalloc_smaps(pid)
     return _zmalloc.zmalloc_smap_bytes_by_field(field, pid)
 
 
 def mappings(pid: int | None = None) -> list[Mapping]:
-    """The mappings of a process, in the order of their addresses."""
+    """The mappings of a process, in the order of their addresses, each with its fields of smaps in a dict, in bytes.
+
+    Bytes of a path that are no text come as os.fsdecode has them. Errors: ProcessLookupError, PermissionError,
+    ValueError, OSError; what was read before is then lost.
+    """
     return _zmalloc.zmalloc_mappings(pid)
 
 
 def report(walk: bool = False) -> Report:
-    """Where this process's memory is. With the walk, of the page tables, it takes longer and tells more."""
+    """Where this process's memory is, in bytes; what can't be told is None.
+
+    used and the differences that are not None (allocator_overhead_bytes to rss_overhead_bytes) add up to rss. With the
+    walk, of the page tables, it takes longer and tells more: pss, uss, private_dirty, swap, huge_pages.
+    help(zmalloc.Report) has each figure's source.
+    """
     return _zmalloc.zmalloc_report(walk)
+
+
+def memory_size() -> int:
+    """Physical memory of this machine, in bytes. OSError where that is unknown."""
+    return _zmalloc.zmalloc_memory_size()
+
+
+def memory_limits() -> MemoryLimits:
+    """The limits on memory one by one, in bytes; math.inf where none is set, None where it can't be told."""
+    return _zmalloc.zmalloc_memory_limits()
+
+
+def memory_limit() -> int:
+    """The least of those limits, in bytes: more memory than this the process can't have. OSError if all are unknown."""
+    return _zmalloc.zmalloc_memory_limit()
+
+
+def allocator_info() -> AllocatorInfo:
+    """What the allocator says of itself, in bytes; what it can't tell is None. Sources: see zmalloc_allocator_info."""
+    return _zmalloc.zmalloc_allocator_info()
+
+
+def purge() -> int | None:
+    """Has the allocator give back what no block needs; returns by how many bytes RSS fell, None if that is unknown."""
+    return _zmalloc.zmalloc_purge()
+
+
+def decay() -> Decay:
+    """After how many milliseconds without use the allocator gives pages back. OSError where it is not jemalloc."""
+    return _zmalloc.zmalloc_decay()
 
 
 def thp() -> str:
@@ -75,12 +121,15 @@ def disable_thp(disable: bool = True) -> None:
 
 
 def set_decay(dirty_ms: int, muzzy_ms: int) -> None:
-    """Sets after how many milliseconds without use the allocator gives pages back; -1 is never."""
+    """Sets after how many milliseconds without use the allocator gives pages back; -1 is never. Errors as of decay."""
     _zmalloc.zmalloc_set_decay(dirty_ms, muzzy_ms)
 
 
 def background_thread(on: bool | None = None) -> bool | None:
-    """Starts or ends the allocator's background thread; without an argument, tells whether it is wanted."""
+    """Starts or ends the allocator's background thread; without an argument, tells whether it is wanted.
+
+    OSError where the allocator is not jemalloc.
+    """
     if on is None:
         return _zmalloc.zmalloc_background_thread_enabled()
     _zmalloc.zmalloc_background_thread(on)
