@@ -128,6 +128,9 @@ static void push_extended_block(lua_State *L, struct block *block, size_t length
 
 static int block_make(lua_State *L)
 {
+    if (lua_gettop(L) > 2) {
+        luaL_error(L, "Block: expected 1 or 2 arguments, got %d", lua_gettop(L));
+    }
     size_t size = to_size(L, 1, "Block", "size");
     if (lua_isnoneornil(L, 2)) {
         begin_call(L);
@@ -146,7 +149,10 @@ static int block_make(lua_State *L)
 
 static int block_close(lua_State *L)
 {
-    struct block *block = luaL_checkudata(L, 1, BLOCK_TYPE);
+    struct block *block = luaL_testudata(L, 1, BLOCK_TYPE);
+    if (block == NULL) {
+        refuse_type(L, 1, "close", "self", "a Block");
+    }
     zfree(block->memory);
     forget_memory(block);
     return 0;

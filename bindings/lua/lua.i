@@ -78,7 +78,11 @@
   $1 = (int) to_integer(L, $input, INT_MIN, INT_MAX, "$symname", "$1_name");
 %}
 
-%typemap(in) int enable, int disable, int walk %{
+%typemap(in) int walk %{
+  $1 = lua_isnil(L, $input) ? 0 : to_switch(L, $input, "$symname", "$1_name");
+%}
+
+%typemap(in) int enable, int disable %{
   $1 = to_switch(L, $input, "$symname", "$1_name");
 %}
 

@@ -7,20 +7,20 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-static int resource_limit(int resource, uint64_t *bytes)
+static uint64_t bytes_of(const struct rlimit *limit)
 {
-    struct rlimit limit;
-    if (getrlimit(resource, &limit) != 0) {
-        return -errno;
-    }
-    *bytes = limit.rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t) limit.rlim_cur;
-    return 0;
+    return limit->rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t) limit->rlim_cur;
 }
 
 int zm_os_resource_limits(uint64_t *address_space, uint64_t *data)
 {
-    int error = resource_limit(RLIMIT_AS, address_space);
-    return error == 0 ? resource_limit(RLIMIT_DATA, data) : error;
+    struct rlimit limits[2];
+    if (getrlimit(RLIMIT_AS, &limits[0]) != 0 || getrlimit(RLIMIT_DATA, &limits[1]) != 0) {
+        return -errno;
+    }
+    *address_space = bytes_of(&limits[0]);
+    *data = bytes_of(&limits[1]);
+    return 0;
 }
 
 void *zm_os_map(size_t bytes)

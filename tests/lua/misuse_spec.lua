@@ -301,14 +301,11 @@ describe("a block", function()
 
    it("is the only thing that its methods take", function()
       local block = spare()
-      for _, name in ipairs {"get", "set", "usable", "resize"} do
+      for _, name in ipairs {"get", "set", "usable", "resize", "close"} do
          for _, value in ipairs {1, "x", {}, io.stdout} do
             refuses(name, "self", block[name], value, 1, "")
          end
          refuses(name, "self", block[name])
-      end
-      for _, value in ipairs {1, "x", {}, io.stdout} do
-         assert.has_error(function() block.close(value) end)
       end
    end)
 
@@ -388,5 +385,12 @@ describe("the number of arguments", function()
       for _, name in ipairs {"zmalloc_rss", "zmalloc_purge", "zmalloc_used_memory"} do
          assert.truthy(support.message(zmalloc[name], 1):find(name, 1, true))
       end
+      assert.truthy(support.message(zmalloc.Block, 1, 16, 1):find("Block: expected 1 or 2 arguments, got 3", 1, true))
+   end)
+
+   it("may be less where nil will do", function()
+      assert.is_number(zmalloc.report(nil).used)
+      assert.is_number(zmalloc.rss(nil))
+      assert.equal(5, #zmalloc.Block(5, nil))
    end)
 end)
