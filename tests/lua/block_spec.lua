@@ -1,5 +1,6 @@
 -- SPDX-License-Identifier: BSD-3-Clause
 -- Block: it owns its memory, and goes when it is let go.
+local no_growth = require "zmalloc.busted"
 local support = require "support"
 local zmalloc = require "zmalloc"
 
@@ -16,7 +17,7 @@ describe("a Block", function()
       assert.equal(before, support.used())
    end)
 
-   it("is zero, whatever was there", function()
+   it("is zero, whatever was there", no_growth(function()
       for _, size in ipairs {1, 24, 100, 5000, support.MiB} do
          for _ = 1, 20 do
             local block = zmalloc.Block(size)
@@ -25,9 +26,9 @@ describe("a Block", function()
             block:close()
          end
       end
-   end)
+   end))
 
-   it("is counted to the byte", function()
+   it("is counted to the byte", no_growth(function()
       local sum, blocks = 0, {}
       for i, size in ipairs {0, 1, 100, 4096, 3 * support.MiB} do
          blocks[i] = zmalloc.Block(size)
@@ -39,21 +40,21 @@ describe("a Block", function()
          block:close()
       end
       assert.equal(before, zmalloc.used_memory())
-   end)
+   end))
 
-   it("is freed when it is forgotten", function()
+   it("is freed when it is forgotten", no_growth(function()
       zmalloc.Block(1000)
       assert.is_true(zmalloc.used_memory() > before)
       assert.equal(before, support.used())
-   end)
+   end))
 
-   it("may be closed again", function()
+   it("may be closed again", no_growth(function()
       local block = zmalloc.Block(10)
       block:close()
       block:close()
-   end)
+   end))
 
-   it("may be empty", function()
+   it("may be empty", no_growth(function()
       for _, block in ipairs {zmalloc.Block(0), zmalloc.zmalloc(0), zmalloc.zrealloc(nil, 0)} do
          assert.equal(0, #block)
          assert.equal("", block:get())
@@ -61,9 +62,9 @@ describe("a Block", function()
          assert.is_nil(block[1])
          block:set(1, "")
       end
-   end)
+   end))
 
-   it("has bytes", function()
+   it("has bytes", no_growth(function()
       local block = zmalloc.Block(4)
       block[1] = 65
       block[2] = 255
@@ -81,9 +82,9 @@ describe("a Block", function()
          end
          assert.same({65, 255, 0, 66}, bytes)
       end
-   end)
+   end))
 
-   it("has strings", function()
+   it("has strings", no_growth(function()
       local block = zmalloc.Block(10)
       block:set(1, "abcdefghij")
       block:set(3, "\0\1")
@@ -95,9 +96,9 @@ describe("a Block", function()
       assert.equal("", block:get(11))
       assert.equal("ab\0\1efghij", block:get(nil, nil))
       assert.equal("ab\0\1efghij", tostring(block))
-   end)
+   end))
 
-   it("is resized", function()
+   it("is resized", no_growth(function()
       local block = zmalloc.Block(10)
       block:set(1, "0123456789")
       block:resize(5000)
@@ -110,9 +111,9 @@ describe("a Block", function()
       assert.equal("", block:get())
       block:resize(3)
       assert.equal("\0\0\0", block:get())
-   end)
+   end))
 
-   it("is as it was when a resize fails", function()
+   it("is as it was when a resize fails", no_growth(function()
       local block = zmalloc.Block(10)
       block:set(1, "0123456789")
       assert.has_error(function() block:resize(support.huge) end)
@@ -120,9 +121,9 @@ describe("a Block", function()
       assert.is_nil(zmalloc.ztryrealloc(block, support.huge))
       assert.same({nil, 0}, {zmalloc.ztryrealloc_usable(block, support.huge)})
       assert.equal("0123456789", block:get())
-   end)
+   end))
 
-   it("stays the same when it moves", function()
+   it("stays the same when it moves", no_growth(function()
       local block = zmalloc.zmalloc(10)
       block:set(1, "0123456789")
       assert.is_true(rawequal(block, zmalloc.zrealloc(block, 100000)))
@@ -133,9 +134,9 @@ describe("a Block", function()
       assert.equal(block:usable(), usable)
       assert.is_nil(zmalloc.zrealloc(block, 0))
       assert.has_error(function() return #block end)
-   end)
+   end))
 
-   it("is extended to what may be used", function()
+   it("is extended to what may be used", no_growth(function()
       local block = zmalloc.zmalloc(1)
       local usable = block:usable()
       assert.is_true(rawequal(block, zmalloc.extend_to_usable(block, usable)))
@@ -145,9 +146,9 @@ describe("a Block", function()
       assert.equal(0, #zmalloc.extend_to_usable(block, 0))
       assert.is_nil(zmalloc.extend_to_usable(nil, 0))
       support.refuses("extend_to_usable", "size", zmalloc.extend_to_usable, nil, 1)
-   end)
+   end))
 
-   it("is aligned, and else as any", function()
+   it("is aligned, and else as any", no_growth(function()
       for _, alignment in ipairs {1, 16, 64, 64.0, 4096, 0x200000} do
          for _, size in ipairs {1, 100, 5000} do
             local start = support.used()
@@ -175,18 +176,18 @@ describe("a Block", function()
       assert.equal(("x"):rep(100) .. ("\0"):rep(100), block:get())
       assert.equal(10, #zmalloc.Block(10, nil))
       assert.equal("", zmalloc.Block(0, 64):get())
-   end)
+   end))
 
-   it("is zero when it is aligned, whatever was there", function()
+   it("is zero when it is aligned, whatever was there", no_growth(function()
       for _ = 1, 20 do
          local block = zmalloc.Block(1000, 64)
          assert.equal(("\0"):rep(1000), block:get())
          block:set(1, ("\170"):rep(1000))
          block:close()
       end
-   end)
+   end))
 
-   it("is freed with a size that it may have", function()
+   it("is freed with a size that it may have", no_growth(function()
       local function resized(block, size)
          block:resize(size)
          return block
@@ -231,16 +232,16 @@ describe("a Block", function()
       end
       zmalloc.zfree_with_size(nil, 0)
       zmalloc.zfree_with_size(nil, math.maxinteger)
-   end)
+   end))
 
-   it("may be asked for with a good size", function()
+   it("may be asked for with a good size", no_growth(function()
       for _, size in ipairs {0, 1, 24, 100, 4097, support.MiB} do
          local good = zmalloc.zmalloc_good_size(size)
          assert.is_true(size <= good and good <= zmalloc.Block(size):usable())
       end
-   end)
+   end))
 
-   it("loses its whole pages to zmadvise_dontneed", function()
+   it("loses its whole pages to zmadvise_dontneed", no_growth(function()
       local page = tonumber(support.output "getconf PAGESIZE")
       local block = zmalloc.Block(64 * page)
       block:set(1, ("x"):rep(#block))
@@ -248,12 +249,12 @@ describe("a Block", function()
       local lost, kept = block:get():gsub("x", "")
       assert.is_true(kept < 2 * page)
       assert.equal(("\0"):rep(#block - kept), lost)
-   end)
+   end))
 
-   it("comes from a string, its NUL included", function()
+   it("comes from a string, its NUL included", no_growth(function()
       assert.equal("text\0", zmalloc.zstrdup("text"):get())
       assert.equal("\255\254\0", zmalloc.zstrdup("\255\254"):get())
       assert.equal("\0", zmalloc.zstrdup(""):get())
       assert.is_nil(zmalloc.zstrdup(nil))
-   end)
+   end))
 end)

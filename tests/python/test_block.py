@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 import zmalloc
 
+pytestmark = pytest.mark.zmalloc_no_growth
+
 PREFIX = 16 if os.environ["ZMALLOC_PREFIX"] == "1" else 0
 
 

@@ -13,6 +13,8 @@ import _testcapi  # Python's own: has its requests for memory fail
 import pytest
 import zmalloc
 
+pytestmark = pytest.mark.zmalloc_no_growth
+
 
 def fails(ask: Callable[[], object]) -> Callable[[], object]:
     def attempt() -> None:

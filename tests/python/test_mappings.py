@@ -14,6 +14,8 @@ import psutil
 import pytest
 import zmalloc
 
+pytestmark = pytest.mark.zmalloc_no_growth
+
 PAGE = os.sysconf("SC_PAGESIZE")
 HEADER = re.compile(rb"([0-9a-f]+)-([0-9a-f]+) (\S{4}) ([0-9a-f]+) [0-9a-f]+:[0-9a-f]+ \d+ *(.*)")
 FIELD = re.compile(rb"(\w+): +(\d+) kB")
