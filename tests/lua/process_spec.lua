@@ -302,9 +302,16 @@ describe("no answer", function()
             print((select(2, pcall(ask, 1)):match ": (.*)"))
          end
       ]]
+      -- Who may read this process may not be able to read where the module lies, and so has a copy.
+      local folder = support.output "mktemp -d"
+      local module = os.getenv "LUA_CPATH":gsub("%?%.so;;$", "zmalloc.so")
+      os.execute(("cp '%s' '%s' && chmod a+rx '%s'"):format(module, folder, folder))
       local as_nobody = support.output "id -u" == "0" and "setpriv --reuid 65534 " or ""
-      local command = ("%s'%s' -e '%s' 2>&1"):format(as_nobody, os.getenv "ZMALLOC_LUA", code)
-      assert.equal(("Permission denied\n"):rep(3), support.output(command) .. "\n")
+      local command = ("cd / && LUA_CPATH='%s/?.so' %s'%s' -e '%s' 2>&1"):format(
+         folder, as_nobody, os.getenv "ZMALLOC_LUA", code)
+      local said = support.output(command)
+      os.execute(("rm -r '%s'"):format(folder))
+      assert.equal(("Permission denied\n"):rep(3), said .. "\n")
    end)
 
    it("is put down to the script's own line", function()
