@@ -395,7 +395,7 @@ ZMALLOC_API int zmalloc_get_allocator_info(size_t *allocated, size_t *active, si
  * As zmalloc_get_allocator_info; what can't be told is ZMALLOC_UNKNOWN. Sources: jemalloc's stats.allocated, active
  * and resident; tcmalloc's current_allocated_bytes, heap_size less free and unmapped pages, total_physical_bytes;
  * mallinfo2's uordblks + hblkhd and arena + hblkhd, unless another malloc is in the place of glibc's; darwin's
- * size_in_use; mimalloc's current_commit.
+ * size_in_use; mimalloc's current_commit. With libc it takes longer the more free blocks there are.
  */
 ZMALLOC_API int zmalloc_allocator_info(size_t *allocated, size_t *active, size_t *resident);
 

@@ -235,7 +235,10 @@ int zmalloc_memory_limit(size_t *bytes)
     /* What is unknown is the largest, and then comes what is not set. */
     size_t least = lesser(lesser(limits.physical, limits.cgroup), lesser(limits.address_space, limits.data));
     *bytes = least < ZMALLOC_NO_LIMIT ? least : 0;
-    return least < ZMALLOC_NO_LIMIT ? 0 : -ENOSYS;
+    if (least < ZMALLOC_NO_LIMIT) {
+        return 0;
+    }
+    return limits.physical == ZMALLOC_UNKNOWN ? -ENOSYS : -EOVERFLOW;
 }
 
 int zmalloc_thp(int *mode)
