@@ -369,8 +369,8 @@ ZMALLOC_API int get_proc_stat_ll(int i, long long *res);
 
 /**
  * Gives the whole pages inside the block back to the operating system. The block stays allocated; what was in
- * those pages is lost: they read as zero. For processes that know they won't look at a block again, such as a
- * forked child that has saved it.
+ * those pages is lost: they read as zero (pages that are locked stay as they are). For processes that know they
+ * won't look at a block again, such as a forked child that has saved it.
  */
 ZMALLOC_API void zmadvise_dontneed(void *ptr);
 

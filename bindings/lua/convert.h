@@ -107,14 +107,14 @@ static void push_size(lua_State *L, size_t size)
 static void check_status(lua_State *L, int status, const char *call)
 {
     if (status < 0) {
-        luaL_error(L, "%s: %s", call, strerror(-status));
+        luaL_error(L, "%s: %s (errno %d)", call, strerror(-status), -status);
     }
 }
 
 static void check_field_status(lua_State *L, int status, const char *call, const char *field)
 {
     if (status == -ENOENT) {
-        luaL_error(L, "%s: no field '%s'", call, field);
+        luaL_error(L, "%s: no field '%s' (errno %d)", call, field, ENOENT);
     }
     check_status(L, status, call);
 }

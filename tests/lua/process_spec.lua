@@ -288,7 +288,7 @@ describe("no answer", function()
             zmalloc_smap_bytes_by_field = function(number) return zmalloc.smaps("Rss", number) end,
             zmalloc_mappings = zmalloc.mappings,
          } do
-            assert.truthy(support.message(ask, pid):find(call .. ": No such process", 1, true))
+            assert.truthy(support.message(ask, pid):find(call .. ": No such process (errno 3)", 1, true))
          end
          assert.equal(0, zmalloc.zmalloc_get_private_dirty(pid))
       end
@@ -311,7 +311,7 @@ describe("no answer", function()
          folder, as_nobody, os.getenv "ZMALLOC_LUA", code)
       local said = support.output(command)
       os.execute(("rm -r '%s'"):format(folder))
-      assert.equal(("Permission denied\n"):rep(3), said .. "\n")
+      assert.equal(("Permission denied (errno 13)\n"):rep(3), said .. "\n")
    end)
 
    it("is put down to the script's own line", function()
