@@ -27,6 +27,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** The version of this header, and of the library that it came with. */
 #define ZMALLOC_VERSION_MAJOR 0
 #define ZMALLOC_VERSION_MINOR 1
 #define ZMALLOC_VERSION_PATCH 0
@@ -51,7 +52,7 @@
 /** The allocator inside the library, with its version: a string such as "jemalloc-5.3.0". */
 #define ZMALLOC_LIB (zmalloc_allocator())
 
-/*
+/**
  * Defined where the allocator itself knows the size of every block, so that zmalloc_size and
  * zmalloc_usable_size are the same. A library that keeps each size in a prefix before the block instead has
  * -DZMALLOC_SIZE_PREFIX in the flags that pkg-config gives.
@@ -292,8 +293,8 @@ ZMALLOC_API int zmalloc_smap_bytes_by_field(const char *field, long pid, size_t 
 
 /** A figure by its name, in bytes. */
 struct zmalloc_field {
-    char name[ZMALLOC_LONGEST_FIELD + 1];
-    size_t bytes;
+    char name[ZMALLOC_LONGEST_FIELD + 1]; /* without a colon: "Rss" */
+    size_t bytes;                         /* in one mapping, or their sum */
 };
 
 /**
@@ -448,10 +449,10 @@ ZMALLOC_API int zmalloc_purge(size_t *returned);
  */
 struct zmalloc_report {
     size_t used;      /* zmalloc_used_memory */
-    size_t allocated; /* see zmalloc_allocator_info, as for active and resident */
-    size_t active;
-    size_t resident;
-    size_t rss; /* zmalloc_rss; with the walk, the sum that goes with the walk's figures */
+    size_t allocated; /* see zmalloc_allocator_info */
+    size_t active;    /* see zmalloc_allocator_info */
+    size_t resident;  /* see zmalloc_allocator_info */
+    size_t rss;       /* zmalloc_rss; with the walk, the sum that goes with the walk's figures */
 
     int64_t allocator_overhead_bytes; /* allocated beyond used: blocks of the allocator's other users, caches, headers */
     int64_t allocator_frag_bytes;     /* active beyond allocated: free places in pages that hold blocks */
