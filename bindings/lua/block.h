@@ -187,10 +187,26 @@ static int block_length(lua_State *L)
     return 1;
 }
 
+/* Pushes bytes of the block as a string. Finalisers that run meanwhile may close or resize the block. */
+static void push_bytes(lua_State *L, const struct block *block, size_t first, size_t count, const char *call)
+{
+    if (!COLLECTS_BEFORE_COPY) {
+        lua_pushlstring(L, block->memory + first, count);
+        return;
+    }
+    char few[256];
+    char *copy = count <= sizeof(few) ? few : lua_newuserdatauv(L, count, 0);
+    if (block->memory == NULL || first + count > block->length) {
+        refuse(L, call, "self", "was closed or resized by a finaliser");
+    }
+    memcpy(copy, block->memory + first, count);
+    lua_pushlstring(L, copy, count);
+}
+
 static int block_text(lua_State *L)
 {
     struct block *block = to_open_block(L, 1, "tostring", "self");
-    lua_pushlstring(L, block->memory, block->length);
+    push_bytes(L, block, 0, block->length, "tostring");
     return 1;
 }
 
@@ -202,7 +218,7 @@ static int block_get(lua_State *L)
     int64_t first = lua_isnoneornil(L, 2) ? 1 : to_integer(L, 2, 1, length + 1, "get", "i");
     int64_t rest = length - (first - 1);
     int64_t count = lua_isnoneornil(L, 3) ? rest : to_integer(L, 3, 0, rest, "get", "n");
-    lua_pushlstring(L, block->memory + (first - 1), (size_t) count);
+    push_bytes(L, block, (size_t) (first - 1), (size_t) count, "get");
     return 1;
 }
 

@@ -58,6 +58,10 @@ static void push_address(lua_State *L, uint64_t address)
 
 #if LUA_VERSION_NUM < 504
 #define lua_newuserdatauv(L, size, values) lua_newuserdata(L, size)
+/* These may run finalisers before they copy a string: what it is copied from must not be theirs to free. */
+#define COLLECTS_BEFORE_COPY 1
+#else
+#define COLLECTS_BEFORE_COPY 0
 #endif
 
 #ifndef LUA_LOADED_TABLE

@@ -71,6 +71,31 @@ local endings = {
       weak = nil
       assert(used() == start)
    ]],
+   ["a Block is closed by a finaliser while its bytes are copied"] = [[
+      for _, size in ipairs {100, 200, 5000, 100000} do
+         for round = 1, 20 do
+            local block, other = zmalloc.Block(2 * size), nil
+            block:set(1, ("x"):rep(2 * size))
+            local function copy(i)
+               block[1], block[2] = i % 256, math.floor(i / 256) % 256
+               return block:get(1, size + (i + round) % size)
+            end
+            at_end(function()
+               block:close()
+               other = zmalloc.Block(2 * size)
+               other:set(1, ("y"):rep(2 * size))
+            end)
+            local i = 0
+            while not other do -- all that is allocated are the copies; the same text twice would be one string
+               i = i + 1
+               local ok, text = pcall(copy, i)
+               assert(not ok or not text:find("[^x]", 3), "the bytes are not the Block's")
+            end
+            other:close()
+         end
+      end
+      assert(used() == start)
+   ]],
    ["coroutines are left in the middle"] = [[
       for i = 1, 1000 do
          local co = coroutine.wrap(function()
