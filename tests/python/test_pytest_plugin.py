@@ -123,3 +123,25 @@ def test_the_marker_is_known(tmp_path: Path) -> None:
     counts, text = run(tmp_path, "@pytest.mark.zmalloc_no_growth\ndef test_it():\n    pass\n", "--strict-markers")
     assert counts == {"passed": 1}, text
     assert "zmalloc_no_growth(limit=0)" in run(tmp_path, "", "--markers")[1]
+
+
+def test_a_test_may_be_run_again(tmp_path: Path) -> None:
+    """As plugins do that give a failed test another chance."""
+    (tmp_path / "conftest.py").write_text("""
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    runtestprotocol(item, log=False, nextitem=nextitem)
+    return runtestprotocol(item, nextitem=nextitem) is not None
+""")
+    code = """
+@pytest.mark.zmalloc_no_growth
+def test_marker():
+    if not kept:
+        kept.append(zmalloc.Block(1000))
+
+def test_fixture(zmalloc_no_growth):
+    zmalloc.Block(1000)
+"""
+    counts, text = run(tmp_path, code)
+    assert counts == {"passed": 2}, text

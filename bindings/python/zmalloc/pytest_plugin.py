@@ -41,7 +41,8 @@ class Growth:
         return self._track.kept
 
     def begin(self) -> None:
-        """From here on it counts."""
+        """From here on it counts. A test may be run again, by the same object."""
+        self._track = Track(all_threads=True)
         gc.collect()
         self._track.__enter__()
 
