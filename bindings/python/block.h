@@ -365,7 +365,11 @@ static PyTypeObject block_type = {
     PyVarObject_HEAD_INIT(NULL, 0).tp_name = "zmalloc.Block",
     .tp_doc = "Block(size, alignment=None)\n--\n\n"
               "A block of size zero bytes from zmalloc, freed when it is closed or forgotten.\n\n"
-              "With an alignment, a power of two, its address is a multiple of that, until it is resized.",
+              "With an alignment, a power of two, its address is a multiple of that, until it is resized.\n\n"
+              ">>> with zmalloc.Block(5) as block:\n"
+              "...     block[:2] = b\"ab\"\n"
+              "...     bytes(block)\n"
+              "b'ab\\x00\\x00\\x00'",
     .tp_basicsize = sizeof(struct block),
     .tp_flags = Py_TPFLAGS_DEFAULT,
     .tp_new = block_make,

@@ -36,12 +36,19 @@ def rss(pid: int | None = None) -> int:
     """Resident set size of the process, in bytes: what it holds of the machine's memory. Linux: from its statm.
 
     On Linux other users' processes tell it too. Errors: ProcessLookupError, ValueError, OSError.
+
+    >>> zmalloc.rss() > zmalloc.used_memory()
+    True
     """
     return _zmalloc.zmalloc_process_rss(pid)
 
 
 def private_dirty(pid: int | None = None) -> int:
-    """Bytes that the process has written to and shares with none: smaps("Private_Dirty", pid), with its errors."""
+    """Bytes that the process has written to and shares with none: smaps("Private_Dirty", pid), with its errors.
+
+    >>> zmalloc.private_dirty() > 0
+    True
+    """
     return _zmalloc.zmalloc_private_dirty(pid)
 
 
@@ -55,6 +62,12 @@ def smaps(field: str | None = None, pid: int | None = None) -> int | dict[str, i
     Linux: from smaps_rollup, or else smaps; a name is matched whole: "Rss", "Pss", "Private_Dirty". Errors:
     FileNotFoundError for a field that this kernel doesn't have; ProcessLookupError, PermissionError, ValueError,
     OSError.
+
+    >>> sums = zmalloc.smaps()
+    >>> 0 < sums["Pss"] <= sums["Rss"]
+    True
+    >>> zmalloc.smaps("Private_Dirty") > 0
+    True
     """
     if field is None:
         return _zmalloc.zmalloc_smaps(pid)
@@ -66,6 +79,10 @@ def mappings(pid: int | None = None) -> list[Mapping]:
 
     Bytes of a path that are no text come as os.fsdecode has them. Errors: ProcessLookupError, PermissionError,
     ValueError, OSError; what was read before is then lost.
+
+    >>> largest = max(zmalloc.mappings(), key=lambda mapping: mapping.fields["Rss"])
+    >>> largest.end - largest.begin >= largest.fields["Rss"] > 0
+    True
     """
     return _zmalloc.zmalloc_mappings(pid)
 
@@ -76,52 +93,97 @@ def report(walk: bool = False) -> Report:
     used and the differences that are not None (allocator_overhead_bytes to rss_overhead_bytes) add up to rss. With the
     walk, of the page tables, it takes longer and tells more: pss, uss, private_dirty, swap, huge_pages.
     help(zmalloc.Report) has each figure's source.
+
+    >>> report = zmalloc.report()
+    >>> report.used == zmalloc.used_memory() < report.rss
+    True
     """
     return _zmalloc.zmalloc_report(walk)
 
 
 def memory_size() -> int:
-    """Physical memory of this machine, in bytes. OSError where that is unknown."""
+    """Physical memory of this machine, in bytes. OSError where that is unknown.
+
+    >>> zmalloc.memory_size() > zmalloc.rss()
+    True
+    """
     return _zmalloc.zmalloc_memory_size()
 
 
 def memory_limits() -> MemoryLimits:
-    """The limits on memory one by one, in bytes; math.inf where none is set, None where it can't be told."""
+    """The limits on memory one by one, in bytes; math.inf where none is set, None where it can't be told.
+
+    >>> zmalloc.memory_limits().physical == zmalloc.memory_size()
+    True
+    """
     return _zmalloc.zmalloc_memory_limits()
 
 
 def memory_limit() -> int:
-    """The least of those limits, in bytes: more memory than this the process can't have. OSError if all are unknown."""
+    """The least of those limits, in bytes: more memory than this the process can't have. OSError if all are unknown.
+
+    >>> zmalloc.memory_limit() == min(limit for limit in zmalloc.memory_limits() if limit is not None)
+    True
+    """
     return _zmalloc.zmalloc_memory_limit()
 
 
 def allocator_info() -> AllocatorInfo:
-    """What the allocator says of itself, in bytes; what it can't tell is None. Sources: see zmalloc_allocator_info."""
+    """What the allocator says of itself, in bytes; what it can't tell is None. Sources: see zmalloc_allocator_info.
+
+    >>> info = zmalloc.allocator_info()
+    >>> info.allocated is None or info.allocated >= zmalloc.used_memory()
+    True
+    """
     return _zmalloc.zmalloc_allocator_info()
 
 
 def purge() -> int | None:
-    """Has the allocator give back what no block needs; returns by how many bytes RSS fell, None if that is unknown."""
+    """Has the allocator give back what no block needs; returns by how many bytes RSS fell, None if that is unknown.
+
+    >>> returned = zmalloc.purge()
+    >>> returned is None or returned >= 0
+    True
+    """
     return _zmalloc.zmalloc_purge()
 
 
 def decay() -> Decay:
-    """After how many milliseconds without use the allocator gives pages back. OSError where it is not jemalloc."""
+    """After how many milliseconds without use the allocator gives pages back. OSError where it is not jemalloc.
+
+    >>> zmalloc.decay().dirty_ms >= -1
+    True
+    """
     return _zmalloc.zmalloc_decay()
 
 
 def thp() -> str:
-    """When the kernel makes this process's pages huge: "never", "madvise" (where that asks for it) or "always"."""
+    """When the kernel makes this process's pages huge: "never", "madvise" (where that asks for it) or "always".
+
+    >>> zmalloc.thp() in ("never", "madvise", "always")
+    True
+    """
     return ("never", "madvise", "always")[_zmalloc.zmalloc_thp()]
 
 
 def disable_thp(disable: bool = True) -> None:
-    """Forbids huge pages to this process, and to its children from now on, or allows them again."""
+    """Forbids huge pages to this process, and to its children from now on, or allows them again.
+
+    >>> zmalloc.disable_thp()
+    >>> zmalloc.thp()
+    'never'
+    >>> zmalloc.disable_thp(False)
+    """
     _zmalloc.zmalloc_disable_thp(disable)
 
 
 def set_decay(dirty_ms: int, muzzy_ms: int) -> None:
-    """Sets after how many milliseconds without use the allocator gives pages back; -1 is never. Errors as of decay."""
+    """Sets after how many milliseconds without use the allocator gives pages back; -1 is never. Errors as of decay.
+
+    >>> zmalloc.set_decay(5000, 0)
+    >>> zmalloc.decay().dirty_ms
+    5000
+    """
     _zmalloc.zmalloc_set_decay(dirty_ms, muzzy_ms)
 
 
@@ -129,6 +191,11 @@ def background_thread(on: bool | None = None) -> bool | None:
     """Starts or ends the allocator's background thread; without an argument, tells whether it is wanted.
 
     OSError where the allocator is not jemalloc.
+
+    >>> zmalloc.background_thread(True)
+    >>> zmalloc.background_thread()
+    True
+    >>> zmalloc.background_thread(False)
     """
     if on is None:
         return _zmalloc.zmalloc_background_thread_enabled()

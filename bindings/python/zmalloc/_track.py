@@ -26,6 +26,11 @@ class Track:
     With all_threads=True it is all threads of the process. What counts are Blocks, each with its zmalloc_size, a
     resize as one freed and one allocated; whatever else the interpreter allocates is not counted. The numbers can be
     read inside the block, so far, and are fixed when it ends. Until then a scope of one thread refuses others.
+
+    >>> with zmalloc.track() as t:
+    ...     block = zmalloc.Block(1000)
+    >>> t.kept == zmalloc.zmalloc_size(block)
+    True
     """
 
     __slots__ = ("_all_threads", "_end", "_mark", "_start")
