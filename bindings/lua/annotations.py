@@ -145,9 +145,10 @@ def macros(header: str) -> list[str]:
 
 def written_in_lua(module: str) -> list[str]:
     """The functions, with their comments and annotations but without their bodies; the other names as they are."""
-    found = re.findall(r"^zmalloc\.\w+ = zmalloc\.\w+$", module, re.MULTILINE)
-    functions = re.findall(r"((?:^--.*\n)+)^(function zmalloc\.\w+\(.*\))$", module, re.MULTILINE)
-    return found + [re.sub("^--+ ?", "---", comment, flags=re.MULTILINE) + head + " end" for comment, head in functions]
+    comment, alias, function = r"((?:^--.*\n)", r"(zmalloc\.\w+ = zmalloc\.\w+)$", r"(function zmalloc\.\w+\(.*\))$"
+    found = re.findall(comment + "*)" + alias, module, re.MULTILINE)
+    found += [(words, head + " end") for words, head in re.findall(comment + "+)" + function, module, re.MULTILINE)]
+    return [re.sub("^--+ ?", "---", words, flags=re.MULTILINE) + code for words, code in found]
 
 
 def main() -> None:

@@ -20,6 +20,11 @@ zmalloc.decay = zmalloc.zmalloc_decay
 zmalloc.set_decay = zmalloc.zmalloc_set_decay
 zmalloc.purge = zmalloc.zmalloc_purge
 zmalloc.report = zmalloc.zmalloc_report
+
+-- Sets what is called, with the size in bytes, when there is no memory for a Block; nil takes it away. It is called in
+-- the coroutine that asked, and can't yield; each Lua state has its own. What it raises leaves the call that failed. If
+-- it returns, or there is none, that call is an error, and nothing aborts. What it asks for itself and can't have is an
+-- error at once.
 zmalloc.set_oom_handler = zmalloc.zmalloc_set_oom_handler
 
 -- The result of pcall; or its error, put down to the line that called the function which asks here. It must not ask by

@@ -13,12 +13,15 @@ process has; OSError with ENOSYS where the platform can't tell, and with other n
 
 from __future__ import annotations
 
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from . import _zmalloc
 from ._track import Track
 from ._zmalloc import *  # noqa: F403
 from ._zmalloc import AllocatorInfo, Block, Decay, Mapping, MemoryLimits, Report, UsableBlock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __version__: str = _zmalloc.ZMALLOC_VERSION
 ZMALLOC_LIB: str = _zmalloc.zmalloc_allocator()
@@ -29,7 +32,24 @@ peak_memory = _zmalloc.zmalloc_peak_memory
 reset_peak_memory = _zmalloc.zmalloc_reset_peak_memory
 good_size = _zmalloc.zmalloc_good_size
 track = Track
-set_oom_handler = _zmalloc.zmalloc_set_oom_handler
+
+
+def set_oom_handler(handler: Callable[[int], object] | None) -> None:
+    """Sets what is called, with the size in bytes, when there is no memory for a Block; None takes it away.
+
+    It is called in the thread that asked. What it raises leaves the call that failed. If it returns, or there is none,
+    that call raises MemoryError, and nothing aborts. What it asks for itself and can't have is a MemoryError at once.
+
+    >>> zmalloc.set_oom_handler(lambda size: print("no", size, "bytes"))
+    >>> try:
+    ...     zmalloc.Block(2**62)
+    ... except MemoryError as error:
+    ...     print(error)
+    no 4611686018427387904 bytes
+    Block: can't allocate a size of 4611686018427387904 bytes
+    >>> zmalloc.set_oom_handler(None)
+    """
+    _zmalloc.zmalloc_set_oom_handler(handler)
 
 
 def rss(pid: int | None = None) -> int:
