@@ -16,7 +16,7 @@ LUA_TREES := lua5.1 lua5.2 lua5.3 luajit
 LUA_OPTIONS = -Dallocator=libc -Dlua_version=$* -Dpython=disabled -Dbenchmarks=disabled -Dexamples=disabled $(COMMON)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test cross bench clean format
+.PHONY: help setup demo test cross bench docs clean format
 .SECONDARY:
 
 help: ## this list
@@ -44,6 +44,11 @@ cross: ## build for macOS, FreeBSD and musl with zig, where that can be installe
 bench: setup ## build every tree and run the benchmarks; ARGS="--subject churn --json FILE" for some
 	@for tree in $(TREES); do $(MAKE) --no-print-directory build-$$tree || exit; done
 	@$(PYTHON) bench/run.py $(TREES:%=build/%) $(ARGS)
+
+docs: setup ## the reference for C, Python and Lua, into build/docs
+	@$(MAKE) --no-print-directory build-libc
+	@PYTHON=$(PYTHON) docs/build build/libc build/docs
+	@echo "make docs: build/docs/index.html"
 
 build-%: build/%/build.ninja ## build one TREE
 	@echo "== $*: build"

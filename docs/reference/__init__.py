@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The reference's text, taken for Sphinx from where it stands: headers, docstrings, the Lua module's annotations."""
+
+from __future__ import annotations
+
+from sphinx.application import Sphinx
+
+from . import c, lua, python
+
+PARTS = {"c": c.part, "lua": lua.part, "python": python.part}
+
+
+def fill(app: Sphinx, page: str, source: list[str]) -> None:
+    if page in PARTS:
+        source[0] += f"\n{PARTS[page]()}\n"
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", fill)
+    for kind in lua.KINDS:
+        app.add_object_type(kind, kind, parse_node=lua.show)
