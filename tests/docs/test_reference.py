@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import types
+import typing
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
@@ -112,10 +113,11 @@ def test_c_has_every_macro_and_struct(pages: dict[str, Page]) -> None:
 
 
 def public(module: types.ModuleType) -> dict[str, object]:
+    """What is there by its own right, and not because the module imports it."""
     return {
         name: thing
         for name, thing in vars(module).items()
-        if not name.startswith("_") and not inspect.ismodule(thing)
+        if vars(typing).get(name) is not thing and not name.startswith("_") and not inspect.ismodule(thing)
         and getattr(thing, "__module__", "zmalloc").startswith(("zmalloc", "_zmalloc"))
     }  # fmt: skip
 
