@@ -58,7 +58,7 @@ static bool has_last_names(const struct records *records, const struct zmalloc_m
     }
     const record_name *names = record_names(records, record_at(records, records->last));
     for (size_t i = 0; i < mapping->count; i++) {
-        if (strcmp(names[i], mapping->fields[i].name) != 0) {
+        if (memcmp(names[i], mapping->fields[i].name, sizeof(names[i])) != 0) {
             return false;
         }
     }

@@ -49,8 +49,8 @@ static bool comes_again(const struct zm_fields *fields, const char *name, size_t
 static void append(struct zm_fields *fields, const char *name, size_t length)
 {
     struct zm_field *field = &fields->all[fields->count++];
+    memset(field->name, 0, sizeof(field->name));
     memcpy(field->name, name, length);
-    field->name[length] = '\0';
     field->bytes = 0;
     fields->named = fields->count;
 }

@@ -10,8 +10,8 @@
 enum { ZM_MOST_FIELDS = 48, ZM_LONGEST_FIELD = 31 };
 
 struct zm_field {
-    char name[ZM_LONGEST_FIELD + 1];
-    uint64_t bytes; /* UINT64_MAX: that or more */
+    char name[ZM_LONGEST_FIELD + 1]; /* NULs to its end */
+    uint64_t bytes;                  /* UINT64_MAX: that or more */
 };
 
 struct zm_fields {
