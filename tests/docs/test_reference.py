@@ -31,9 +31,8 @@ class Page(HTMLParser):
         self.ids: set[str] = set()
         self.links: set[str] = set()
         self.said: dict[str, str] = {}
-        self._depth = 0
         self._heads: list[str] = []
-        self._open: list[tuple[int, list[str]]] = []
+        self._open: list[list[str]] = []
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -45,18 +44,16 @@ class Page(HTMLParser):
         if tag == "dt" and "sig" in (values.get("class") or "").split():
             self._heads += [values["id"]] if "id" in values else []
         elif tag == "dd":
-            self._depth += 1
-            self._open.append((self._depth, self._heads))
+            self._open.append(self._heads)
             self.said.update(dict.fromkeys(self._heads, ""))
             self._heads = []
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "dd":
-            self._depth -= 1
             self._open.pop()
 
     def handle_data(self, data: str) -> None:
-        for _, names in self._open:
+        for names in self._open:
             for name in names:
                 self.said[name] += data
 
