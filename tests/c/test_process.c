@@ -326,5 +326,6 @@ static const struct CMUnitTest tests[] = {
 
 int main(void)
 {
+    sync(); /* pages of a program that was just built are dirty until the kernel has written them: then is now */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
