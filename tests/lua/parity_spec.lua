@@ -97,7 +97,10 @@ local calls = {
    zmalloc_usable_size = {function(f) return f(block()) end, function(size) return size >= 100 end},
    zmalloc_good_size = {function(f) return f(100) end, function(size) return size >= 100 end},
    extend_to_usable = {
-      function(f) return f(block(), block():usable()) end,
+      function(f)
+         local whole = block()
+         return f(whole, whole:usable())
+      end,
       function(result) return #result == result:usable() end,
    },
    zmalloc_used_memory = {function(f)

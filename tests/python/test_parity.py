@@ -20,6 +20,11 @@ def block(size: int = 100) -> zmalloc.Block:
     return zmalloc.zmalloc(size)
 
 
+def extended(call: Callable[[zmalloc.Block, int], zmalloc.Block]) -> zmalloc.Block:
+    whole = block()
+    return call(whole, whole.usable)
+
+
 def is_block(length: int) -> Callable[[object], bool]:
     return lambda result: isinstance(result, zmalloc.Block) and len(result) == length
 
@@ -96,7 +101,7 @@ CALLS = {
     "zmalloc_size": (lambda f: f(block()), lambda result: result >= 100),
     "zmalloc_usable_size": (lambda f: f(block()), lambda result: result >= 100),
     "zmalloc_good_size": (lambda f: f(100), lambda result: result >= 100),
-    "extend_to_usable": (lambda f: f(block(), block().usable), lambda result: len(result) == result.usable),
+    "extend_to_usable": (extended, lambda result: len(result) == result.usable),
     "zmalloc_used_memory": (lambda f: (block(), f())[1], is_number),
     "zmalloc_total_allocated": (lambda f: (block(), f())[1], is_number),
     "zmalloc_total_freed": (lambda f: (block().close(), f())[1], is_number),
