@@ -91,15 +91,12 @@ static int open_of_process(int process, const char *file)
     return faccessat(process, "stat", F_OK, 0) == 0 ? -ENOSYS : -ESRCH;
 }
 
-/*
- * "size resident …", in pages. A zombie, and a process of the kernel's own, have no memory at all: size 0. Most of
- * the time goes into opening, so nothing is asked of the file but what it says.
- */
+/* "size resident …", in pages. A zombie, and a process of the kernel's own, have no memory at all: size 0. */
 static int read_statm(const char *path, uint64_t *bytes)
 {
-    int fd = zm_file_open(AT_FDCWD, path, O_RDONLY);
+    int fd = open_checked(AT_FDCWD, path, O_RDONLY);
     if (fd < 0) {
-        return explain(fd);
+        return fd;
     }
     char text[256];
     long length = zm_file_read_once(fd, text, sizeof(text));

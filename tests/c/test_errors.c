@@ -376,6 +376,8 @@ static void cover_proc_with_a_forgery(void)
         check(mkdir(folders[i], 0755) == 0);
         snprintf(path, sizeof(path), "%s/stat", folders[i]);
         write_file(path, "1 (forged) R 1 1\n");
+        snprintf(path, sizeof(path), "%s/statm", folders[i]);
+        write_file(path, "2 1 1 1 0 1 0\n");
         snprintf(path, sizeof(path), "%s/smaps", folders[i]);
         write_file(path, "1000-2000 rw-p 0 00:00 0 \nRss: 8 kB\nMMUPageSize: 4 kB\nPrivate_Dirty: 8 kB\n");
     }
