@@ -2,6 +2,7 @@
 /* A stopped child of known shape: every mapping and every field, against a plain reading of what the kernel says. */
 #include "children.h"
 
+#include <fcntl.h>
 #include <sys/syscall.h>
 
 #ifndef PR_SET_VMA
@@ -512,11 +513,34 @@ static void test_visitor_that_allocates_and_asks(void **state)
     }
 }
 
+/* How many descriptors another program, started now, would have beside those that were there before. */
+static int count_inherited(const struct zmalloc_mapping *mapping, void *context)
+{
+    (void) mapping;
+    size_t *counts = context;
+    for (int fd = 0; fd < 1024; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+        counts[0] += flags >= 0 && (flags & FD_CLOEXEC) != 0;
+        counts[1] += flags >= 0 && (flags & FD_CLOEXEC) == 0;
+    }
+    return 1;
+}
+
+static void test_nothing_is_inherited(void **state)
+{
+    (void) state;
+    size_t before[2] = {0};
+    size_t during[2] = {0};
+    count_inherited(NULL, before);
+    assert_int_equal(zmalloc_mappings(-1, count_inherited, during), 1);
+    assert_int_equal(during[0], before[0] + 2); /* the process's folder, and its file in there */
+    assert_int_equal(during[1], before[1]);
+}
+
 static const struct CMUnitTest tests[] = {
-    tidy(test_child_of_known_shape),
-    tidy(test_this_process),
-    tidy(test_visitor_that_has_seen_enough),
-    tidy(test_visitor_that_allocates_and_asks),
+    tidy(test_child_of_known_shape),         tidy(test_this_process),
+    tidy(test_visitor_that_has_seen_enough), tidy(test_visitor_that_allocates_and_asks),
+    tidy(test_nothing_is_inherited),
 };
 
 int main(void)
