@@ -5,20 +5,23 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import operator
 import types
 
 import pytest
 import zmalloc
+import zmalloc.metrics
 
 JEMALLOC_ONLY = {"background_thread", "decay", "set_decay"}
 
 described = {name: value for name, value in vars(zmalloc).items() if getattr(value, "__module__", "") == "zmalloc"}
-NAMES = [name for name, value in described.items() if isinstance(value, types.FunctionType)] + ["Block", "Track"]
+calls = [name for name, value in described.items() if isinstance(value, types.FunctionType) and name[0] != "_"]
+NAMES = [*calls, "Block", "Track", "Monitor", "metrics.Collector"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_example(name: str) -> None:
-    value = getattr(zmalloc, name)
+    value = operator.attrgetter(name)(zmalloc)
     [examples] = doctest.DocTestFinder(recurse=False).find(value, name, module=False, globs={"zmalloc": zmalloc})
     assert examples.examples
     if name in JEMALLOC_ONLY and not zmalloc.allocator.startswith("jemalloc"):

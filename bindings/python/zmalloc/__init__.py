@@ -13,6 +13,7 @@ process has; OSError with ENOSYS where the platform can't tell, and with other n
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, overload
 
 from . import _zmalloc
@@ -23,6 +24,24 @@ from ._zmalloc import AllocatorInfo, Block, Decay, Mapping, MemoryLimits, Report
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ._monitor import Event, Monitor, Rates, Sample
+else:
+
+    def __getattr__(name: str) -> object:
+        """Monitors and what belongs to them are only loaded for who uses them."""
+        if name not in _OF_MONITORS:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import _monitor
+
+        globals().update({each: getattr(_monitor, each) for each in _OF_MONITORS})
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_OF_MONITORS})
+
+
+_OF_MONITORS = ("Event", "Monitor", "Rates", "Sample")
+
 __version__: str = _zmalloc.ZMALLOC_VERSION
 ZMALLOC_LIB: str = _zmalloc.zmalloc_allocator()
 
@@ -32,6 +51,13 @@ peak_memory = _zmalloc.zmalloc_peak_memory
 reset_peak_memory = _zmalloc.zmalloc_reset_peak_memory
 good_size = _zmalloc.zmalloc_good_size
 track = Track
+
+
+def _mark(event: str) -> None:
+    """Marks the event in the monitors that run; where none was ever made this costs next to nothing."""
+    monitors = sys.modules.get("zmalloc._monitor")
+    if monitors is not None:
+        monitors.mark_running(event)
 
 
 def set_oom_handler(handler: Callable[[int], object] | None) -> None:
@@ -161,10 +187,13 @@ def allocator_info() -> AllocatorInfo:
 def purge() -> int | None:
     """Has the allocator give back what no block needs; returns by how many bytes RSS fell, None if that is unknown.
 
+    Monitors that run have it as an event "purge".
+
     >>> returned = zmalloc.purge()
     >>> returned is None or returned >= 0
     True
     """
+    _mark("purge")
     return _zmalloc.zmalloc_purge()
 
 
