@@ -20,22 +20,27 @@ int zm_os_memory_size(uint64_t *bytes)
 }
 
 /* The kernel's rule for all processes: "always [madvise] never", the one in force in brackets. */
-static int system_thp(enum zm_thp *mode)
+static int parse_thp(const char *text, enum zm_thp *mode)
 {
     static const char *const words[] = {"[never]", "[madvise]", "[always]"};
+    for (int i = ZM_THP_NEVER; i <= ZM_THP_ALWAYS; i++) {
+        if (strstr(text, words[i]) != NULL) {
+            *mode = (enum zm_thp) i;
+            return 0;
+        }
+    }
+    return -EIO;
+}
+
+static int system_thp(enum zm_thp *mode)
+{
     char text[64];
     long length = zm_file_read_text_of("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof(text));
     if (length == -ENOENT) {
         *mode = ZM_THP_NEVER; /* a kernel without huge pages, if it speaks at all */
         return access("/sys/kernel/mm", F_OK) == 0 ? 0 : -ENOSYS;
     }
-    for (int i = ZM_THP_NEVER; length > 0 && i <= ZM_THP_ALWAYS; i++) {
-        if (strstr(text, words[i]) != NULL) {
-            *mode = (enum zm_thp) i;
-            return 0;
-        }
-    }
-    return length < 0 ? (int) length : -EIO;
+    return length >= 0 ? parse_thp(text, mode) : (int) length;
 }
 
 int zm_os_thp(enum zm_thp *mode)

@@ -92,18 +92,8 @@ static int open_of_process(int process, const char *file)
 }
 
 /* "size resident …", in pages. A zombie, and a process of the kernel's own, have no memory at all: size 0. */
-static int read_statm(const char *path, uint64_t *bytes)
+static int parse_statm(const char *text, uint64_t *bytes)
 {
-    int fd = open_checked(AT_FDCWD, path, O_RDONLY);
-    if (fd < 0) {
-        return fd;
-    }
-    char text[256];
-    long length = zm_file_read_once(fd, text, sizeof(text));
-    close(fd);
-    if (length < 0) {
-        return (int) length;
-    }
     char *after_size;
     char *after_resident;
     unsigned long long size = strtoull(text, &after_size, 10);
@@ -113,6 +103,18 @@ static int read_statm(const char *path, uint64_t *bytes)
     }
     *bytes = (uint64_t) resident * zm_os_page_size();
     return size != 0 ? 0 : -ESRCH;
+}
+
+static int read_statm(const char *path, uint64_t *bytes)
+{
+    int fd = open_checked(AT_FDCWD, path, O_RDONLY);
+    if (fd < 0) {
+        return fd;
+    }
+    char text[256];
+    long length = zm_file_read_once(fd, text, sizeof(text));
+    close(fd);
+    return length >= 0 ? parse_statm(text, bytes) : (int) length;
 }
 
 int zm_os_rss(long pid, uint64_t *bytes)
@@ -134,18 +136,8 @@ static const char *after_name(const char *text)
     return bracket != NULL && bracket[1] == ' ' ? bracket + 2 : NULL;
 }
 
-int zm_os_proc_stat(int field, long long *value)
+static int parse_stat(const char *text, int field, long long *value)
 {
-    int fd = open_checked(AT_FDCWD, "/proc/self/stat", O_RDONLY);
-    if (fd < 0) {
-        return fd;
-    }
-    char text[4096];
-    long length = zm_file_read_text(fd, text, sizeof(text));
-    close(fd);
-    if (length < 0) {
-        return (int) length;
-    }
     const char *number = text;
     if (field != 1) {
         number = after_name(text);
@@ -164,6 +156,18 @@ int zm_os_proc_stat(int field, long long *value)
         return -errno;
     }
     return end != number && (*end == ' ' || *end == '\n') ? 0 : -EINVAL;
+}
+
+int zm_os_proc_stat(int field, long long *value)
+{
+    int fd = open_checked(AT_FDCWD, "/proc/self/stat", O_RDONLY);
+    if (fd < 0) {
+        return fd;
+    }
+    char text[4096];
+    long length = zm_file_read_text(fd, text, sizeof(text));
+    close(fd);
+    return length >= 0 ? parse_stat(text, field, value) : (int) length;
 }
 
 static int put_smaps(void *context, const char *piece, size_t length)
