@@ -52,7 +52,7 @@ static void test_numbers_that_no_process_has(void **state)
 {
     (void) state;
     static const long invalid[] = {0, -2, -5, INT_MIN, LONG_MIN, LONG_MIN + 1};
-    static const long nobodys[] = {INT_MAX, (long) INT_MAX + 2, LONG_MAX, LONG_MAX - 1};
+    static const long nobodys[] = {INT_MAX, LONG_MAX > INT_MAX ? INT_MAX + 2L : INT_MAX, LONG_MAX, LONG_MAX - 1};
     for (size_t i = 0; i < LENGTH(invalid); i++) {
         assert_int_equal(error_of_all(invalid[i]), -EINVAL);
         assert_int_equal(error_of_rss(invalid[i]), -EINVAL);

@@ -30,7 +30,7 @@ static bool plain_sum(const char *field, long pid, size_t *bytes)
     while (getline(&line, &capacity, smaps) > 0) {
         if (strncmp(line, field, length) == 0 && line[length] == ':') {
             found = true;
-            *bytes += strtoull(line + length + 1, NULL, 10) * 1024;
+            *bytes += (size_t) strtoull(line + length + 1, NULL, 10) * 1024;
         }
     }
     free(line);
