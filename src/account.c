@@ -155,8 +155,7 @@ static void register_thread(void)
         return;
     }
     zm_follower_start(&slot->follower, allocated, freed);
-    zm_self.detour =
-        ZM_COUNTED_BY_ALLOCATOR || zm_allocator_grants() ? ZM_ALLOCATOR_UNALIGNED_UP_TO : ZM_ALL_BUT_LIVE;
+    zm_self.detour = ZM_COUNTED_BY_ALLOCATOR || zm_heap_grants() ? ZM_HEAP_UNALIGNED_UP_TO : ZM_ALL_BUT_LIVE;
 }
 
 static void end_thread(void *own)

@@ -3,7 +3,7 @@
 #ifndef ZM_ACCOUNT_H
 #define ZM_ACCOUNT_H
 
-#include "allocator/allocator.h"
+#include "heap.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -16,7 +16,7 @@
 #ifdef ZMALLOC_SIZE_PREFIX
 enum { ZM_COUNTED_BY_ALLOCATOR = false };
 #else
-enum { ZM_COUNTED_BY_ALLOCATOR = ZM_ALLOCATOR_COUNTS };
+enum { ZM_COUNTED_BY_ALLOCATOR = ZM_HEAP_COUNTS };
 #endif
 
 /* What a thread keeps. The counters are not used where the allocator counts. All that it does is on them, also what

@@ -3,7 +3,7 @@
 #ifndef ZM_BLOCK_H
 #define ZM_BLOCK_H
 
-#include "allocator/allocator.h"
+#include "heap.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,13 +27,13 @@ enum {
 };
 
 /* The largest request. */
-#define ZM_LARGEST ((size_t) PTRDIFF_MAX - ZM_PREFIX)
+#define ZM_LARGEST ((size_t) PTRDIFF_MAX - ZM_PREFIX - ZM_HEAP_OVERHEAD)
 
-/* What to ask the allocator for: never 0, and never so little that it would align for less than max_align_t. */
+/* What to ask the heap for: never 0, and never so little that it would align for less than max_align_t. */
 static inline size_t zm_block_size(size_t size)
 {
     size_t whole = size + ZM_PREFIX;
-    return whole <= ZM_ALLOCATOR_UNALIGNED_UP_TO ? ZM_ALLOCATOR_UNALIGNED_UP_TO + 1 : whole;
+    return whole <= ZM_HEAP_UNALIGNED_UP_TO ? ZM_HEAP_UNALIGNED_UP_TO + 1 : whole;
 }
 
 static inline struct zm_prefix *zm_block_prefix(void *ptr)
@@ -64,7 +64,7 @@ static inline void *zm_block_open(void *block, size_t margin, size_t size)
 
 static inline size_t zm_block_usable(void *ptr)
 {
-    return ZM_KNOWS_SIZE ? zm_allocator_usable_size(ptr) : zm_block_prefix(ptr)->size;
+    return ZM_KNOWS_SIZE ? zm_heap_usable_size(ptr) : zm_block_prefix(ptr)->size;
 }
 
 #endif

@@ -3,6 +3,7 @@
 #include "introspect.h"
 
 #include "account.h"
+#include "heap.h"
 #include "zmalloc.h"
 
 #include <errno.h>
@@ -131,7 +132,7 @@ int zmalloc_purge(size_t *returned)
     size_t before;
     size_t after;
     bool known = zmalloc_rss(&before) == 0;
-    int error = zm_allocator_purge();
+    int error = zm_heap_purge(__func__);
     known = zmalloc_rss(&after) == 0 && known;
     size_t less = before > after ? before - after : 0;
     tell(returned, known ? less : ZMALLOC_UNKNOWN);
@@ -140,5 +141,5 @@ int zmalloc_purge(size_t *returned)
 
 int jemalloc_purge(void)
 {
-    return zm_allocator_purge() == 0 ? 0 : -1;
+    return zm_heap_purge(__func__) == 0 ? 0 : -1;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The questions to the operating system. */
+#include "heap.h"
 #include "os/os.h"
 #include "zmalloc.h"
 
@@ -264,6 +265,7 @@ int get_proc_stat_ll(int i, long long *res)
 
 void zmadvise_dontneed(void *ptr)
 {
+    zm_heap_expect(ptr, __func__);
     if (ptr == NULL) {
         return;
     }

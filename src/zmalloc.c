@@ -3,8 +3,8 @@
 #include "zmalloc.h"
 
 #include "account.h"
-#include "allocator/allocator.h"
 #include "block.h"
+#include "heap.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -78,31 +78,31 @@ static void *hand_in(void *ptr, size_t *usable)
 static inline bool may_be_short(size_t size)
 {
     return ZM_KNOWS_SIZE && ZM_LIKELY(size > zm_self.detour) &&
-           (ZM_COUNTED_BY_ALLOCATOR || ZM_LIKELY(size <= ZM_ALLOCATOR_GRANTS_UP_TO));
+           (ZM_COUNTED_BY_ALLOCATOR || ZM_LIKELY(size <= ZM_HEAP_GRANTS_UP_TO));
 }
 
 static inline void *count_short(void *block, size_t size)
 {
     if (!ZM_COUNTED_BY_ALLOCATOR && ZM_LIKELY(block != NULL)) {
-        zm_account_allocated_when_live(zm_allocator_granted_size(block, size));
+        zm_account_allocated_when_live(zm_heap_granted_size(block, size));
     }
     return block;
 }
 
 static inline void *malloc_short(size_t size)
 {
-    return may_be_short(size) ? count_short(zm_allocator_allocate(size), size) : NULL;
+    return may_be_short(size) ? count_short(zm_heap_allocate(size), size) : NULL;
 }
 
 static inline void *calloc_short(size_t size)
 {
-    return may_be_short(size) ? count_short(zm_allocator_allocate_zeroed(size), size) : NULL;
+    return may_be_short(size) ? count_short(zm_heap_allocate_zeroed(size), size) : NULL;
 }
 
 /* Elsewhere a reallocation needs the old size, which makes it no shorter than the long way. */
 static inline void *realloc_short(void *ptr, size_t size)
 {
-    return ZM_COUNTED_BY_ALLOCATOR && ptr != NULL && may_be_short(size) ? zm_allocator_reallocate(ptr, size) : NULL;
+    return ZM_COUNTED_BY_ALLOCATOR && ptr != NULL && may_be_short(size) ? zm_heap_reallocate(ptr, size) : NULL;
 }
 
 static inline bool free_short(void *ptr)
@@ -111,11 +111,11 @@ static inline bool free_short(void *ptr)
         return false;
     }
     if (ZM_COUNTED_BY_ALLOCATOR) {
-        zm_allocator_free(ptr);
+        zm_heap_free(ptr);
     } else {
-        size_t bytes = zm_allocator_usable_size(ptr);
+        size_t bytes = zm_heap_usable_size(ptr);
         zm_account_freed_when_live(bytes);
-        zm_allocator_free_sized(ptr, bytes);
+        zm_heap_free_sized(ptr, bytes);
     }
     return true;
 }
@@ -146,7 +146,7 @@ static void *insist(void *ptr, size_t size)
 
 LONG_WAY void *ztrymalloc_usable(size_t size, size_t *usable)
 {
-    void *block = size <= ZM_LARGEST ? zm_allocator_allocate(zm_block_size(size)) : NULL;
+    void *block = size <= ZM_LARGEST ? zm_heap_allocate(zm_block_size(size)) : NULL;
     return hand_out(block, size, usable);
 }
 
@@ -169,13 +169,13 @@ void *zmalloc(size_t size)
 
 void *zmalloc_no_tcache(size_t size)
 {
-    void *block = size <= ZM_LARGEST ? zm_allocator_allocate_uncached(zm_block_size(size)) : NULL;
+    void *block = size <= ZM_LARGEST ? zm_heap_allocate_uncached(zm_block_size(size)) : NULL;
     return insist(hand_out(block, size, NULL), size);
 }
 
 LONG_WAY void *ztrycalloc_usable(size_t size, size_t *usable)
 {
-    void *block = size <= ZM_LARGEST ? zm_allocator_allocate_zeroed(zm_block_size(size)) : NULL;
+    void *block = size <= ZM_LARGEST ? zm_heap_allocate_zeroed(zm_block_size(size)) : NULL;
     return hand_out(block, size, usable);
 }
 
@@ -216,7 +216,7 @@ static void *move(void *ptr, size_t size, size_t *usable)
 static void *reallocate(void *ptr, size_t size, size_t *usable)
 {
     size_t old = zm_block_usable(ptr) + ZM_PREFIX;
-    void *block = size <= ZM_LARGEST ? zm_allocator_reallocate(zm_block_of(ptr), zm_block_size(size)) : NULL;
+    void *block = size <= ZM_LARGEST ? zm_heap_reallocate(zm_block_of(ptr), zm_block_size(size)) : NULL;
     if (block != NULL) {
         count_freed(old); /* first: counting the new block may make this thread live */
     }
@@ -225,6 +225,7 @@ static void *reallocate(void *ptr, size_t size, size_t *usable)
 
 LONG_WAY void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
 {
+    zm_heap_expect(ptr, __func__);
     if (ptr == NULL) {
         return ztrymalloc_usable(size, usable);
     }
@@ -238,6 +239,7 @@ LONG_WAY void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
 
 LONG_WAY void *zrealloc_usable(void *ptr, size_t size, size_t *usable)
 {
+    zm_heap_expect(ptr, __func__);
     bool frees = ptr != NULL && size == 0;
     void *moved = ztryrealloc_usable(ptr, size, usable);
     return frees ? NULL : insist(moved, size);
@@ -245,12 +247,14 @@ LONG_WAY void *zrealloc_usable(void *ptr, size_t size, size_t *usable)
 
 void *ztryrealloc(void *ptr, size_t size)
 {
+    zm_heap_expect(ptr, __func__);
     void *moved = realloc_short(ptr, size);
     return moved != NULL ? moved : ztryrealloc_usable(ptr, size, NULL);
 }
 
 void *zrealloc(void *ptr, size_t size)
 {
+    zm_heap_expect(ptr, __func__);
     void *moved = realloc_short(ptr, size);
     return moved != NULL ? moved : zrealloc_usable(ptr, size, NULL);
 }
@@ -269,7 +273,7 @@ LONG_WAY void *ztryaligned_alloc_usable(size_t alignment, size_t size, size_t *u
     size_t at = alignment < ZM_ALIGNMENT ? ZM_ALIGNMENT : alignment;
     size_t margin = ZM_KNOWS_SIZE ? 0 : at > ZM_PREFIX ? at : ZM_PREFIX;
     bool fits = at <= ZM_LARGEST && size <= ZM_LARGEST - at;
-    void *block = fits ? zm_allocator_allocate_aligned(at, zm_block_size(size) - ZM_PREFIX + margin) : NULL;
+    void *block = fits ? zm_heap_allocate_aligned(at, zm_block_size(size) - ZM_PREFIX + margin) : NULL;
     return hand_out_aligned(block, margin, size, usable);
 }
 
@@ -300,15 +304,17 @@ char *zstrdup(const char *string)
 
 LONG_WAY void zfree_usable(void *ptr, size_t *usable)
 {
+    zm_heap_expect(ptr, __func__);
     if (ptr == NULL) {
         tell(usable, 0);
         return;
     }
-    zm_allocator_free(hand_in(ptr, usable));
+    zm_heap_free(hand_in(ptr, usable));
 }
 
 void zfree(void *ptr)
 {
+    zm_heap_expect(ptr, __func__);
     if (!free_short(ptr)) {
         zfree_usable(ptr, NULL);
     }
@@ -316,8 +322,9 @@ void zfree(void *ptr)
 
 void zfree_with_size(void *ptr, size_t size)
 {
+    zm_heap_expect_size(ptr, zm_block_size(size), __func__);
     if (ZM_COUNTED_BY_ALLOCATOR && ptr != NULL && zm_account_is_live()) {
-        zm_allocator_free_sized(ptr, zm_block_size(size));
+        zm_heap_free_sized(ptr, zm_block_size(size));
     } else {
         zfree(ptr);
     }
@@ -325,23 +332,27 @@ void zfree_with_size(void *ptr, size_t size)
 
 void zfree_no_tcache(void *ptr)
 {
+    zm_heap_expect(ptr, __func__);
     if (ptr != NULL) {
-        zm_allocator_free_uncached(hand_in(ptr, NULL));
+        zm_heap_free_uncached(hand_in(ptr, NULL));
     }
 }
 
 void zlibc_free(void *ptr)
 {
+    zm_heap_expect_foreign(ptr, __func__);
     free(ptr);
 }
 
 size_t zmalloc_usable_size(void *ptr)
 {
+    zm_heap_expect(ptr, __func__);
     return ptr != NULL ? zm_block_usable(ptr) : 0;
 }
 
 size_t zmalloc_size(void *ptr)
 {
+    zm_heap_expect(ptr, __func__);
     return ptr != NULL ? zm_block_usable(ptr) + zm_block_margin(ptr) : 0;
 }
 
@@ -350,7 +361,7 @@ size_t zmalloc_good_size(size_t size)
     if (size > ZM_LARGEST) {
         return 0;
     }
-    size_t good = ZM_KNOWS_SIZE ? zm_allocator_good_size(zm_block_size(size)) : 0;
+    size_t good = ZM_KNOWS_SIZE ? zm_heap_good_size(zm_block_size(size)) : 0;
     if (good > ZM_LARGEST) {
         return 0;
     }
@@ -359,6 +370,6 @@ size_t zmalloc_good_size(size_t size)
 
 __attribute__((noinline, alloc_size(2))) void *extend_to_usable(void *ptr, size_t size)
 {
-    (void) size;
+    zm_heap_expect_room(ptr, size, __func__);
     return ptr;
 }

@@ -42,4 +42,7 @@ size_t zm_os_page_size(void);
 /* Gives whole pages back; they read as zero afterwards. */
 void zm_os_discard(void *pages, size_t bytes);
 
+/* Only in hardened builds (random.c). */
+int zm_os_random(void *bytes, size_t length);
+
 #endif
