@@ -182,8 +182,9 @@ static int put_smaps(void *context, const char *piece, size_t length)
  */
 static int still_there(int fd)
 {
-    char first;
-    return lseek(fd, 0, SEEK_SET) == 0 && read(fd, &first, 1) == 1 ? 0 : -ESRCH;
+    char first[2];
+    long length = lseek(fd, 0, SEEK_SET) == 0 ? zm_file_read_once(fd, first, sizeof(first)) : -errno;
+    return length == 0 ? -ESRCH : length < 0 ? (int) length : 0;
 }
 
 static int read_smaps(int fd, zm_mapping_visitor *visit, void *context)
