@@ -13,7 +13,11 @@
  * Requests up to EASY are served, for alignments up to EASY too; those up to FEASIBLE may be. The process may have so
  * much more than it has that those from TOO_LARGE on fail. What lies between is not asked for: it takes long to zero.
  */
-enum { EASY = 4 << 20, FEASIBLE = 32 << 20, MORE = 800 << 20, TOO_LARGE = 1 << 30, LOOKED_AT = 64 << 10 };
+enum { EASY = 4 << 20, FEASIBLE = 32 << 20, MORE = 800 << 20, LOOKED_AT = 64 << 10 };
+
+/* Sanitizers that have their own malloc take address space by the terabyte, and have a limit of their own. */
+enum { OWN_MALLOC = ADDRESS_SANITIZER || THREAD_SANITIZER };
+#define TOO_LARGE ((size_t) 1 << (OWN_MALLOC ? 42 : 30))
 
 enum fate { IS_SERVED, FAILS, EITHER };
 
@@ -471,25 +475,10 @@ static void test_each_size_that_lua_asks_for(void **state)
     }
 }
 
-/* Sanitizers take address space by the terabyte, and have a limit of their own. */
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "max_allocation_size_mb=1000";
-}
-#elif defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
-const char *__tsan_default_options(void);
-const char *__tsan_default_options(void)
-{
-    return "max_allocation_size_mb=1000";
-}
-#endif
-
 static int limit_memory(void **state)
 {
     (void) state;
-    if (ADDRESS_SANITIZER || THREAD_SANITIZER) {
+    if (OWN_MALLOC) {
         return 0;
     }
     unsigned long pages;
