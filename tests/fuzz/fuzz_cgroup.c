@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * libFuzzer on what is read of control groups: /proc/self/cgroup and, after an empty line, /proc/self/mountinfo. Cut
- * in pieces in any way, they say the same as in one piece. An input's last two bytes say how it is cut.
+ * libFuzzer on what is read of control groups: /proc/self/cgroup and, after an empty line, /proc/self/mountinfo; and
+ * of the whole as memory.stat and memory.max. Cut in pieces in any way, a text says the same as in one piece, and the
+ * same as to a plain parser that has the whole of it in memory. An input's last two bytes say how it is cut.
  */
 #include "chunks.h"
+#include "expect.h"
 
 /* Its readers of lines are its own affair; nothing else of it is called. */
 #include "cgroup.c"
@@ -42,12 +44,134 @@ static void find(const char *text, size_t length, uint32_t seed, struct found *f
     }
 }
 
-static void expect(bool condition, const char *what)
+/* The plain parser: lines are strings, which end at their first NUL; words are what strtok_r makes of them. */
+
+struct line {
+    size_t length; /* up to the newline, as far as it is read */
+    char text[ZM_LONGEST_LINE + 1];
+};
+
+/* The line at *text, which is moved on to the next; a last line without newline is no line. */
+static bool next_line(const char **text, const char *end, struct line *line)
 {
-    if (!condition) {
-        fprintf(stderr, "not so: %s\n", what);
-        abort();
+    const char *newline = *text < end ? memchr(*text, '\n', (size_t) (end - *text)) : NULL;
+    if (newline == NULL) {
+        return false;
     }
+    size_t length = (size_t) (newline - *text);
+    line->length = length < ZM_LONGEST_LINE ? length : ZM_LONGEST_LINE;
+    memcpy(line->text, *text, line->length);
+    line->text[line->length] = '\0';
+    *text = newline + 1;
+    return true;
+}
+
+static bool plain_has_word(const char *words, const char *word)
+{
+    char copy[ZM_LONGEST_LINE + 1];
+    strcpy(copy, words);
+    char *rest = NULL;
+    for (char *each = strtok_r(copy, ",", &rest); each != NULL; each = strtok_r(NULL, ",", &rest)) {
+        if (strcmp(each, word) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int plain_group(const char *text, const char *end, struct group *group)
+{
+    for (struct line line; next_line(&text, end, &line);) {
+        if (line.length >= LONGEST_PATH) {
+            return -ENAMETOOLONG;
+        }
+        char *rest = line.text;
+        const char *number = strsep(&rest, ":");
+        const char *controllers = rest != NULL ? strsep(&rest, ":") : NULL;
+        if (rest == NULL) {
+            continue;
+        }
+        bool unified = strcmp(number, "0") == 0 && controllers[0] == '\0';
+        if (plain_has_word(controllers, "memory") || (unified && group->version == 0)) {
+            group->version = unified ? 2 : 1;
+            strcpy(group->path, rest);
+        }
+    }
+    return 0;
+}
+
+enum { MOST_WORDS = 5 };
+
+static size_t split(char *text, const char *words[MOST_WORDS])
+{
+    size_t count = 0;
+    char *rest = NULL;
+    for (char *each = strtok_r(text, " \t\n\v\f\r", &rest); each != NULL && count < MOST_WORDS;
+         each = strtok_r(NULL, " \t\n\v\f\r", &rest)) {
+        words[count++] = each;
+    }
+    return count;
+}
+
+/* Whether the group's path lies below the root, and where its rest begins. */
+static bool plain_below(const char *path, const char *root, const char **below)
+{
+    if (strstr(path, "/..") != NULL) {
+        return false;
+    }
+    bool is_top = strcmp(root, "/") == 0;
+    *below = is_top ? path : path + strnlen(root, strlen(path));
+    bool begins = is_top || strncmp(path, root, strlen(root)) == 0;
+    bool ends_there = **below == '\0' || **below == '/';
+    *below += strcmp(*below, "/") == 0;
+    return begins && ends_there;
+}
+
+static int plain_mount(const char *text, const char *end, struct place *place)
+{
+    const struct group *group = place->group;
+    for (struct line line; next_line(&text, end, &line);) {
+        char tail[ZM_LONGEST_LINE + 1];
+        const char *before[MOST_WORDS];
+        const char *after[MOST_WORDS];
+        const char *dash = strstr(line.text, " - ");
+        if (line.length >= LONGEST_PATH || dash == NULL) {
+            continue;
+        }
+        strcpy(tail, dash + 3);
+        if (split(line.text, before) < 5 || split(tail, after) < 3) {
+            continue;
+        }
+        bool is_tree = group->version == 2 ? strcmp(after[0], "cgroup2") == 0
+                                           : strcmp(after[0], "cgroup") == 0 && plain_has_word(after[2], "memory");
+        const char *below;
+        if (is_tree && plain_below(group->path, before[3], &below)) {
+            place->top = strlen(before[4]);
+            strcpy(stpcpy(place->folder, before[4]), below);
+            return FOUND;
+        }
+    }
+    return 0;
+}
+
+static void find_plainly(const char *text, size_t length, struct found *found)
+{
+    const char *end = text + length;
+    const char *gap = memmem(text, length, "\n\n", 2);
+    const char *middle = gap != NULL ? gap + 1 : end;
+    memset(found, 0, sizeof(*found));
+    found->place.group = &found->group;
+    found->error = plain_group(text, middle, &found->group);
+    if (found->error == 0 && found->group.version != 0) {
+        found->error = plain_mount(middle, end, &found->place);
+    }
+}
+
+static void compare(const struct found *a, const struct found *b)
+{
+    expect(a->error == b->error && a->group.version == b->group.version, "the same group");
+    expect(strcmp(a->group.path, b->group.path) == 0, "the same path");
+    expect(a->place.top == b->place.top && strcmp(a->place.folder, b->place.folder) == 0, "the same folder");
 }
 
 static void check(const struct found *found)
@@ -66,16 +190,52 @@ static void check(const struct found *found)
     }
 }
 
+static int plain_limit(const char *text, uint64_t *limit)
+{
+    bool is_number = *text >= '0' && *text <= '9';
+    uint64_t number = 0;
+    for (; *text >= '0' && *text <= '9'; text++) {
+        number = number >> 60 == 0 ? number * 10 + (uint64_t) (*text - '0') : UINT64_MAX;
+    }
+    *limit = is_number && number >> 62 == 0 ? number : UINT64_MAX;
+    return is_number || strncmp(text, "max", 3) == 0 ? 0 : -EIO;
+}
+
 static void check_limit(const char *text, size_t length)
 {
     char copy[LONGEST_PATH];
     uint64_t limit = 1;
+    uint64_t plain = 1;
     if (!take_line(copy, text, length)) {
         return;
     }
     int error = parse_limit(copy, &limit);
-    expect(error == 0 || (error == -EIO && limit == 1), "a limit or an error");
-    expect(limit >> 62 == 0 || limit == UINT64_MAX, "none is one number");
+    expect(error == plain_limit(copy, &plain), "a limit or an error");
+    expect(limit == (error == 0 ? plain : 1), "the same limit");
+}
+
+static int plain_stat(const char *text, const char *end, uint64_t *limit)
+{
+    static const char name[] = "hierarchical_memory_limit ";
+    for (struct line line; next_line(&text, end, &line);) {
+        if (line.length < LONGEST_PATH && strncmp(line.text, name, strlen(name)) == 0) {
+            int error = plain_limit(line.text + strlen(name), limit);
+            return error != 0 ? error : FOUND;
+        }
+    }
+    return 0;
+}
+
+static void check_memory_stat(const char *text, size_t length, uint32_t seed)
+{
+    uint64_t whole = 1;
+    uint64_t chunked = 1;
+    uint64_t plain = 1;
+    uint32_t uncut = 0;
+    int error = read_text(read_hierarchical_limit, &whole, text, length, &uncut);
+    expect(error == read_text(read_hierarchical_limit, &chunked, text, length, &seed), "the same line");
+    expect(error == plain_stat(text, text + length, &plain), "the line");
+    expect(whole == chunked && (error != FOUND || whole == plain), "the same limit");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -84,6 +244,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct found whole;
     static struct found chunked;
+    static struct found plain;
     if (size < 2) {
         return 0;
     }
@@ -92,10 +253,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t length = size - 2;
     find(text, length, 0, &whole);
     find(text, length, seed, &chunked);
-    expect(whole.error == chunked.error && whole.group.version == chunked.group.version, "the same group");
-    expect(strcmp(whole.group.path, chunked.group.path) == 0, "the same path");
-    expect(strcmp(whole.place.folder, chunked.place.folder) == 0, "the same folder");
+    find_plainly(text, length, &plain);
+    compare(&whole, &chunked);
+    compare(&whole, &plain);
     check(&whole);
     check_limit(text, length);
+    check_memory_stat(text, length, seed);
     return 0;
 }

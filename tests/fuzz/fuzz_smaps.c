@@ -4,10 +4,9 @@
  * to a plain parser that has the whole of it in memory. An input's last two bytes say how it is cut.
  */
 #include "chunks.h"
+#include "expect.h"
 #include "smaps.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { MOST_MAPPINGS = 64 };
@@ -23,14 +22,6 @@ struct found {
 static struct found whole;
 static struct found chunked;
 static struct found plain;
-
-static void expect(int condition, const char *what)
-{
-    if (!condition) {
-        fprintf(stderr, "not so: %s\n", what);
-        abort();
-    }
-}
 
 static int keep(const struct zm_mapping *mapping, void *context)
 {
