@@ -68,6 +68,28 @@ static struct {
     {&report_type, {"zmalloc.Report", zmalloc_report_doc, report_fields, COUNT(report_fields)}},
 };
 
+/* For notebooks: it is Python that writes the table. */
+static PyObject *report_as_html(PyObject *report, PyObject *unused)
+{
+    (void) unused;
+    PyObject *writer = PyImport_ImportModule("zmalloc._html");
+    PyObject *table = writer != NULL ? PyObject_CallMethod(writer, "report_table", "(O)", report) : NULL;
+    Py_XDECREF(writer);
+    return table;
+}
+
+static PyMethodDef report_html_method = {"_repr_html_", report_as_html, METH_NOARGS, "For notebooks: a table."};
+
+/* A named tuple has no place for methods of its own until it is ready. */
+static int add_method(PyTypeObject *type, PyMethodDef *method)
+{
+    PyObject *descriptor = PyDescr_NewMethod(type, method);
+    int status = descriptor != NULL ? PyDict_SetItemString(type->tp_dict, method->ml_name, descriptor) : -1;
+    Py_XDECREF(descriptor);
+    PyType_Modified(type);
+    return status;
+}
+
 static int add_constant(PyObject *module, const char *name, PyObject *value)
 {
     int status = value != NULL ? PyModule_AddObjectRef(module, name, value) : -1;
@@ -84,7 +106,8 @@ static int add_results(PyObject *module)
             return -1;
         }
     }
-    return add_constant(module, "ZMALLOC_UNKNOWN", Py_NewRef(Py_None)) != 0 ||
+    return add_method(&report_type, &report_html_method) != 0 ||
+                   add_constant(module, "ZMALLOC_UNKNOWN", Py_NewRef(Py_None)) != 0 ||
                    add_constant(module, "ZMALLOC_UNKNOWN_DIFFERENCE", Py_NewRef(Py_None)) != 0 ||
                    add_constant(module, "ZMALLOC_NO_LIMIT", PyFloat_FromDouble(INFINITY)) != 0
                ? -1

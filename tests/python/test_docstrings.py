@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import inspect
 import operator
 import types
 
 import pytest
 import zmalloc
-import zmalloc.metrics
 
 JEMALLOC_ONLY = {"background_thread", "decay", "set_decay"}
 
@@ -21,6 +21,9 @@ NAMES = [*calls, "Block", "Track", "Monitor", "metrics.Collector"]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_example(name: str) -> None:
+    if name.startswith("metrics."):
+        pytest.importorskip("prometheus_client")
+        importlib.import_module("zmalloc.metrics")
     value = operator.attrgetter(name)(zmalloc)
     [examples] = doctest.DocTestFinder(recurse=False).find(value, name, module=False, globs={"zmalloc": zmalloc})
     assert examples.examples

@@ -80,9 +80,21 @@ class Rates(NamedTuple):
 
 
 FIGURES = Sample._fields[2:]
+CLOCKS = {"monotonic": "seconds of the clock that never goes back", "wall": "seconds since 1970 began, UTC"}
+COUNTED = {"peak": "see peak_memory", "total_allocated": "bytes ever allocated", "total_freed": "bytes ever freed"}
 RATIOS = ("mem_fragmentation_ratio", "allocator_frag_smallbins_ratio")
 FIELD_OF_FIGURE = {"rss": "Rss", "pss": "Pss", "private_dirty": "Private_Dirty", "swap": "Swap",
                    "huge_pages": "AnonHugePages"}  # fmt: skip
+
+
+def _describe(owner: type, texts: dict[str, str]) -> None:
+    for name, text in texts.items():
+        getattr(owner, name).__doc__ = text
+
+
+_describe(Sample, {name: getattr(_zmalloc.Report, name, Sample).__doc__ for name in FIGURES} | CLOCKS | COUNTED)
+_describe(Event, {**CLOCKS, "name": "what happened"})
+_describe(Rates, {"allocated": "bytes allocated a second", "freed": "bytes freed a second"})
 
 # A sample as it is kept; what is None is a number that no figure can be.
 _RECORD = struct.Struct("=2d" + "".join("d" if name in RATIOS else "q" for name in FIGURES))

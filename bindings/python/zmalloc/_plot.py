@@ -79,16 +79,15 @@ def unit_of(units: list[tuple[str, int]], most: float, least: str) -> tuple[str,
     return next((unit for unit in units if most >= 2 * unit[1]), (least, 1))
 
 
-def draw_events(axes: Any, events: list[Event], start: float, scale: int) -> None:
+def draw_events(axes: Any, events: list[Event], start: float, scale: int, end: float) -> None:
     """A line each, and its name where it would not lie on the last one's."""
-    left, right = axes.get_xlim()
     last = -math.inf
     for event in events:
         place = (event.monotonic - start) / scale
-        if not left <= place <= right:
+        if not 0 <= place <= end:
             continue
         axes.axvline(place, color="black", linestyle=":", linewidth=1)
-        if place - last > (right - left) / 40:
+        if place - last > end / 40:
             axes.text(place, 0.98, event.name.replace("$", r"\$"), transform=axes.get_xaxis_transform(), rotation=90,
                       fontsize="small", horizontalalignment="right", verticalalignment="top")  # fmt: skip
             last = place
@@ -125,7 +124,7 @@ def draw(monitor: Monitor, axes: Any, title: str | None) -> None:
     draw_levels(axes, monitor, samples, times)
     if times[-1] > 0:
         axes.set_xlim(0, times[-1])
-    draw_events(axes, monitor.events(), start, scale)
+    draw_events(axes, monitor.events(), start, scale, times[-1])
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(samples[0].wall))
     axes.set_xlabel(f"{unit} since {began} UTC")
 
