@@ -241,10 +241,14 @@ static size_t sum_freed(void)
     return total;
 }
 
-/* An allocator that counts by itself does not release what it counts: a difference can be a little below zero. */
+/*
+ * An allocator that counts by itself does not release what it counts: a difference can be a little below zero. Very
+ * little: only small blocks come and go without a lock, and a process of 32 bits can have nearly all of its 4 GiB in
+ * use.
+ */
 static size_t not_below_zero(size_t difference)
 {
-    return difference < SIZE_MAX - SIZE_MAX / 8 ? difference : 0;
+    return difference < SIZE_MAX - SIZE_MAX / 1024 ? difference : 0;
 }
 
 /*

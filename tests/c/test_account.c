@@ -2,6 +2,7 @@
 /* Used memory against a sum kept beside it, after every one of many random calls of every kind. */
 #include "support.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 
 enum { SLOTS = 600, STEPS = 60000, AUDIT_EVERY = 500 };
@@ -143,8 +144,40 @@ static void test_used_memory_is_the_sum(void **state)
     }
 }
 
+#if SIZE_MAX == UINT32_MAX
+/* A process of 32 bits takes all the addresses that it has: little less than the account can hold at all. */
+static void test_nearly_all_of_32_bits(void **state)
+{
+    (void) state;
+    static void *held[40000];
+    static const size_t sizes[] = {16 << 20, 1 << 20, 128 << 10};
+    size_t count = 0;
+    size_t sum = 0;
+#ifdef M_PERTURB
+    mallopt(M_PERTURB, 0); /* nothing is to be written to */
+#endif
+    for (size_t s = 0; s < LENGTH(sizes); s++) {
+        while (count < LENGTH(held) && (held[count] = ztrymalloc(sizes[s])) != NULL) {
+            sum += zmalloc_size(held[count++]);
+            expect(zmalloc_used_memory() - used_at_start == sum, "bytes held", sum);
+        }
+    }
+    size_t most = sum;
+    while (count > 0) {
+        sum -= zmalloc_size(held[--count]);
+        zfree(held[count]);
+        expect(zmalloc_used_memory() - used_at_start == sum, "bytes held", sum);
+    }
+    print_message("held up to %zu MiB\n", most >> 20);
+    expect(most > SIZE_MAX / 8 * 7, "bytes held", most);
+}
+#endif
+
 static const struct CMUnitTest tests[] = {
     balanced(test_used_memory_is_the_sum),
+#if SIZE_MAX == UINT32_MAX
+    balanced(test_nearly_all_of_32_bits),
+#endif
 };
 
 int main(void)
