@@ -350,7 +350,10 @@ struct zmalloc_memory_limits {
  */
 ZMALLOC_API int zmalloc_memory_limits(struct zmalloc_memory_limits *limits);
 
-/** The least of those limits that are known: more memory than this the process can't have. On error *bytes is 0. */
+/**
+ * The least of those limits that are known, and of what pointers reach: more memory than this the process can't have.
+ * On error *bytes is 0.
+ */
 ZMALLOC_API int zmalloc_memory_limit(size_t *bytes);
 
 /**

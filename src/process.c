@@ -235,11 +235,11 @@ int zmalloc_memory_limit(size_t *bytes)
     zmalloc_memory_limits(&limits);
     /* What is unknown is the largest, and then comes what is not set. */
     size_t least = lesser(lesser(limits.physical, limits.cgroup), lesser(limits.address_space, limits.data));
-    *bytes = least < ZMALLOC_NO_LIMIT ? least : 0;
-    if (least < ZMALLOC_NO_LIMIT) {
-        return 0;
-    }
-    return limits.physical == ZMALLOC_UNKNOWN ? -ENOSYS : -EOVERFLOW;
+    bool known = least < ZMALLOC_NO_LIMIT || limits.physical != ZMALLOC_UNKNOWN;
+    /* With 32 bits, on a machine that has more: all that pointers reach. */
+    size_t reach = SIZE_MAX / zm_os_page_size() * zm_os_page_size();
+    *bytes = known ? lesser(least, reach) : 0;
+    return known ? 0 : -ENOSYS;
 }
 
 int zmalloc_thp(int *mode)

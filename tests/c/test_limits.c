@@ -14,7 +14,8 @@ static struct zmalloc_memory_limits limits_now(void)
 static size_t least(const struct zmalloc_memory_limits *limits)
 {
     const size_t all[] = {limits->physical, limits->cgroup, limits->address_space, limits->data};
-    size_t found = ZMALLOC_NO_LIMIT;
+    size_t page = (size_t) sysconf(_SC_PAGESIZE);
+    size_t found = SIZE_MAX - page + 1; /* as far as pointers reach */
     for (size_t i = 0; i < LENGTH(all); i++) {
         found = all[i] < found ? all[i] : found;
     }
@@ -27,7 +28,8 @@ static void check_least(void)
     size_t bytes = 1;
     check(zmalloc_memory_limit(&bytes) == 0);
     check(bytes == least(&limits) && bytes > 0);
-    check(limits.physical == zmalloc_get_memory_size());
+    size_t physical;
+    check(zmalloc_memory_size(&physical) == 0 ? limits.physical == physical : limits.physical == ZMALLOC_NO_LIMIT);
 }
 
 static size_t plain_limit(int resource)
@@ -211,6 +213,9 @@ struct said {
     size_t cgroup_limit;
 };
 
+/* A limit that does not fit is none. */
+#define AS_SIZE(limit) ((limit) < ZMALLOC_NO_LIMIT ? (size_t) (limit) : ZMALLOC_NO_LIMIT)
+
 #define MOUNTED "30 1 0:27 / /mnt/tree rw,nosuid - cgroup2 cgroup2 rw\n"
 #define OTHERS                                                                                                       \
     "22 27 0:21 / /proc rw,relatime - proc proc rw\n"                                                                \
@@ -228,6 +233,10 @@ static const struct said said[] = {
     {"far below", "0::/limited/free/a/b/c\n", MOUNTED, 400 * MIB},
     {"zero", "0::/zero\n", MOUNTED, 0},
     {"more than can be counted", "0::/huge\n", MOUNTED, ZMALLOC_NO_LIMIT},
+    {"more than can be counted in 32 bits", "0::/large\n", MOUNTED, AS_SIZE(UINT64_C(5) << 30)},
+    {"the most that can be", "0::/most\n", MOUNTED, UINT32_MAX - 2},
+    {"what says in 32 bits that there is none", "0::/none\n", MOUNTED, AS_SIZE(UINT32_MAX - 1)},
+    {"what says in 32 bits that it is unknown", "0::/unknown\n", MOUNTED, AS_SIZE(UINT32_MAX)},
     {"a name with a colon", "0::/limited/a:b\n", MOUNTED, 50 * MIB},
     {"version 1's others are named too", "4:cpu,cpuacct:/x\n1:name=systemd:/x\n0::/limited\n", OTHERS MOUNTED,
      400 * MIB},
@@ -304,6 +313,10 @@ static void make_tree(void)
     make_group("tree/limited/a:b", file, "52428800\n");
     make_group("tree/zero", file, "0\n");
     make_group("tree/huge", file, "99999999999999999999999999999\n");
+    make_group("tree/large", file, "5368709120\n");
+    make_group("tree/most", file, "4294967293\n");
+    make_group("tree/none", file, "4294967294\n");
+    make_group("tree/unknown", file, "4294967295\n");
     make_group("tree/odd", file, "some\n");
     make_group("tree/empty", file, "");
     /* What is no part of the tree. */
