@@ -130,6 +130,16 @@ static inline bool aligned(const void *ptr)
     return (uintptr_t) ptr % _Alignof(max_align_t) == 0;
 }
 
+/* A C library other than glibc tells nothing of its malloc, and has no way to have it give memory back. */
+static inline bool malloc_is_mute(void)
+{
+#ifdef __GLIBC__
+    return false;
+#else
+    return strncmp(ZMALLOC_LIB, "libc", 4) == 0;
+#endif
+}
+
 /* How often the out-of-memory handler was called, and with what. */
 struct oom_notes {
     int calls;
@@ -160,13 +170,18 @@ static inline int restore_oom_handler(void **state)
     return 0;
 }
 
-/* The sizes that no allocator can serve. Not constants to the compiler, which would warn. */
+/*
+ * The sizes that no allocator can serve. Half of the addresses can be had where they have 32 bits. Not constants to
+ * the compiler, which would warn.
+ */
 static volatile const size_t impossible_sizes[] = {
+#if SIZE_MAX > UINT32_MAX
     (size_t) PTRDIFF_MAX - 4096,
     (size_t) PTRDIFF_MAX - 16,
     (size_t) PTRDIFF_MAX - 15,
     (size_t) PTRDIFF_MAX - 1,
     PTRDIFF_MAX,
+#endif
     (size_t) PTRDIFF_MAX + 1,
     (size_t) PTRDIFF_MAX + 2,
     SIZE_MAX / 4 * 3,
