@@ -21,6 +21,12 @@ enum { PREFIX_SIZE = _Alignof(max_align_t) };
 enum { PREFIX_SIZE = 0 };
 #endif
 
+#ifdef ZMALLOC_TESTS_HARDENED
+enum { HARDENED = true };
+#else
+enum { HARDENED = false };
+#endif
+
 /* A way to give a block back. */
 struct release {
     const char *name;

@@ -78,7 +78,8 @@ def build_library(source: Path, folder: Path, *options: str) -> Path:
     """Builds the library alone, with this tree's allocator."""
     build = folder / "build"
     prefix = "true" if PREFIXED else "false"
-    common = [f"-Dallocator={ALLOCATOR}", f"-Dsize_prefix={prefix}", *LIBRARY_ALONE]
+    hardened = "true" if option("hardened") else "false"
+    common = [f"-Dallocator={ALLOCATOR}", f"-Dsize_prefix={prefix}", f"-Dhardened={hardened}", *LIBRARY_ALONE]
     run(*MESON, "setup", f"--wrap-mode={option('wrap_mode')}", build, source, *common, *options)
     run(*MESON, "compile", "-C", build)
     return build

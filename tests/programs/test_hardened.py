@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Wrong uses of blocks end a program on the hardened library, with words that say which call and which pointer."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import signal
+import subprocess
+
+import pytest
+
+from tree import BUILD
+
+# Programs that abort here are no accidents to be looked into.
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+WRONG = BUILD / "tests" / "programs" / "wrong"
+SIZES = [1, 100, 5000]
+MESSAGE = re.compile(r"zmalloc: (\w+): (\S+): (.*)\n")
+
+
+def end(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([WRONG, *map(str, arguments)], text=True, capture_output=True, timeout=500)
+
+
+def wrong_uses() -> list[list[str]]:
+    return [line.split("\t") for line in end("list").stdout.splitlines()]
+
+
+@pytest.mark.parametrize(("what", "number", "call", "words"), wrong_uses())
+def test_a_wrong_use_is_told_and_aborts(what: str, number: str, call: str, words: str) -> None:
+    for way, size in enumerate(SIZES, start=int(number)):
+        result = end("one", what, number, size, way)
+        assert result.returncode == -signal.SIGABRT, result.stderr
+        message = MESSAGE.fullmatch(result.stderr)
+        assert message is not None, result.stderr
+        assert message.group(1, 2) == (call, result.stdout)
+        assert words in message.group(3)
+
+
+def test_any_wrong_use_is_found_among_right_ones() -> None:
+    number = int(os.environ.get("ZMALLOC_WRONG_USES", "2000"))
+    result = end("random", number, os.environ.get("ZMALLOC_SEED", "1"))
+    print(result.stdout)
+    assert result.returncode == 0, result.stdout
+    assert f"figure: {number} wrong uses caught\n" == result.stdout
