@@ -20,6 +20,17 @@
  * - All calls may be made from any thread at any time. In a signal handler only the readings are safe:
  *   zmalloc_used_memory, the totals and the peak.
  *
+ * A library that was built hardened prints what is wrong, with the call and the pointer, and aborts if a call is given
+ * what is no block in use (one that was freed, or moved by a realloc; malloc's; a place within a block), a block that
+ * was written up to 16 bytes before or past its usable bytes, or a size that the call forbids; zlibc_free, if it is
+ * given a z* block. In such a library:
+ *
+ * - The usable size is what was asked for, or 1 for 0, and that is what counts: guards and lists are not in the account.
+ * - Every realloc moves the block.
+ * - The memory of a freed block is filled, and kept from use until 4,096 blocks or 1 MiB were freed after it, or
+ *   zmalloc_purge or exit: then that nobody wrote to it is checked. It is not used memory, but the allocator's figures
+ *   count it. A block of more than 1 MiB is not kept.
+ *
  * Calls with a result of type int that is not said to be otherwise return 0, or a negative errno value; then
  * what they were to write is set to 0 or ZMALLOC_UNKNOWN as each says.
  */

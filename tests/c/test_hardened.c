@@ -103,7 +103,7 @@ static void test_out_of_memory_is_a_failed_request(void **state)
 {
     (void) state;
     static void *blocks[MANY];
-    for (rlim_t limit = 20; limit < 60; limit += 3) {
+    for (rlim_t limit = 20; limit < 40; limit += 2) {
         pid_t child = fork();
         if (child == 0) {
             struct rlimit data = {limit << 20, limit << 20};
@@ -145,7 +145,7 @@ static void test_forks_find_the_library_whole(void **state)
         assert_int_equal(pthread_create(&threads[i], NULL, churn, NULL), 0);
     }
     int handled_before = handled;
-    for (int i = 1; i <= 200; i++) {
+    for (int i = 1; i <= 60; i++) {
         pid_t child = fork();
         if (child == 0) {
             alarm(20);
@@ -161,7 +161,7 @@ static void test_forks_find_the_library_whole(void **state)
     for (size_t i = 0; i < LENGTH(threads); i++) {
         pthread_join(threads[i], NULL);
     }
-    assert_int_equal(handled, handled_before + 400);
+    assert_int_equal(handled, handled_before + 120);
 }
 
 int main(void)
