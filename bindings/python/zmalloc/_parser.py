@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What can be written on the command line: the one source of its help, its manual page and its completions.
+
+Nothing of the package is needed here, so that a build can make the manual page without the module.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DESCRIPTION = "Tells where the memory of a process is."
+
+NOTES = {
+    "figures": "Sizes are in units of 1024 bytes (KiB, MiB and so on) unless --bytes or --json asks for bytes. What can't be \
+known is \"unknown\", in JSON null, and never 0. What an allocator has in use can only be told by the library in the \
+process itself: there, call zmalloc.report() or zmalloc_report().",
+    "output": "Tables go to standard output, within the width of a terminal, and all else to standard error. There is \
+no colour where output is no terminal, where NO_COLOR is set, and where TERM is dumb. Characters of file names that a \
+terminal might obey or can't show are written as escapes (\\x1b). The JSON is described by cli.schema.json among the \
+documents of zmalloc.",
+    "interrupts": "An interrupt (Ctrl-C), or a reader that has closed the pipe, ends the program without a word and as \
+by that signal: in a shell its status is then 130 or 141.",
+}
+STATUS = {
+    0: "all was told",
+    1: "something could not be had, or not be written; standard error tells what, and why",
+    2: "the command line is wrong, or asks for what needs a Python package that is not installed",
+    3: "there is no such process (or one without memory), or no permission to look at it",
+}
+EXAMPLES = {
+    "zmalloc report 1234": "where the memory of process 1234 is",
+    "zmalloc smaps 1234 Pss Swap": "two fields, summed over its mappings",
+    "zmalloc mappings --json 1234": "all its mappings, for another program",
+    "zmalloc watch -n 10 1234": "a line every ten seconds, until it ends",
+    "zmalloc plot 1234 -c 600 -o memory.png": "a picture of its next ten minutes",
+    "zmalloc serve 1234 --port 9709": "the same figures for Prometheus",
+}
+
+
+class UsageError(Exception):
+    """The command line is wrong: whose command line, and how."""
+
+
+class Parser(argparse.ArgumentParser):
+    """One that leaves it to the caller to tell what is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(self.prog, message)
+
+
+def _whole(text: str, least: int, most: int, what: str) -> int:
+    """int() itself takes much that looks like no number to others: "1_0", " 1", digits of every script."""
+    if not re.fullmatch(r"[0-9]{1,18}", text) or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is no {what}")
+    return int(text)
+
+
+def _pid(text: str) -> int:
+    return _whole(text, 1, 10**18, "process number")
+
+
+def _count(text: str) -> int:
+    return _whole(text, 1, 10**9, "count from 1 on")
+
+
+def _kept(text: str) -> int:
+    return _whole(text, 2, 10**5, "count from 2 to 100000")
+
+
+def _port(text: str) -> int:
+    return _whole(text, 0, 65535, "port")
+
+
+def _seconds(text: str) -> float:
+    if not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{0,9})?|\.[0-9]{1,9}", text) or not 0.01 <= float(text) <= 10**6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0.01 to 1000000")
+    return float(text)
+
+
+def _options() -> Parser:
+    """For another parser to take over."""
+    return Parser(add_help=False)
+
+
+def make_parser(version: str) -> Parser:
+    """The whole command line."""
+    status = "\n".join(f"  {number}  {meaning}" for number, meaning in STATUS.items())
+    parser = Parser(
+        prog="zmalloc", description=DESCRIPTION, allow_abbrev=False, epilog=f"exit status:\n{status}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=version, help="tell the version and the allocator")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+
+    pid = _options()
+    pid.add_argument("pid", metavar="PID", type=_pid, help="the number of the process")
+    json = _options()
+    json.add_argument("--json", action="store_true", help="JSON in place of a table")
+    json.add_argument("--bytes", action="store_true", help="exact bytes in place of KiB, MiB and so on")
+
+    def sampling(count: Callable[[str], int], default: int | None, what: str) -> Parser:
+        options = _options()
+        options.add_argument("-n", "--interval", metavar="SECONDS", type=_seconds, default=1.0,
+                             help="from one reading to the next; 1 unless given")  # fmt: skip
+        options.add_argument("-c", "--count", metavar="COUNT", type=count, default=default, help=what)
+        return options
+
+    def add(name: str, what: str, more: str, *parents: Parser) -> Parser:
+        return commands.add_parser(name, help=what, description=more, parents=parents, allow_abbrev=False)
+
+    report = add("report", "tell where the memory of a process is",
+                 "Tells where the memory of a process is. Without PID it is that of this program, with the figures of "
+                 "its allocator.", json)  # fmt: skip
+    report.add_argument("pid", metavar="PID", nargs="?", type=_pid, help="the number of the process")
+
+    smaps = add("smaps", "tell fields of smaps, summed over the mappings",
+                "Tells fields of /proc/PID/smaps, summed over the mappings of a process.", pid, json)  # fmt: skip
+    smaps.add_argument("fields", metavar="FIELD", nargs="*",
+                       help="the name of a field, as Pss; without one, all that the kernel sums by itself")  # fmt: skip
+
+    add("mappings", "tell the mappings one by one",
+        "Tells the mappings of a process one by one, in the order of their addresses, and their sums.", pid, json)
+
+    add("watch", "tell the figures of report again and again",
+        "Tells the figures of report again and again: on a terminal in one table, elsewhere in a line for each reading; "
+        "in JSON, an object for each.",
+        pid, sampling(_count, None, "how many readings; without it, until the process ends"), json)  # fmt: skip
+
+    plot = add("plot", "draw the figures of report over time",
+               "Reads the figures of report for a while, and then draws them over time. Needs matplotlib.",
+               pid, sampling(_kept, 60, "how many readings; 60 unless given"))  # fmt: skip
+    plot.add_argument("-o", "--output", metavar="FILE", required=True,
+                      help="where the picture goes; its kind is what the name ends in, as .png or .svg")  # fmt: skip
+
+    serve = add("serve", "serve the figures of report to Prometheus",
+                "Serves the figures of report over HTTP as OpenMetrics, fresh at each request, until the process ends. "
+                "Needs prometheus_client.", pid)  # fmt: skip
+    serve.add_argument("--address", metavar="ADDRESS", default="127.0.0.1",
+                       help="where to listen; 127.0.0.1 unless given, which only this machine can reach")  # fmt: skip
+    serve.add_argument("--port", metavar="PORT", type=_port, default=9709,
+                       help="the port; 9709 unless given, 0 for any that is free")  # fmt: skip
+
+    completion = add("completion", "print what completes this command line in a shell",
+                     "Prints what completes this command line in a shell: for bash to "
+                     "~/.local/share/bash-completion/completions/zmalloc, for zsh to a file _zmalloc in a folder of "
+                     "fpath, for fish to ~/.config/fish/completions/zmalloc.fish.")  # fmt: skip
+    completion.add_argument("shell", metavar="SHELL", choices=["bash", "zsh", "fish"], help="bash, zsh or fish")
+
+    add("manual", "print the manual page", "Prints the manual page; to read it: zmalloc manual | man -l -")
+    return parser
