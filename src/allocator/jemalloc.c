@@ -170,20 +170,24 @@ static int set_time(const char *kind, long time)
     return error;
 }
 
+static int set_times(long dirty, long muzzy)
+{
+    int error = set_time("dirty", dirty);
+    return error == 0 ? set_time("muzzy", muzzy) : error;
+}
+
 /* Both or none. */
 int zm_allocator_set_decay(long dirty, long muzzy)
 {
     long old_dirty;
     long old_muzzy;
     int error = zm_allocator_decay(&old_dirty, &old_muzzy);
-    if (error == 0) {
-        error = set_time("dirty", dirty);
+    if (error != 0) {
+        return error;
     }
-    if (error == 0) {
-        error = set_time("muzzy", muzzy);
-        if (error != 0) {
-            set_time("dirty", old_dirty);
-        }
+    error = set_times(dirty, muzzy);
+    if (error != 0) {
+        set_times(old_dirty, old_muzzy);
     }
     return error;
 }
