@@ -202,8 +202,7 @@ static void retire(void *ptr, enum zm_state state)
     if (!zm_registry_retire(ptr, state, &block)) {
         die_of_unknown(ptr);
     }
-    check_in_use(&block);
-    check_guards(&block);
+    check_in_use(&block); /* again, now that no other thread can have it in between */
 
     size_t bytes = block.margin + block.size + ZM_GUARD;
     if (bytes > ZM_QUARANTINE_BYTES) {

@@ -8,6 +8,7 @@
  */
 #include "../c/ways.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -269,6 +270,28 @@ static void use_ztryrealloc_usable(char *ptr, size_t size)
     sink = (size_t) ztryrealloc_usable(ptr, size, NULL);
 }
 
+/* Two threads free it at once; one of them does so wrongly. */
+
+static pthread_barrier_t both_are_there;
+
+static void *free_at_once(void *ptr)
+{
+    pthread_barrier_wait(&both_are_there);
+    zfree(ptr);
+    return NULL;
+}
+
+static void use_zfree_twice_at_once(char *ptr, size_t size)
+{
+    (void) size;
+    pthread_t other;
+    pthread_barrier_init(&both_are_there, NULL, 2);
+    if (pthread_create(&other, NULL, free_at_once, ptr) == 0) {
+        free_at_once(ptr);
+        pthread_join(other, NULL);
+    }
+}
+
 static void use_zmalloc_size(char *ptr, size_t size)
 {
     sink = size + zmalloc_size(ptr);
@@ -375,6 +398,8 @@ static const struct call calls[] = {
 
 static const struct call frees_of_malloc[] = {{"zlibc_free", use_zlibc_free}};
 
+static const struct call frees_at_once[] = {{"zfree", use_zfree_twice_at_once}};
+
 static const struct call wrong_sizes[] = {
     {"zfree_with_size", less_by_one},
     {"zfree_with_size", more_by_one},
@@ -427,6 +452,7 @@ static const struct wrong wrongs[] = {
     {"freed, byte before", freed_byte_before, WITH(late), "written to past its ends after it had been freed"},
     {"in use, to free()", itself, WITH(frees_of_malloc), "for zfree"},
     {"freed, to free()", freed, WITH(frees_of_malloc), "freed already (it had"},
+    {"freed by two at once", itself, WITH(frees_at_once), "freed already (it had"},
     {"wrong size", itself, WITH(wrong_sizes), "bytes, and not"},
     {"too large", itself, WITH(too_large), "which is less than"},
 };
