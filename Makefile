@@ -5,15 +5,26 @@
 PYTHON ?= /usr/bin/python3
 MESON ?= /usr/bin/meson
 
-# A tree is a build directory: an allocator, or an allocator with each size kept in a prefix.
+# A tree is a build directory: an allocator, and behind hyphens what else is special about it.
 TREES := jemalloc tcmalloc libc mimalloc libc-prefix
-COMMON = -Dlua=enabled -Dtests=enabled -Dpython_command=$(PYTHON) --werror
-OPTIONS = -Dallocator=$(firstword $(subst -, ,$*)) $(if $(findstring -prefix,$*),-Dsize_prefix=true) \
-    -Dpython=enabled $(COMMON)
+# These have only the tests that another compiler or a sanitizer looks at: in C; with AddressSanitizer, scripts' too.
+CHECKED_TREES := libc-clang libc-asan libc-tsan jemalloc-tsan
+
+WORDS = $(wordlist 2,9,$(subst -, ,$*))
+ENVIRONMENT_clang = CC=clang CXX=clang++
+OPTIONS_prefix = -Dsize_prefix=true
+OPTIONS_asan = -Db_sanitize=address,undefined -Dbenchmarks=disabled -Dexamples=disabled
+OPTIONS_tsan = -Db_sanitize=thread -Dc_args=-fsanitize=undefined -Dc_link_args=-fsanitize=undefined \
+    -Dpython=disabled -Dlua=disabled -Dbenchmarks=disabled -Dexamples=disabled
+SUITES = $(if $(filter $(CHECKED_TREES),$*),--suite c $(if $(filter asan,$(WORDS)),--suite python --suite lua))
+
+COMMON = -Dtests=enabled -Dpython_command=$(PYTHON) --werror
+OPTIONS = -Dallocator=$(firstword $(subst -, ,$*)) -Dpython=enabled -Dlua=enabled $(COMMON) \
+    $(foreach word,$(WORDS),$(OPTIONS_$(word)))
 
 # These test the Lua module for 5.4; those for the other Luas are of one allocator, with which they have nothing to do.
 LUA_TREES := lua5.1 lua5.2 lua5.3 luajit
-LUA_OPTIONS = -Dallocator=libc -Dlua_version=$* -Dpython=disabled -Dbenchmarks=disabled -Dexamples=disabled $(COMMON)
+LUA_OPTIONS = -Dallocator=libc -Dlua=enabled -Dlua_version=$* -Dpython=disabled -Dbenchmarks=disabled -Dexamples=disabled $(COMMON)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test cross bench docs clean format
@@ -21,7 +32,7 @@ LUA_OPTIONS = -Dallocator=libc -Dlua_version=$* -Dpython=disabled -Dbenchmarks=d
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "TREE is one of $(TREES)"
+	@echo "TREE is one of $(TREES) $(CHECKED_TREES)"
 
 setup: ## install what is missing: Debian's packages (as root or with sudo) and jemalloc's source
 	@.ci/setup
@@ -32,9 +43,9 @@ demo: setup ## build with jemalloc and run the three examples, in C, Python and 
 	@echo "make demo: done"
 
 test: setup ## build and test every tree, and build for other platforms
-	@for tree in $(TREES) $(LUA_TREES); do $(MAKE) --no-print-directory test-$$tree || exit; done
+	@for tree in $(TREES) $(CHECKED_TREES) $(LUA_TREES); do $(MAKE) --no-print-directory test-$$tree || exit; done
 	@$(MAKE) --no-print-directory cross
-	@.ci/count $(patsubst %,build/%,$(TREES) $(LUA_TREES)) build/cross
+	@.ci/count $(patsubst %,build/%,$(TREES) $(CHECKED_TREES) $(LUA_TREES)) build/cross
 	@echo "make test: done"
 
 cross: ## build for macOS, FreeBSD and musl with zig, where that can be installed; run what runs here
@@ -56,11 +67,11 @@ build-%: build/%/build.ninja ## build one TREE
 
 test-%: build-% ## build and test one TREE
 	@echo "== $*: test"
-	@$(MESON) test -C build/$* --no-rebuild --print-errorlogs
+	@$(MESON) test -C build/$* --no-rebuild --print-errorlogs $(SUITES)
 
 build/%/build.ninja:
 	@echo "== $*: configure"
-	@$(MESON) setup build/$* $(OPTIONS)
+	@$(foreach word,$(WORDS),$(ENVIRONMENT_$(word))) $(MESON) setup build/$* $(OPTIONS)
 
 test-lua%: build/lua%/build.ninja ## build and test the module for one Lua: test-lua5.1, test-luajit
 	@echo "== lua$*: build and test"

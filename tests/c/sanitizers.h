@@ -23,6 +23,9 @@ enum { ADDRESS_SANITIZER = true };
 enum { ADDRESS_SANITIZER = false };
 #endif
 
+/* Either makes a program some ten times slower: it need not do all that often. */
+enum { SANITIZED = THREAD_SANITIZER || ADDRESS_SANITIZER };
+
 /* ThreadSanitizer takes leave of a thread in the last round of key destructors, before our turn. */
 enum { DESTRUCTOR_ROUNDS = PTHREAD_DESTRUCTOR_ITERATIONS - THREAD_SANITIZER };
 

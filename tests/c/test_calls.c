@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What every call that makes, resizes or frees a block promises, for sizes from 0 to the largest. */
+#include "sanitizers.h"
 #include "support.h"
 
-enum { EACH_SIZE_UP_TO = 4200, LARGEST_POWER = 22 };
+enum { EACH_SIZE_UP_TO = SANITIZED ? 1100 : 4200, LARGEST_POWER = 22 };
 
 /* Calls check for each small size, and for the powers of two and their neighbours. */
 static void for_each_size(void (*check)(const struct way *way, size_t size))

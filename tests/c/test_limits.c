@@ -32,14 +32,21 @@ static void check_least(void)
     check(zmalloc_memory_size(&physical) == 0 ? limits.physical == physical : limits.physical == ZMALLOC_NO_LIMIT);
 }
 
-static size_t plain_limit(int resource)
+/* glibc has a type of its own for them, where the standard has an int. */
+#ifdef __GLIBC__
+typedef enum __rlimit_resource resource_name;
+#else
+typedef int resource_name;
+#endif
+
+static size_t plain_limit(resource_name resource)
 {
     struct rlimit limit;
     check(getrlimit(resource, &limit) == 0);
     return limit.rlim_cur == RLIM_INFINITY ? ZMALLOC_NO_LIMIT : (size_t) limit.rlim_cur;
 }
 
-static void limit_resource(int resource, size_t bytes)
+static void limit_resource(resource_name resource, size_t bytes)
 {
     struct rlimit limit;
     check(getrlimit(resource, &limit) == 0);

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <sys/time.h>
 
-enum { TOGETHER = 24, BATCHES = 19, SIGNAL_EVERY_US = 1500, REST_US = 8000 };
+enum { TOGETHER = 24, BATCHES = SANITIZED ? 4 : 19, SIGNAL_EVERY_US = 1500, REST_US = 8000 };
 
 enum ending { RETURNS, EXITS, IS_CANCELLED, IS_DETACHED, ENDINGS };
 

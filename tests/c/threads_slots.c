@@ -3,7 +3,7 @@
  */
 #include "threads.h"
 
-enum { WARM_UP = 2000, THREADS = 20000, MAY_GROW = 1 << 20 };
+enum { WARM_UP = 2000, THREADS = SANITIZED ? 6000 : 20000, MAY_GROW = 1 << 20 };
 
 static pthread_key_t key;
 
