@@ -3,6 +3,7 @@
 #ifndef SUPPORT_H
 #define SUPPORT_H
 
+#include "emulation.h"
 #include "ways.h"
 
 #include <setjmp.h>
@@ -144,6 +145,14 @@ static inline bool malloc_is_mute(void)
 #else
     return strncmp(ZMALLOC_LIB, "libc", 4) == 0;
 #endif
+}
+
+static inline void skip_if_emulated(const char *reason)
+{
+    if (is_emulated()) {
+        print_message("skipped: under emulation %s\n", reason);
+        skip();
+    }
 }
 
 /* How often the out-of-memory handler was called, and with what. */

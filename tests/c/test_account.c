@@ -2,8 +2,11 @@
 /* Used memory against a sum kept beside it, after every one of many random calls of every kind. */
 #include "support.h"
 
-#include <malloc.h>
 #include <stdlib.h>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 enum { SLOTS = 600, STEPS = 60000, AUDIT_EVERY = 500 };
 

@@ -264,14 +264,15 @@ static void test_background_thread(void **state)
     (void) state;
     bool has_one = allocator_is("jemalloc");
     int expected = has_one ? 0 : -ENOTSUP;
+    int alone = threads_of_this_process(); /* an emulator has one of its own */
     for (int round = 0; round < 3; round++) {
         assert_int_equal(zmalloc_background_thread(1), expected);
-        assert_int_equal(threads_of_this_process() > 1, has_one);
+        assert_int_equal(threads_of_this_process() > alone, has_one);
         assert_int_equal(zmalloc_background_thread(2), expected);
         zfree(zmalloc(100000));
         assert_int_equal(zmalloc_background_thread(0), expected);
         set_jemalloc_bg_thread(1);
-        assert_int_equal(threads_of_this_process() > 1, has_one);
+        assert_int_equal(threads_of_this_process() > alone, has_one);
         set_jemalloc_bg_thread(0);
     }
 }

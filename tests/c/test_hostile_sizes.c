@@ -17,7 +17,7 @@ enum { EASY = 4 << 20, FEASIBLE = 32 << 20, MORE = 800 << 20, LOOKED_AT = 64 << 
 
 /* Sanitizers that have their own malloc take address space by the terabyte, and have a limit of their own. */
 enum { OWN_MALLOC = ADDRESS_SANITIZER || THREAD_SANITIZER };
-#define TOO_LARGE ((size_t) 1 << (OWN_MALLOC ? 42 : 30))
+#define TOO_LARGE ((size_t) 1 << (OWN_MALLOC ? 42 : is_emulated() ? 47 : 30))
 
 enum fate { IS_SERVED, FAILS, EITHER };
 

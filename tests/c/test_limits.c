@@ -78,6 +78,7 @@ static void limit_resources(void)
 static void test_resource_limits(void **state)
 {
     (void) state;
+    skip_if_emulated("no limit on memory holds");
     run_in_child(limit_resources);
 }
 
@@ -431,6 +432,7 @@ static void disable_and_enable_thp(void)
 static void test_huge_pages(void **state)
 {
     (void) state;
+    skip_if_emulated("huge pages can't be asked about");
     run_in_child(disable_and_enable_thp);
 }
 
@@ -469,6 +471,7 @@ static void cover_the_rule(void)
 static void test_rules_of_huge_pages(void **state)
 {
     (void) state;
+    skip_if_emulated("huge pages can't be asked about");
     run_in_child(cover_the_rule);
 }
 

@@ -172,8 +172,9 @@ static void test_private_dirty_of_a_child(void **state)
     end_child(idle);
     end_child(busy);
 
-    assert_int_equal(of_busy, plain);
-    assert_int_equal(old_call, plain);
+    size_t unrest = is_emulated() ? TOLERANCE : 0; /* a thread of the emulator's goes on */
+    assert_true(close_to(of_busy, plain, unrest));
+    assert_true(close_to(old_call, plain, unrest));
     assert_true(close_to(of_busy - of_idle, DIRTIED, TOLERANCE));
 }
 
@@ -301,6 +302,7 @@ static void check_stat_fields(void)
 static void test_stat_fields(void **state)
 {
     (void) state;
+    skip_if_emulated("/proc/self/stat is not the kernel's");
     check_stat_fields();
 }
 
@@ -309,6 +311,7 @@ static void test_stat_fields_of_a_process_with_a_strange_name(void **state)
     (void) state;
     static const char *const names[] = {"a) R 1\n2 (x",   ") S 7 7 7 7 7 7", "((((", "))))", "", " ",
                                         "1 2 3 4 5 6 7 8"};
+    skip_if_emulated("/proc/self/stat is not the kernel's");
     char old[16];
     prctl(PR_GET_NAME, old);
     for (size_t i = 0; i < LENGTH(names); i++) {

@@ -3,6 +3,7 @@
 #ifndef THREADS_H
 #define THREADS_H
 
+#include "emulation.h"
 #include "sanitizers.h"
 #include "ways.h"
 

@@ -65,7 +65,8 @@ int main(int argc, char **argv)
     run(threads);
     size_t after = address_space();
     check_used(used);
-    if (after > before + MAY_GROW) {
+    /* An emulator keeps something of every thread, too. */
+    if (after > before + MAY_GROW && !is_emulated()) {
         fprintf(stderr, "%zu bytes more after %u threads\n", after - before, threads);
         return 1;
     }

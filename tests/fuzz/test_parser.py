@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 BUILD = Path(os.environ["ZMALLOC_BUILD"])
 RECORDED = Path(os.environ["ZMALLOC_SOURCE"]) / "tests" / "recorded"
+RUNNER = os.environ.get("ZMALLOC_EMULATED", "").split()
 EXAMPLES = int(os.environ.get("ZMALLOC_EXAMPLES", "2500"))
 
 UNCOUNTABLE = 2**64 - 1
@@ -93,7 +94,7 @@ class Driver:
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
-            [BUILD / "tests" / "fuzz" / "parse_smaps"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [*RUNNER, BUILD / "tests" / "fuzz" / "parse_smaps"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
     def parse(self, text: bytes, seed: int) -> str:
