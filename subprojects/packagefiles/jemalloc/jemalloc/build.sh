@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
 # Configures and makes jemalloc in a folder of its own, then copies the archive and the header out.
-# Usage: build.sh SOURCE WORK OUT COMPILER...
+# Usage: build.sh SOURCE WORK OUT SETTING... -- COMPILER...
 set -eu
 
 source=$(realpath "$1")
@@ -9,6 +9,12 @@ mkdir -p "$2"
 work=$(realpath "$2")
 out=$(realpath "$3")
 shift 3
+settings=
+while [ "$1" != -- ]; do
+    settings="$settings $1"
+    shift
+done
+shift
 compiler=$*
 
 # Whoever installs zmalloc must not install jemalloc too, nor pass their make's settings on.
@@ -28,7 +34,8 @@ step() {
 }
 
 : >"$log"
-step "configuring, about 20 seconds" sh "$source/configure" CC="$compiler" \
+# shellcheck disable=SC2086 # a list of words
+step "configuring, about 20 seconds" sh "$source/configure" CC="$compiler" $settings \
     --with-jemalloc-prefix=je_ --disable-initial-exec-tls --disable-cxx EXTRA_CFLAGS=-g1
 # No class of 8 bytes: its blocks would be aligned for 8 only. This copy is found before the release's own.
 smallest=include/jemalloc/internal/sc.h
