@@ -27,7 +27,7 @@ LUA_TREES := lua5.1 lua5.2 lua5.3 luajit
 LUA_OPTIONS = -Dallocator=libc -Dlua=enabled -Dlua_version=$* -Dpython=disabled -Dbenchmarks=disabled -Dexamples=disabled $(COMMON)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test cross bench docs clean format
+.PHONY: help setup demo test cross arches bench docs clean format
 .SECONDARY:
 
 help: ## this list
@@ -51,6 +51,10 @@ test: setup ## build and test every tree, and build for other platforms
 cross: ## build for macOS, FreeBSD and musl with zig, where that can be installed; run what runs here
 	@echo "== cross"
 	@MESON=$(MESON) PYTHON=$(PYTHON) .ci/cross
+
+arches: ## build for i386, aarch64, s390x and musl and run the tests in C there; ARGS="s390x-linux/libc" for some
+	@.ci/setup arches
+	@MESON=$(MESON) PYTHON=$(PYTHON) .ci/arches $(ARGS)
 
 bench: setup ## build every tree and run the benchmarks; ARGS="--subject churn --json FILE" for some
 	@for tree in $(TREES); do $(MAKE) --no-print-directory build-$$tree || exit; done
