@@ -38,6 +38,9 @@ QUESTIONS = [
     ("mappings", "psutil", 1 / 5),
 ]
 
+# What a Monitor may take of a core, in percent.
+MOST_OF_A_CORE = 0.1
+
 
 class Tree:
     """A build directory and the allocator in it."""
@@ -314,8 +317,34 @@ def python(trees: list[Tree], rounds: int) -> Results:
     return results
 
 
+def monitor(trees: list[Tree], rounds: int) -> Results:
+    """A Python Monitor that takes 10 samples a second."""
+    script = Path(__file__).parent / "monitor.py"
+    states = {"few": "little memory", "many": "100,000 blocks, a third freed", "walk": "the same, page tables walked",
+              "other": "another process"}  # fmt: skip
+    results: Results = {}
+    rows = []
+    for tree in (tree for tree in trees if tree.has_module()):
+        environment = {**os.environ, "PYTHONPATH": str(tree.module)}
+        figures: dict[str, list[float]] = {state: [] for state in states}
+        for _ in range(rounds):
+            for state in states:
+                done = subprocess.run([sys.executable, script, state, "5"],
+                                      check=True, capture_output=True, text=True, env=environment)  # fmt: skip
+                figures[state].append(float(done.stdout))
+        results[tree.name] = medians = {state: statistics.median(values) for state, values in figures.items()}
+        for state, what in states.items():
+            held = f"{MOST_OF_A_CORE:.1f}: {'yes' if medians[state] <= MOST_OF_A_CORE else 'NO'}"
+            if state == "many" and tree.allocator == "libc":
+                held = "mallinfo2 walks all free blocks"
+            rows.append([f"{tree.name}, {what}", f"{medians[state]:.3f}", f"{medians[state] * 1000:.0f}",
+                         held if state != "walk" else ""])  # fmt: skip
+    table("monitor: 10 samples a second", ["", "% of a core", "µs a sample", "% at most"], rows)
+    return results
+
+
 SUBJECTS = {"instructions": instructions, "churn": churn, "threads": threads, "read": read, "footprint": footprint,
-            "ask": ask, "python": python}
+            "ask": ask, "python": python, "monitor": monitor}
 
 
 def machine() -> str:

@@ -8,7 +8,7 @@ import inspect
 from pathlib import Path
 
 import zmalloc
-from zmalloc import pytest_plugin
+from zmalloc import metrics, pytest_plugin
 
 from . import c
 from .text import SOURCE, directive, heading, links, sections, to_rst
@@ -59,16 +59,18 @@ def words(thing: object, *own: str) -> str:
 
 def member(owner: type, name: str, nodes: list[ast.stmt]) -> str:
     text = words(getattr(owner, name))
+    if isinstance(nodes[0], ast.AnnAssign):  # a named tuple's
+        return directive("py:attribute", [name], text, type=ast.unparse(nodes[0].annotation))
     if is_decorated(nodes[0], "property"):
         return directive("py:attribute", [name], text, type=ast.unparse(nodes[0].returns))
     return directive("py:method", signatures(name, nodes, method=True), text)
 
 
-def a_class(name: str, node: ast.ClassDef) -> str:
+def a_class(name: str, node: ast.ClassDef, owner: type | None = None) -> str:
     found = declarations(node.body)
     maker = found.pop("__new__", None) or found.pop("__init__", [])
     heads = [head.split(" ->")[0] for head in signatures(name, maker, method=True)] or [name]
-    owner = getattr(zmalloc, name)
+    owner = owner or getattr(zmalloc, name)
     items = [member(owner, own, nodes) for own, nodes in found.items()]
     return directive("py:class", heads, "\n\n".join([words(owner), *items]))
 
@@ -99,11 +101,24 @@ def group(name: str, nodes: list[ast.stmt]) -> str:
     return f"C: {c.names()[name]}" if name in c.names() else "Calls"
 
 
+def prometheus() -> list[str]:
+    """The module zmalloc.metrics."""
+    [collector] = parsed(PACKAGE / "metrics.py")["Collector"]
+    text = to_rst(inspect.getdoc(metrics) or "", links({}), "python")
+    inside = directive("py:module", ["zmalloc.metrics"]) + "\n\n" + a_class("Collector", collector, metrics.Collector)
+    return [heading("Prometheus"), text, inside]
+
+
+def pytest() -> list[str]:
+    """The plugin."""
+    return [heading("pytest"), to_rst(inspect.getdoc(pytest_plugin) or "", links({}), "python")]
+
+
 def part() -> str:
     stub = parsed(PACKAGE / "_zmalloc.pyi")
-    declared = parsed(PACKAGE / "__init__.py") | parsed(PACKAGE / "_track.py") | stub
+    monitors = {name: nodes for name, nodes in parsed(PACKAGE / "_monitor.py").items() if hasattr(zmalloc, name)}
+    declared = parsed(PACKAGE / "__init__.py") | parsed(PACKAGE / "_track.py") | monitors | stub
     groups = {"Calls": [], "Types": [], "Constants": []} | {f"C: {title}": [] for title in c.names().values()}
     for name, nodes in declared.items():
         groups[group(name, nodes)].append(item(name, nodes, stub))
-    plugin = [heading("pytest"), to_rst(inspect.getdoc(pytest_plugin) or "", links({}), "python")]
-    return "\n\n".join([words(zmalloc, "zmalloc"), sections(groups), *plugin])
+    return "\n\n".join([words(zmalloc, "zmalloc"), sections(groups), *prometheus(), *pytest()])

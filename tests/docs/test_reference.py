@@ -114,7 +114,7 @@ def public(module: types.ModuleType) -> dict[str, object]:
     """What is there by its own right, and not because the module imports it."""
     return {
         name: thing
-        for name, thing in vars(module).items()
+        for name, thing in ((name, getattr(module, name)) for name in dir(module))
         if vars(typing).get(name) is not thing and not name.startswith("_") and not inspect.ismodule(thing)
         and getattr(thing, "__module__", "zmalloc").startswith(("zmalloc", "_zmalloc"))
     }  # fmt: skip
@@ -122,7 +122,8 @@ def public(module: types.ModuleType) -> dict[str, object]:
 
 def test_python_has_every_public_name_in_its_docstring_s_words(pages: dict[str, Page]) -> None:
     said, found = pages["python.html"].said, public(zmalloc)
-    assert found.keys() >= calls().keys() - {"zmalloc_lua_alloc"} | {"Block", "Report", "track", "allocator"}
+    names = {"Block", "Report", "Monitor", "Sample", "track", "allocator"}
+    assert found.keys() >= calls().keys() - {"zmalloc_lua_alloc"} | names
     for name, thing in found.items():
         if callable(thing) and not isinstance(thing, type):
             assert words(said[f"zmalloc.{name}"]) == words(inspect.getdoc(thing))
@@ -133,6 +134,15 @@ def test_python_has_every_public_name_in_its_docstring_s_words(pages: dict[str, 
                     assert words(said[f"zmalloc.{name}.{member}"])
         else:
             assert f"zmalloc.{name}" in said
+
+
+def test_python_has_the_collector(pages: dict[str, Page]) -> None:
+    from zmalloc import metrics
+
+    said = pages["python.html"].said
+    for name, thing in {"Collector": metrics.Collector, "Collector.collect": metrics.Collector.collect}.items():
+        told, own = words(said[f"zmalloc.metrics.{name}"]), words(inspect.getdoc(thing))
+        assert told[: len(own)] == own
 
 
 def test_lua_has_every_name_of_the_module(pages: dict[str, Page]) -> None:

@@ -38,7 +38,7 @@ FROM_REPORT = {
     "zmalloc_allocator_frag_bytes": "allocator_frag_bytes", "zmalloc_allocator_rss_bytes": "allocator_rss_bytes",
     "zmalloc_rss_overhead_bytes": "rss_overhead_bytes",
     "zmalloc_memory_fragmentation_ratio": "mem_fragmentation_ratio",
-    "zmalloc_smallbins_fragmentation_ratio": "allocator_frag_smallbins_ratio",
+    "zmalloc_smallbins_frag_ratio": "allocator_frag_smallbins_ratio",
     "process_proportional_memory_bytes": "pss", "process_unique_memory_bytes": "uss",
     "process_private_dirty_memory_bytes": "private_dirty", "process_swap_memory_bytes": "swap",
     "process_huge_pages_memory_bytes": "huge_pages",
@@ -93,7 +93,7 @@ def test_types_units_and_words(registry: prometheus.CollectorRegistry) -> None:
 
 
 def test_the_docstring_has_all_of_them() -> None:
-    table = re.findall(r"^  (\w+)\n? {2,}(gauge|counter|info):", metrics.__doc__, re.MULTILINE)
+    table = re.findall(r"^  (\w+) {2,}(gauge|counter|info):", metrics.__doc__, re.MULTILINE)
     rest = set(re.findall(r"process_\w+_memory_bytes", metrics.__doc__)) - {RSS}
     names = {meaning.name + "_total" * meaning.counter: meaning.counter for meaning in metrics.MEANINGS.values()}
     assert {name for name, _ in table} == names.keys() - WALKED | {"zmalloc_info"}

@@ -333,13 +333,7 @@ class Monitor:
 
     def sample(self) -> Sample:
         """Takes a sample now and returns it. Of another process, errors as of rss, with the walk as of smaps."""
-        figures = self._source.read(self._walk)
-        known = [none if figure is None else figure for figure, none in zip(figures, _UNKNOWN)]
-        with self._lock:
-            times = (time.monotonic(), time.time())
-            _RECORD.pack_into(self._records, self._taken % self._length * _RECORD.size, *times, *known)
-            self._taken += 1
-        return Sample._make((*times, *figures))
+        return _decoded(self._take())
 
     def mark(self, name: str) -> None:
         """Keeps an event of that name, cut at 100 characters, with the time; the last 1,024 are kept."""
@@ -485,6 +479,16 @@ class Monitor:
 
         return _html.monitor_page(self)
 
+    def _take(self) -> tuple[float, ...]:
+        """Takes a sample, as it is kept."""
+        figures = self._source.read(self._walk)
+        known = [none if figure is None else figure for figure, none in zip(figures, _UNKNOWN)]
+        with self._lock:
+            record = (time.monotonic(), time.time(), *known)
+            _RECORD.pack_into(self._records, self._taken % self._length * _RECORD.size, *record)
+            self._taken += 1
+        return record
+
     def _halt(self) -> bool:
         """Ends the thread; whether the monitor ran."""
         with self._lock:
@@ -498,7 +502,7 @@ class Monitor:
     def _try_sample(self) -> bool:
         """Takes a sample for the monitor itself; whether there can be another."""
         try:
-            self.sample()
+            self._take()
         except ProcessLookupError as error:
             with self._lock:
                 self._error, self._running, self._thread = error, False, None
@@ -519,6 +523,7 @@ class Monitor:
 
 
 def _decoded(record: tuple[Any, ...]) -> Sample:
+    """What was unknown is None again."""
     figures = [None if figure == none or figure != figure else figure for figure, none in zip(record[2:], _UNKNOWN)]
     return Sample._make((*record[:2], *figures))
 

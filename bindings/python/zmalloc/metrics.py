@@ -24,8 +24,7 @@ absent, and never 0:
   zmalloc_allocator_rss_bytes           gauge: resident beyond active
   zmalloc_rss_overhead_bytes            gauge: RSS beyond resident
   zmalloc_memory_fragmentation_ratio    gauge: RSS / used
-  zmalloc_smallbins_fragmentation_ratio
-                                        gauge: places for small blocks / those taken
+  zmalloc_smallbins_frag_ratio          gauge: places for small blocks / those taken
   zmalloc_allocated_bytes_total         counter: ever allocated
   zmalloc_freed_bytes_total             counter: ever freed
   zmalloc_info                          info: the allocator and the version, as labels
@@ -77,7 +76,7 @@ MEANINGS = {
     "rss_overhead_bytes": _Meaning("zmalloc_rss_overhead_bytes", "Bytes of RSS beyond those the allocator holds."),
     "mem_fragmentation_ratio": _Meaning("zmalloc_memory_fragmentation_ratio", "RSS by bytes in blocks."),
     "allocator_frag_smallbins_ratio": _Meaning(
-        "zmalloc_smallbins_fragmentation_ratio", "Places for small blocks by those that are taken."
+        "zmalloc_smallbins_frag_ratio", "Places for small blocks by those that are taken."
     ),
     "pss": _Meaning("process_proportional_memory_bytes", "RSS, shared pages by their part, in bytes."),
     "uss": _Meaning("process_unique_memory_bytes", "Bytes that would be free if the process ended."),
