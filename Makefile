@@ -27,7 +27,7 @@ LUA_TREES := lua5.1 lua5.2 lua5.3 luajit
 LUA_OPTIONS = -Dallocator=libc -Dlua=enabled -Dlua_version=$* -Dpython=disabled -Dbenchmarks=disabled -Dexamples=disabled $(COMMON)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test cross arches bench docs clean format
+.PHONY: help setup demo test cross arches bench coverage mutation docs clean format
 .SECONDARY:
 
 help: ## this list
@@ -59,6 +59,15 @@ arches: ## build for i386, aarch64, s390x and musl and run the tests in C there;
 bench: setup ## build every tree and run the benchmarks; ARGS="--subject churn --json FILE" for some
 	@for tree in $(TREES); do $(MAKE) --no-print-directory build-$$tree || exit; done
 	@$(PYTHON) bench/run.py $(TREES:%=build/%) $(ARGS)
+
+coverage: ## which branches of our own C the tests reach, into build/coverage; TREES=libc for one tree
+	@.ci/setup long
+	@MESON=$(MESON) PYTHON=$(PYTHON) $(PYTHON) tests/coverage/run.py build/coverage \
+	    $(if $(filter command line,$(origin TREES)),$(TREES),$(TREES) hardened)
+
+mutation: setup ## small changes to src/ that tests have to notice: COUNT=300 SEED=1
+	@$(PYTHON) tests/mutation/run.py build/mutation --count $(or $(COUNT),300) --seed $(or $(SEED),1) \
+	    --setup "$(MESON) setup -Dpython_command=$(PYTHON)"
 
 docs: setup ## the reference for C, Python and Lua, into build/docs
 	@$(MAKE) --no-print-directory build-libc

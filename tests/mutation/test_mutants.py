@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The changes that are made to sources, and that what was judged by hand is still about the sources as they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mutants import Mutant, changes_in, mutants_of, read_equivalents, stale
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+
+
+LIST = """# why
+
+a.c, f
+- return a < b;
++ return a <= b;
++ return a > b;
+for two
+reasons
+
+a.c
+- int i = 1;
++ int i = 2;
+outside
+
+b.c
+- x
++ y
+no
+"""
+
+
+def changed(text: str) -> set[str]:
+    return {text[:begin] + new + text[end:] for begin, end, new in changes_in(text)}
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        ("x = a < b;", {"x = a <= b;", "x = a >= b;"}),
+        ("x = a == b;", {"x = a != b;"}),
+        ("x = a && b;", {"x = a || b;"}),
+        ("x = a + b;", {"x = a - b;"}),
+        ("x = !a;", {"x = a;"}),
+        ("x = true;", {"x = false;"}),
+        ("x = 7u;", {"x = 8u;", "x = 6u;"}),
+        ("x = 0;", {"x = 1;"}),
+        ("x = 0x10;", {"x = 17;", "x = 15;"}),
+        ("x++;", {"x--;"}),
+        ("if (a) {}", {"if (!(a)) {}"}),
+        ("return a->b;", {"return 0;"}),
+        ("return NULL;", set()),
+        ("{ call(a); }", {"{ ; }"}),
+        ("{ int i = a; }", set()),
+        ("{ struct slot *s = a; }", set()),
+        ("{ char *s = a; }", set()),
+        ("{ for (; a; b) {} }", set()),
+        ("char *s = *p; x = &y; x = -y;", set()),
+        ('"a < 1"; \'1\'; /* a < 1 */ // a < 1\n', set()),
+        ("#if A < 1 \\\n    && B < 2\n", set()),
+    ],
+)
+def test_changes(text: str, changes: set[str]) -> None:
+    assert changed(text) == changes
+
+
+def test_a_change_names_its_line_and_is_made_there(tmp_path: Path) -> None:
+    (tmp_path / "a.c").write_text("int f(void)\n{\n    return a <\n           b;\n}\n")
+    by_text = {mutant.after: mutant for mutant in mutants_of(tmp_path, "a.c")}
+    assert by_text["return a >="] == Mutant("a.c", "f", 3, 27, 28, ">=", "return a <", "return a >=")
+    changed_text = by_text["return a >="].apply((tmp_path / "a.c").read_text())
+    assert changed_text.split("\n")[2:4] == ["    return a >=", "           b;"]
+    assert by_text["return 0;"].before == "return a < b;"
+
+
+def test_all_sources_can_be_changed() -> None:
+    files = sorted((ROOT / "src").rglob("*.c"))
+    assert len(files) > 20
+    for file in files:
+        assert mutants_of(ROOT, str(file.relative_to(ROOT))), file
+
+
+def test_a_judgement_without_its_line_is_stale(tmp_path: Path) -> None:
+    (tmp_path / "a.c").write_text("int i = 1;\n\nstatic int f(int a,\n             int b)\n{\n    return a < b;\n}\n")
+    (tmp_path / "list").write_text(LIST)
+    equivalents = read_equivalents(tmp_path / "list")
+    assert equivalents["a.c, f", "return a < b;", "return a <= b;"] == "for two reasons"
+    assert sorted(stale(tmp_path, equivalents)) == [("a.c, f", "return a < b;", "return a > b;"), ("b.c", "x", "y")]
+
+
+def test_no_judgement_is_stale() -> None:
+    equivalents = read_equivalents(HERE / "equivalents.txt")
+    assert equivalents
+    assert stale(ROOT, equivalents) == []
