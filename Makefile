@@ -27,7 +27,7 @@ LUA_TREES := lua5.1 lua5.2 lua5.3 luajit
 LUA_OPTIONS = -Dallocator=libc -Dlua=enabled -Dlua_version=$* -Dpython=disabled -Dbenchmarks=disabled -Dexamples=disabled $(COMMON)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test cross arches bench coverage mutation docs clean format
+.PHONY: help setup demo test lint fuzz cross arches bench coverage mutation docs clean format
 .SECONDARY:
 
 help: ## this list
@@ -44,9 +44,19 @@ demo: setup ## build with jemalloc and run the three examples, in C, Python and 
 
 test: setup ## build and test every tree, and build for other platforms
 	@for tree in $(TREES) $(CHECKED_TREES) $(LUA_TREES); do $(MAKE) --no-print-directory test-$$tree || exit; done
-	@$(MAKE) --no-print-directory cross
-	@.ci/count $(patsubst %,build/%,$(TREES) $(CHECKED_TREES) $(LUA_TREES)) build/cross
+	@$(MAKE) --no-print-directory lint cross
+	@.ci/count $(patsubst %,build/%,$(TREES) $(CHECKED_TREES) $(LUA_TREES) lint cross)
 	@echo "make test: done"
+
+lint: setup ## have clang-tidy, cppcheck and gcc's analyzer read the library's sources
+	@$(MAKE) --no-print-directory build-jemalloc
+	@echo "== lint"
+	@.ci/lint
+
+fuzz: setup ## try two million inputs on the parsers; TIMES=10 for ten times as many
+	@$(MAKE) --no-print-directory build-libc
+	@ZMALLOC_FUZZ_TIMES=$(or $(TIMES),1) $(MESON) test -C build/libc --no-rebuild --print-errorlogs --suite fuzz -t 0
+	@grep '^figure: ' build/libc/meson-logs/testlog.txt
 
 cross: ## build for macOS, FreeBSD and musl with zig, where that can be installed; run what runs here
 	@echo "== cross"

@@ -273,6 +273,6 @@ void zmadvise_dontneed(void *ptr)
     uintptr_t begin = ((uintptr_t) ptr + page - 1) / page * page;
     uintptr_t end = ((uintptr_t) ptr + zmalloc_usable_size(ptr)) / page * page;
     if (begin < end) {
-        zm_os_discard((void *) begin, end - begin);
+        zm_os_discard((char *) ptr + (begin - (uintptr_t) ptr), end - begin);
     }
 }

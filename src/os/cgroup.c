@@ -101,12 +101,12 @@ static int read_mount(void *context, const char *line, size_t length)
     char type[LONGEST_PATH];
     char super_options[LONGEST_PATH];
     const char *rest = take_line(text, line, length) ? strstr(text, " - ") : NULL;
-    /* cppcheck-suppress-begin invalidscanf ; no word is longer than the line */
-    if (rest == NULL || sscanf(rest, " - %s %*s %s", type, super_options) != 2 ||
-        sscanf(text, "%*s %*s %*s %s %s", root, point) != 2) {
+    /* cppcheck-suppress invalidscanf ; no word is longer than the line */
+    bool has_tail = rest != NULL && sscanf(rest, " - %s %*s %s", type, super_options) == 2;
+    /* cppcheck-suppress invalidscanf ; here too */
+    if (!has_tail || sscanf(text, "%*s %*s %*s %s %s", root, point) != 2) {
         return 0;
     }
-    /* cppcheck-suppress-end invalidscanf */
     bool is_tree = group->version == 2 ? strcmp(type, "cgroup2") == 0
                                        : strcmp(type, "cgroup") == 0 && has_word(super_options, "memory");
     const char *below = is_tree ? path_below(group, root) : NULL;
