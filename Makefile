@@ -7,16 +7,19 @@ MESON ?= /usr/bin/meson
 
 # A tree is a build directory: an allocator, and behind hyphens what else is special about it.
 TREES := jemalloc tcmalloc libc mimalloc libc-prefix
-# These have only the tests that another compiler or a sanitizer looks at: in C; with AddressSanitizer, scripts' too.
-CHECKED_TREES := libc-clang libc-asan libc-tsan jemalloc-tsan
+# These have only the tests that another compiler, a sanitizer or the hardened build looks at: in C; with AddressSanitizer,
+# scripts' too. jemalloc-hardened is another that can be asked for.
+CHECKED_TREES := libc-clang libc-asan libc-tsan jemalloc-tsan libc-hardened
 
 WORDS = $(wordlist 2,9,$(subst -, ,$*))
 ENVIRONMENT_clang = CC=clang CXX=clang++
 OPTIONS_prefix = -Dsize_prefix=true
+OPTIONS_hardened = -Dhardened=true -Dbenchmarks=disabled -Dexamples=disabled
 OPTIONS_asan = -Db_sanitize=address,undefined -Dbenchmarks=disabled -Dexamples=disabled
 OPTIONS_tsan = -Db_sanitize=thread -Dc_args=-fsanitize=undefined -Dc_link_args=-fsanitize=undefined \
     -Dpython=disabled -Dlua=disabled -Dbenchmarks=disabled -Dexamples=disabled
-SUITES = $(if $(filter $(CHECKED_TREES),$*),--suite c $(if $(filter asan,$(WORDS)),--suite python --suite lua))
+SUITES = $(if $(filter $(CHECKED_TREES),$*),--suite c $(if $(filter asan,$(WORDS)),--suite python --suite lua) \
+    $(if $(filter hardened,$(WORDS)),--suite hardened --suite python))
 
 COMMON = -Dtests=enabled -Dpython_command=$(PYTHON) --werror
 OPTIONS = -Dallocator=$(firstword $(subst -, ,$*)) -Dpython=enabled -Dlua=enabled $(COMMON) \

@@ -26,7 +26,7 @@
  * given a z* block. In such a library:
  *
  * - The usable size is what was asked for, or 1 for 0, and that is what counts: guards and lists are not in the account.
- * - Every realloc moves the block.
+ * - Every realloc moves the block. zfree_no_tcache is zfree.
  * - The memory of a freed block is filled, and kept from use until 4,096 blocks or 1 MiB were freed after it, or
  *   zmalloc_purge or exit: then that nobody wrote to it is checked. It is not used memory, but the allocator's figures
  *   count it. A block of more than 1 MiB is not kept.

@@ -110,6 +110,13 @@ static char *freed_and_others_made(struct victim v)
     return hide(v.ptr);
 }
 
+static char *freed_long_ago(struct victim v)
+{
+    zfree(v.ptr);
+    zmalloc_purge(NULL);
+    return hide(v.ptr);
+}
+
 static char *freed_by_realloc(struct victim v)
 {
     sink = (size_t) zrealloc(v.ptr, 0);
@@ -435,6 +442,7 @@ static const struct wrong wrongs[] = {
     {"before the start", before_the_start, WITH(calls), "not a block, but -16 bytes from the start of"},
     {"freed", freed, WITH(calls), "freed already (it had"},
     {"freed, others made", freed_and_others_made, WITH(calls), "freed already (it had"},
+    {"freed long ago", freed_long_ago, WITH(calls), "not a block, or one freed long ago"},
     {"freed by realloc", freed_by_realloc, WITH(calls), "freed already (it had"},
     {"freed without cache", freed_without_cache, WITH(calls), "freed already (it had"},
     {"freed with size", freed_with_size, WITH(calls), "freed already (it had"},
