@@ -87,13 +87,14 @@ function support.count(t)
    return count
 end
 
--- Runs Lua code in a process of its own; true if that ended well, and what it printed.
-function support.script(code)
+-- Runs Lua code in a process of its own, with more in its environment if it is to be; true if that ended well, and
+-- what it printed.
+function support.script(code, environment)
    local name = os.tmpname()
    local file = assert(io.open(name, "w"))
    file:write('local zmalloc = require "zmalloc"\n', code)
    file:close()
-   local command = ("'%s' '%s' 2>&1; printf '\\n%%d' $?"):format(os.getenv "ZMALLOC_LUA", name)
+   local command = ("%s '%s' '%s' 2>&1; printf '\\n%%d' $?"):format(environment or "", os.getenv "ZMALLOC_LUA", name)
    local text, status = support.output(command):match "^(.*)\n(%d+)$"
    os.remove(name)
    return status == "0", text

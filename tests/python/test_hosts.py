@@ -172,6 +172,60 @@ del kept, pair, old
     assert run(code + WORKOUT) == "done\n"
 
 
+# Blocks are numpy's arrays on some threads while its own come and go, and the account is that of the Blocks alone.
+NUMPY_ON_THREADS = """
+import random, threading
+import numpy, zmalloc
+
+lock, kept, bytes_kept = threading.Lock(), [], 0
+
+def work(seed):
+    global bytes_kept
+    choice = random.Random(seed)
+    for number in range(60):
+        block = zmalloc.Block(8 * choice.randrange(1, 40_000))
+        array = numpy.frombuffer(block, dtype=numpy.int64)
+        array[:] = number
+        own = array * 2 + numpy.arange(len(array))
+        assert int(own[0]) == 2 * number and int(array.sum()) == number * len(array)
+        if number % 3 == 0:
+            with lock:
+                kept.append(array)
+                bytes_kept += zmalloc.zmalloc_size(block)
+        del block, array
+
+before = zmalloc.used_memory()
+threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+assert zmalloc.used_memory() == before + bytes_kept
+kept.clear()
+assert zmalloc.used_memory() == before
+print("done")
+"""
+
+
+def preloaded(library: str) -> dict[str, str]:
+    if not library:
+        return {}
+    found = [path for folder in ("/usr/lib", "/usr/local/lib") for path in Path(folder).glob(f"**/{library}")]
+    if not found:
+        pytest.skip(f"no {library} here")
+    return {"LD_PRELOAD": str(found[0])}
+
+
+OTHERS = ["libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2.0"]
+
+
+@pytest.mark.parametrize("library", ["", *OTHERS])
+def test_numpy_on_threads(library: str) -> None:
+    if importlib.util.find_spec("numpy") is None:
+        pytest.skip("no numpy here")
+    assert run(NUMPY_ON_THREADS, **preloaded(library)) == "done\n"
+
+
 def test_beside_numpy() -> None:
     if importlib.util.find_spec("numpy") is None:
         pytest.skip("no numpy here")
@@ -205,12 +259,9 @@ assert abs(zmalloc.rss() - psutil.Process().memory_info().rss) < 8 << 20
     assert run(code + WORKOUT) == "done\n"
 
 
-@pytest.mark.parametrize("library", ["libjemalloc.so.2", "libtcmalloc_minimal.so.4"])
+@pytest.mark.parametrize("library", OTHERS)
 def test_with_another_allocator_preloaded(library: str) -> None:
     """The whole interpreter lives on the other one; Blocks are counted to the byte, no figure is another malloc's."""
-    found = [path for folder in ("/usr/lib", "/usr/local/lib") for path in Path(folder).glob(f"**/{library}")]
-    if not found:
-        pytest.skip(f"no {library} here")
     mapped = f"assert {library.split('.')[0]!r} in open('/proc/self/maps').read()\n"
     known = """
 with zmalloc.Block(3_000_000):
@@ -218,4 +269,4 @@ with zmalloc.Block(3_000_000):
     assert report.allocated is None or report.allocated >= report.used > 0, report
     assert report.active is None or report.active >= report.allocated, report
 """
-    assert run(mapped + WORKOUT + known, LD_PRELOAD=str(found[0])) == "done\n"
+    assert run(mapped + WORKOUT + known, **preloaded(library)) == "done\n"
