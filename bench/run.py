@@ -52,7 +52,8 @@ class Tree:
         values = {option["name"]: option["value"] for option in options}
         allocator = values["allocator"] if values["allocator"] != "auto" else "jemalloc"
         self.allocator = str(allocator)
-        self.name = f"{allocator}, prefix" if values["size_prefix"] else self.allocator
+        kinds = [kind for kind in ("size_prefix", "hardened") if values[kind]]
+        self.name = ", ".join([self.allocator, *kinds]).replace("size_prefix", "prefix")
 
     def has_module(self) -> bool:
         """Whether the Python module was built in it."""
