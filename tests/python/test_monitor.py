@@ -296,12 +296,14 @@ def test_signal_handlers_may_come_in_between() -> None:
         monitor.sample()
         monitor.mark("signal")
         handled.append(monitor.samples()[-1])
+        signal.setitimer(signal.ITIMER_REAL, 0.001)  # and not before: on a slow machine they would pile up
 
     before = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
     try:
         wait_until(lambda: monitor.sample() and monitor.samples() and len(handled) > 50)
     finally:
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert all(sample.used is not None for sample in monitor)

@@ -89,7 +89,8 @@ def draw_events(axes: Any, events: list[Event], start: float, scale: int, end: f
         axes.axvline(place, color="black", linestyle=":", linewidth=1)
         if place - last > end / 40:
             axes.text(place, 0.98, event.name.replace("$", r"\$"), transform=axes.get_xaxis_transform(), rotation=90,
-                      fontsize="small", horizontalalignment="right", verticalalignment="top")  # fmt: skip
+                      fontsize="small", horizontalalignment="right", verticalalignment="top",
+                      bbox={"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 1})  # fmt: skip
             last = place
 
 
