@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tree import BUILD, SOURCE, run, tool
+from tree import BUILD, SOURCE, introspect, run, tool
 
 # Who installs the package has none of the paths of this build.
 os.environ.pop("PYTHONPATH", None)
 
+VERSION = introspect("projectinfo")["version"]
 PACKAGE = SOURCE / "bindings" / "python" / "zmalloc"
 FILES = {path.name for path in PACKAGE.iterdir() if path.is_file()} - {"meson.build"}
 
@@ -84,6 +85,7 @@ class Interpreter:
         example = re.search(r"^```python\n(.*?)^```", (SOURCE / "README.md").read_text(), re.MULTILINE | re.DOTALL)
         assert example is not None and "import zmalloc" in example[1]
         assert self.run(*strict, "-c", example[1])
+        assert self.run(*strict, "-m", "zmalloc", "--version").startswith(f"zmalloc {VERSION} ({allocator}")
 
 
 def check_binary(module: Path) -> None:

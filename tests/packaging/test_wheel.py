@@ -90,8 +90,9 @@ def test_metadata(wheel: Path) -> None:
         entries = archive.read(f"zmalloc-{VERSION}.dist-info/entry_points.txt").decode()
     assert (metadata["Name"], metadata["Version"], metadata["Requires-Python"]) == ("zmalloc", VERSION, ">=3.9")
     assert metadata["License-Expression"] == "BSD-3-Clause AND BSD-2-Clause"
-    assert metadata["Requires-Dist"] is None
-    assert "zmalloc = zmalloc.pytest_plugin" in entries
+    assert all("; extra == " in required for required in metadata.get_all("Requires-Dist"))
+    assert "[pytest11]\nzmalloc = zmalloc.pytest_plugin\n" in entries
+    assert "[console_scripts]\nzmalloc = zmalloc.__main__:main\n" in entries
 
 
 def test_binary_is_whole_in_itself(wheel: Path, tmp_path: Path) -> None:
@@ -115,8 +116,10 @@ def test_wheel_in_a_fresh_environment(wheel: Path, tmp_path: Path) -> None:
     interpreter = Interpreter(tmp_path / "fresh")
     interpreter.pip("install", "--no-index", wheel)
     interpreter.try_module("jemalloc")
+    script = interpreter.python.with_name("zmalloc")
+    assert interpreter.run(script, "--version") == interpreter.run("-m", "zmalloc", "--version")
     interpreter.pip("uninstall", "--yes", "zmalloc")
-    assert not (interpreter.packages / "zmalloc").exists()
+    assert not (interpreter.packages / "zmalloc").exists() and not script.exists()
 
 
 def test_install_without_jemalloc(tools: Interpreter, sdist: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -50,6 +51,22 @@ def test_files_are_in_place(installed: Installed) -> None:
         assert Path(f"{library}.{version}").is_file()
     assert installed.pkg_config("--modversion") == [version]
     assert ("-DZMALLOC_SIZE_PREFIX" in installed.pkg_config("--cflags")) is PREFIXED
+
+
+def test_command_is_in_place(installed: Installed) -> None:
+    """With the Python module: its program, with what shells and man know of it."""
+    if not installed.has("__main__.py"):
+        assert not installed.has("zmalloc.1")
+        return
+    prefix = installed.root / option("prefix").lstrip("/")
+    script = prefix / option("bindir") / "zmalloc"
+    assert os.access(script, os.X_OK)
+    folder = Path(re.search(r'sys.path.append\("/(.+)"\)', script.read_text())[1])
+    assert (installed.root / folder / "zmalloc" / "__main__.py").is_file()
+    assert (prefix / option("mandir") / "man1" / "zmalloc.1").read_text().startswith(".TH ZMALLOC 1 ")
+    shells = prefix / option("datadir")
+    for name in ("bash-completion/completions/zmalloc.bash", "zsh/site-functions/_zmalloc", "fish/vendor_completions.d/zmalloc.fish"):
+        assert "smaps" in (shells / name).read_text()
 
 
 def test_nothing_else_is_installed(installed: Installed) -> None:

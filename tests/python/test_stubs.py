@@ -38,9 +38,11 @@ def test_stubs_and_module_agree(folder: Path) -> None:
     assert "no issues found" in said, said
 
 
-def test_package_is_typed(folder: Path) -> None:
+@pytest.mark.parametrize("module", ["zmalloc", "zmalloc.__main__"])
+def test_package_is_typed(module: str, folder: Path) -> None:
+    """With whatever packages there are of those that it can do without."""
     assert Path(zmalloc.__file__).with_name("py.typed").is_file()
-    said = mypy(folder, "mypy", "--strict", "--module", "zmalloc")
+    said = mypy(folder, "mypy", "--strict", "--ignore-missing-imports", "--module", module)
     assert "no issues found" in said, said
 
 
@@ -58,6 +60,13 @@ assert_type(zmalloc.smaps("Rss"), int)
 assert_type(zmalloc.allocator_info().resident, "int | None")
 allocated, active, resident = zmalloc.allocator_info()
 assert_type(active, "int | None")
+with zmalloc.Monitor(interval=None, length=10) as monitor:
+    assert_type(monitor.sample().rss, "int | None")
+    assert_type(monitor.samples(), "list[zmalloc.Sample]")
+assert_type([event.name for event in monitor.events()], "list[str]")
+assert_type(monitor.rates(), "zmalloc.Rates | None")
+assert_type(monitor.to_json(), str)
+assert_type(zmalloc.report()._repr_html_(), str)
 """
 
 MISUSE = {
@@ -66,6 +75,8 @@ MISUSE = {
     "zmalloc.zfree(b'x')": "arg-type",
     "zmalloc.used_memory(1)": "call-arg",
     "zmalloc.allocator_info().allocated = 1": "misc",
+    "zmalloc.Monitor(interval='1')": "arg-type",
+    "zmalloc.Monitor().taken = 1": "misc",
 }
 
 

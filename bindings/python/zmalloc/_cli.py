@@ -42,16 +42,17 @@ FIGURES = {
     "metadata": "for the allocator's own use",
     "mem_fragmentation_ratio": "rss / used",
     "allocator_frag_smallbins_ratio": "places for small blocks / those taken",
-    "peak": "the most used that any reading found",
-    "total_allocated": "ever allocated",
-    "total_freed": "ever freed",
     "pss": "rss, shared pages by their part",
     "uss": "what would be free if it ended",
     "private_dirty": "written to, and shared with none",
     "swap": "in swap, and not in rss",
     "huge_pages": "in huge pages without a file",
+    "peak": "the most used that any reading found",
+    "total_allocated": "ever allocated",
+    "total_freed": "ever freed",
 }
 KERNEL = ("rss", "pss", "uss", "private_dirty", "swap", "huge_pages")  # known of any process
+LONGEST = 2000  # of what is said on standard error
 OTHERS_NOTE = "What its allocator has in use only the library in that process can tell: there, zmalloc.report()."
 
 Answer = TypeVar("Answer")
@@ -69,7 +70,7 @@ def complain(message: str) -> None:
     """Tells on standard error, in vain if there is none."""
     if sys.stderr is not None:
         with suppress(OSError):
-            print(f"zmalloc: {safe(message, sys.stderr)}", file=sys.stderr, flush=True)
+            print(f"zmalloc: {safe(message[:LONGEST], sys.stderr)}", file=sys.stderr, flush=True)
 
 
 def reason(error: BaseException) -> str:
@@ -178,11 +179,10 @@ def report(arguments: argparse.Namespace) -> int:
 def smaps(arguments: argparse.Namespace) -> int:
     pid = arguments.pid
     sums = ask(pid, lambda: zmalloc.smaps(pid=pid))
-    fields = [name[:-1] if name.endswith(":") else name for name in arguments.fields] or list(sums)
-    for name in fields:
-        if name not in sums:
-            sums[name] = ask(pid, lambda: _rare_field(name, pid, sums))  # noqa: B023
-    wanted = {name: sums[name] for name in fields}
+    wanted = {} if arguments.fields else sums
+    for name in arguments.fields:
+        plain = name[:-1] if name.endswith(":") else name  # as the kernel writes it
+        wanted[plain] = sums[plain] if plain in sums else ask(pid, lambda: _rare_field(name, pid, sums))  # noqa: B023
     if arguments.json:
         print_json({"pid": pid, "fields": wanted})
         return OK

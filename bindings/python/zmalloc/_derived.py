@@ -17,7 +17,7 @@ from ._parser import EXAMPLES, NOTES, STATUS, make_parser
 SMAPS_FIELDS = r"sed -n 's/^\([A-Z][A-Za-z_]*\): .*kB$/\1/p' /proc/self/smaps 2>/dev/null | sort -u"
 BASH = {"PID": '$(ps -A -o pid=)', "FIELD": f"$({SMAPS_FIELDS})"}
 BASH_FILES = "local IFS=$'\\n'; compopt -o filenames; COMPREPLY=($(compgen -f -- \"$word\")); "
-ZSH = {"PID": "_pids", "FIELD": "_zmalloc_fields", "FILE": "_files"}
+ZSH = {"PID": "_zmalloc_pids", "FIELD": "_zmalloc_fields", "FILE": "_files"}
 FISH = {"PID": "(__fish_complete_pids)", "FIELD": f"({SMAPS_FIELDS})"}
 
 
@@ -198,6 +198,9 @@ def zsh() -> str:
     lines = [
         "#compdef zmalloc",
         "# generated from the parser of zmalloc",
+        "_zmalloc_pids() {",
+        f"    compadd -- {BASH['PID']}",
+        "}",
         "_zmalloc_fields() {",
         f'    compadd -- ${{(f)"$({SMAPS_FIELDS})"}}',
         "}",

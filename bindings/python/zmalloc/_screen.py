@@ -156,7 +156,7 @@ class Table:
 
 def _console() -> Console | None:
     """rich's, where there is rich and a terminal that can do more than print."""
-    if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+    if not sys.stdout.isatty() or os.environ.get("TERM", "") in ("", "dumb"):
         return None
     try:
         from rich.console import Console

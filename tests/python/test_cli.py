@@ -1,0 +1,363 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The command line's answers: figures, JSON, exit status, and words when there is no answer."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import zmalloc
+from zmalloc import _cli
+from zmalloc._parser import make_parser
+
+from command import inside, rows, run, run_as_nobody, start
+
+COMMANDS = ("report", "smaps", "mappings", "watch", "plot", "serve", "completion", "manual")
+KERNEL = {"rss": "Rss", "pss": "Pss", "private_dirty": "Private_Dirty", "swap": "Swap", "huge_pages": "AnonHugePages"}
+NOBODY = 2**22 + 1  # no process has this number
+
+
+@pytest.fixture
+def brief() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends when it is told to."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process
+        process.kill()
+
+
+def agree(one: Callable[[], object], other: Callable[[], object]) -> bool:
+    """What is shared changes as others come and go: one reading of many must agree."""
+    return any(one() == other() for _ in range(20))
+
+
+def answer(*arguments: object) -> dict:
+    said = inside(*arguments, "--json")
+    assert (said.status, said.err) == (0, "")
+    assert said.out.isascii() and said.out.count("\n") == 1
+    return json.loads(said.out)
+
+
+def kernel_figures(pid: int) -> dict[str, int]:
+    sums = zmalloc.smaps(pid=pid)
+    figures = {name: sums[field] for name, field in KERNEL.items()}
+    return {**figures, "uss": sums["Private_Clean"] + sums["Private_Dirty"]}
+
+
+def test_report_of_another_process(stopped: int) -> None:
+    def told() -> dict[str, int]:
+        said = answer("report", stopped)
+        return {name: said[name] for name in (*KERNEL, "uss")}
+
+    assert agree(told, lambda: kernel_figures(stopped))
+    said = answer("report", stopped)
+    assert (said["pid"], said["allocator"]) == (stopped, None)
+    own = set(zmalloc.Sample._fields) - {*KERNEL, "uss", "monotonic", "wall"}
+    assert len(own) > 15
+    assert all(said[name] is None for name in own)
+
+
+def test_report_of_another_process_for_people(stopped: int) -> None:
+    said = inside("report", stopped, "--bytes")
+    assert (said.status, said.err) == (0, "")
+    first, heads, *figures, note = rows(said.out)
+    assert (first, heads[:2]) == ([f"process {stopped}"], ["figure", "value"])
+    assert {name for name, *_ in figures} == {*KERNEL, "uss"}
+    assert "zmalloc.report()" in note[0]
+    assert agree(lambda: {name: int(size) for name, size, _ in rows(inside("report", stopped, "--bytes").out)[2:-1]},
+                 lambda: kernel_figures(stopped))  # fmt: skip
+
+
+def test_report_of_itself() -> None:
+    said = answer("report")
+    assert said["allocator"] == zmalloc.allocator
+    assert (said["used"], said["peak"], said["total_allocated"]) == (0, 0, 0)
+    gaps = [said[name] or 0 for name in said if name.endswith("_bytes")]
+    assert len(gaps) == 4
+    assert said["used"] + sum(gaps) == said["rss"] > 1 << 20
+    ours = zmalloc.report(True)
+    names = [name for name in zmalloc.Sample._fields if hasattr(ours, name) and not name.endswith("_ratio")]
+    assert [said[name] is None for name in names] == [getattr(ours, name) is None for name in names]
+    table = {name: value for name, value, _ in rows(inside("report").out)[2:]}
+    assert list(table) == list(zmalloc.Sample._fields[2:])
+    assert [table[name] == "unknown" for name in names] == [said[name] is None for name in names]
+
+
+def test_its_own_number_is_itself() -> None:
+    """A shell that becomes the program."""
+    command = f"exec {sys.executable} -m zmalloc report --json $$"
+    said = json.loads(subprocess.run(["sh", "-c", command], check=True, capture_output=True).stdout)
+    assert said["allocator"] == zmalloc.allocator
+
+
+def test_smaps(stopped: int) -> None:
+    assert agree(lambda: answer("smaps", stopped), lambda: {"pid": stopped, "fields": zmalloc.smaps(pid=stopped)})
+    assert list(answer("smaps", stopped)["fields"]) == list(zmalloc.smaps(pid=stopped))
+    assert agree(lambda: rows(inside("smaps", stopped, "--bytes").out)[1:],
+                 lambda: [[name, str(size)] for name, size in zmalloc.smaps(pid=stopped).items()])  # fmt: skip
+
+
+def test_smaps_of_some_fields(stopped: int) -> None:
+    """In the order of the question; with the kernel's colon or without; also what it does not sum itself."""
+    said = answer("smaps", stopped, "Swap", "Size", "Private_Dirty:", "Swap")["fields"]
+    assert list(said) == ["Swap", "Size", "Private_Dirty"]
+    assert said["Size"] == sum(mapping.end - mapping.begin for mapping in zmalloc.mappings(stopped))
+    assert said["Private_Dirty"] == zmalloc.private_dirty(stopped)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("pss", "did you mean Pss?"), ("Private_dirty", "did you mean Private_Dirty?"), ("Swop", "did you mean Swap?"),
+     ("private-dirty", "did you mean Private_Dirty?"), ("qqqqq", "Pss, "), ("", "Pss, "), ("Pss::", "did you mean Pss?"),
+     ("\x1b[31m", r"no field '\x1b[31m'"), ("\udcff", r"no field '\xff'")],
+)  # fmt: skip
+def test_smaps_of_a_field_that_is_none(stopped: int, name: str, hint: str) -> None:
+    said = inside("smaps", stopped, "Rss", name)
+    assert (said.status, said.out) == (2, "")
+    assert said.err.startswith("zmalloc: smaps: no field '") and hint in said.err
+
+
+def test_mappings(stopped: int) -> None:
+    names = ("begin", "end", "offset", "permissions", "path", "fields")
+    assert agree(lambda: answer("mappings", stopped)["mappings"],
+                 lambda: [dict(zip(names, mapping)) for mapping in zmalloc.mappings(stopped)])  # fmt: skip
+
+
+def test_mappings_for_people(stopped: int) -> None:
+    said = inside("mappings", stopped, "--bytes")
+    lines, expected = said.out.splitlines(), zmalloc.mappings(stopped)
+    assert lines[0].split() == ["addresses", "mode", "Size", "Rss", "Pss", "Private_Dirty", "Swap", "path"]
+    assert len(lines) == len(expected) + 2
+    for line, mapping in zip(lines[1:], expected):
+        begin, end, mode, size, rss, *_ = re.split(r"[- ]+", line, maxsplit=5)
+        assert (int(begin, 16), int(end, 16)) == (mapping.begin, mapping.end)
+        assert mode.replace("-", "") == mapping.permissions.split("-")[0] or "-" in mapping.permissions
+        assert f" {mapping.fields['Size']} " in line and f" {mapping.fields['Private_Dirty']} " in line
+        if mapping.path.isprintable():
+            assert line.endswith(mapping.path.rstrip())
+    *sums, number = lines[-1].split(maxsplit=5)
+    assert number == f"{len(expected)} mappings"
+    for place, field in ((0, "Size"), (1, "Rss"), (3, "Private_Dirty"), (4, "Swap")):
+        assert int(sums[place]) == sum(mapping.fields[field] for mapping in expected)
+
+
+def test_json_is_as_the_schema_says(source: Path, stopped: int) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="no jsonschema for this interpreter")
+    schema = json.loads((source / "docs" / "cli.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    check = jsonschema.Draft202012Validator(schema).validate
+    reports = [answer("report"), answer("report", stopped), answer("watch", stopped, "-c", "1")]
+    for said in [*reports, answer("smaps", stopped), answer("mappings", stopped)]:
+        check(said)
+        assert set(said) == set(schema["$defs"][schema_of(said)]["properties"])
+        for broken in ({**said, "pid": 0}, {**said, "more": 1}, {key: said[key] for key in list(said)[:-1]}):
+            with pytest.raises(jsonschema.ValidationError):
+                check(broken)
+
+
+def schema_of(said: dict) -> str:
+    return "smaps" if "fields" in said else "mappings" if "mappings" in said else "report"
+
+
+# Where there is no answer.
+
+ASKING = [("report",), ("smaps",), ("smaps", "Rss"), ("mappings",), ("watch", "-c", "1")]
+
+
+def check_none(command: tuple[str, ...], pid: int) -> None:
+    said = inside(command[0], pid, *command[1:])
+    assert (said.status, said.out) == (3, "")
+    assert said.err.startswith(f"zmalloc: no process {pid}: ") and said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ASKING, ids=" ".join)
+def test_no_such_process(command: tuple[str, ...]) -> None:
+    check_none(command, NOBODY)
+
+
+@pytest.mark.parametrize("command", ASKING, ids=" ".join)
+def test_a_zombie(command: tuple[str, ...], brief: subprocess.Popen[bytes]) -> None:
+    brief.stdin.close()
+    os.waitid(os.P_PID, brief.pid, os.WEXITED | os.WNOWAIT)
+    check_none(command, brief.pid)
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/proc/2/comm").exists() or Path("/proc/2/cmdline").read_bytes() != b"",
+    reason="no thread of the kernel's own can be seen from here",
+)
+@pytest.mark.parametrize("command", ASKING, ids=" ".join)
+def test_a_thread_of_the_kernel_s(command: tuple[str, ...]) -> None:
+    check_none(command, 2)
+
+
+def test_another_user_s_process() -> None:
+    """RSS is no secret; the rest is, and then that is said."""
+    ask, pid = (run_as_nobody, os.getpid()) if os.geteuid() == 0 else (inside, 1)
+    denied = os.strerror(errno.EACCES)
+    for command in (("smaps",), ("smaps", "Rss"), ("mappings",)):
+        said = ask(command[0], pid, *command[1:])
+        assert said == (3, "", f"zmalloc: process {pid}: {denied}\n")
+    for command in (("report",), ("watch", "-c", "1")):
+        said = ask(command[0], pid, *command[1:], "--json")
+        figures = json.loads(said.out)
+        assert said.status == 1
+        assert said.err == f"zmalloc: process {pid}: pss, uss, private_dirty, swap, huge_pages unknown: {denied}\n"
+        assert figures["rss"] > 1 << 20
+        assert [figures[name] for name in ("pss", "uss", "private_dirty", "swap", "huge_pages")] == [None] * 5
+        said = ask(command[0], pid, *command[1:])
+        assert said.status == 1 and said.out.count("unknown") == 5
+
+
+HOSTILE = ["", " ", "0", "-1", "-5", "+5", "1_0", "0x10", "1.5", "1e3", "nan", "inf", "-inf", "１２", "٣", "1 ", " 1", "1\n",
+           str(2**63), str(2**64), "9" * 5000, "a" * 100_000, "\x00", "\x1b[31m", "\udcff", "\u202e1", "%s%n",
+           "{0}", "[red]1[/red]", "--", "---", "-", "None", "True", "self", "../1", "*", "$$"]  # fmt: skip
+WITH_VALUE = [("report", "?"), ("smaps", "?"), ("smaps", "?", "Rss"), ("mappings", "?"), ("watch", "?"),
+              ("plot", "?", "-o", "x.png"), ("serve", "?"), ("watch", "1", "-n", "?"), ("watch", "1", "-c", "?"),
+              ("plot", "1", "-o", "x", "-n", "?"), ("plot", "1", "-o", "x", "-c", "?"),
+              ("plot", "1", "-o", "?"), ("serve", "1", "--port", "?"), ("completion", "?"), ("?",), ("report", "1", "?"),
+              ("report", "--?"), ("report", "1", "--json=?"), ("manual", "?")]  # fmt: skip
+SERVED = {("watch", "1", "-n", "1.5"), ("serve", "1", "--port", "0"), ("report", "--"), ("report", "1", "--"),
+          ("manual", "--")}  # fmt: skip
+
+
+@pytest.mark.parametrize("words", WITH_VALUE, ids=" ".join)
+def test_hostile_arguments(words: tuple[str, ...]) -> None:
+    """Whatever is written, the answer is a line that a terminal can show, and the status says whose fault it is."""
+    for value in HOSTILE:
+        arguments = tuple(word.replace("?", value) for word in words)
+        if arguments not in SERVED:
+            said = inside(*arguments)
+            assert said.status in (2, 3), arguments
+            assert said.out == ""
+            assert said.err.startswith("zmalloc: ") and said.err.endswith("\n") and said.err[:-1].isprintable()
+            assert len(said.err) < 2100
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = inside(command, "--help")
+    assert (said.status, said.err) == (0, "")
+    assert said.out.startswith(f"usage: zmalloc {command} ")
+    assert inside(command, "-h") == said
+    assert max(map(len, said.out.splitlines())) <= 80
+
+
+def test_help_of_all() -> None:
+    said = run("--help", COLUMNS="80")
+    assert (said.status, said.err) == (0, "")
+    for command in COMMANDS:
+        assert re.search(rf"^    {command}\b", said.out, re.MULTILINE)
+    for status in range(4):
+        assert re.search(rf"^  {status}  \w", said.out, re.MULTILINE)
+
+
+def test_every_command_is_one() -> None:
+    assert set(COMMANDS) == set(_cli.COMMANDS)
+    with pytest.raises(Exception, match="required: COMMAND"):
+        make_parser("").parse_args([])
+
+
+def test_version() -> None:
+    assert inside("--version") == (0, f"zmalloc {zmalloc.__version__} ({zmalloc.allocator})\n", "")
+
+
+# Over time.
+
+
+def test_watch(stopped: int) -> None:
+    said = inside("watch", stopped, "-n", ".01", "-c", "3", "--bytes")
+    heads, *lines = rows(said.out)
+    assert (said.status, said.err, len(lines)) == (0, "", 3)
+    assert heads == ["time", "rss", "pss", "uss", "private_dirty", "swap", "huge_pages"]
+    assert all(int(line[4]) == zmalloc.private_dirty(stopped) for line in lines)
+    assert len({len(line) for line in said.out.splitlines()}) == 1
+
+
+def test_watch_in_json(stopped: int) -> None:
+    said = inside("watch", stopped, "-n", ".01", "-c", "3", "--json")
+    samples = [json.loads(line) for line in said.out.splitlines()]
+    assert (said.status, said.err, len(samples)) == (0, "", 3)
+    assert all(sample["private_dirty"] == zmalloc.private_dirty(stopped) for sample in samples)
+    assert samples[0]["monotonic"] < samples[1]["monotonic"] < samples[2]["monotonic"]
+
+
+@pytest.mark.parametrize(("options", "status"), [((), 0), (("-c", "1000000"), 1)])
+def test_watch_until_the_process_ends(options: tuple[str, ...], status: int, brief: subprocess.Popen[bytes]) -> None:
+    """Each line is there at once; too few of them are no full answer."""
+    with start("watch", brief.pid, "-n", ".01", "--json", *options) as process:
+        assert json.loads(process.stdout.readline())["pid"] == brief.pid
+        assert json.loads(process.stdout.readline())["rss"] > 0
+        brief.stdin.close()
+        rest, err = process.communicate(timeout=60)
+    assert all(json.loads(line)["rss"] > 0 for line in rest.splitlines())
+    assert (process.returncode, err) == (status, f"zmalloc: process {brief.pid} has ended\n")
+
+
+# Where the answer goes.
+
+
+def test_a_reader_that_goes_away(stopped: int) -> None:
+    for options in ((), ("--json",)):
+        with start("watch", stopped, "-n", ".01", *options) as process:
+            process.stdout.readline()
+            process.stdout.close()
+            assert process.wait(timeout=60) == -signal.SIGPIPE
+            assert process.stderr.read() == ""
+
+
+def test_a_pipe_that_nobody_reads(stopped: int) -> None:
+    """The first word is in vain already; the help's, too."""
+    for arguments in (("report",), ("mappings", stopped), ("--help",)):
+        end, pipe = os.pipe()
+        os.close(end)
+        command = [sys.executable, "-m", "zmalloc", *map(str, arguments)]
+        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, check=False)
+        os.close(pipe)
+        assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("command", ["report", "--help", "manual"])
+def test_a_full_disk(command: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "zmalloc", command], stdout=full, stderr=subprocess.PIPE, check=False)
+    said = f"zmalloc: standard output: {os.strerror(errno.ENOSPC)}\n"
+    assert (done.returncode, done.stderr.decode()) == (1, said)
+
+
+def test_closed_outputs() -> None:
+    def shell(redirected: str) -> tuple[int, bytes, bytes]:
+        command = f"exec {sys.executable} -m zmalloc {redirected}"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    assert shell("report >&-") == (1, b"", b"zmalloc: standard output is closed\n")
+    assert shell(f"report {NOBODY} 2>&-") == (3, b"", b"")
+    assert shell(f"report {NOBODY} 2>/dev/full") == (3, b"", b"")
+    assert shell("manual <&-")[0] == 0
+
+
+@pytest.mark.parametrize("command", [("watch",), ("watch", "--json"), ("plot", "-o"), ("serve", "--port", "0")], ids=" ".join)
+def test_interrupt(command: tuple[str, ...], stopped: int, tmp_path: Path) -> None:
+    """It ends by the signal, so that a shell's loop around it ends too."""
+    picture = [tmp_path / "picture.png"] if command[0] == "plot" else []
+    pytest.importorskip({"plot": "matplotlib", "serve": "prometheus_client"}.get(command[0], "zmalloc"))
+    with start(*command, *picture, stopped) as process:
+        if picture:  # it says nothing
+            while b"libmatplotlib" not in (maps := Path(f"/proc/{process.pid}/maps").read_bytes()) and b"ft2font" not in maps:
+                pass
+        else:
+            process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (-signal.SIGINT, "")
+    assert list(tmp_path.iterdir()) == []

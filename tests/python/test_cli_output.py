@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What the command line makes besides tables: pictures, an HTTP server, a manual page, completions, a script."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import zmalloc
+from zmalloc import _derived
+
+from command import inside, run, start
+
+PNG = b"\x89PNG\r\n\x1a\n"
+OPENMETRICS = {"Accept": "application/openmetrics-text"}
+
+
+@pytest.fixture
+def brief() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends when it is told to."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        yield process
+        process.kill()
+
+
+# Pictures.
+
+
+def test_plot(stopped: int, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="no matplotlib for this interpreter")
+    png, svg = tmp_path / "picture.png", tmp_path / "p\x1b.SVG"
+    assert inside("plot", stopped, "-n", ".01", "-c", "3", "-o", png) == (0, "", "")
+    data = png.read_bytes()
+    assert data.startswith(PNG)
+    width, height = struct.unpack(">II", data[16:24])
+    assert 2000 > width > height > 300
+    assert inside("plot", stopped, "-n", ".01", "-c", "2", "-o", svg) == (0, "", "")
+    assert f"process {stopped}" in svg.read_text() and svg.read_text().startswith("<?xml")
+
+
+def test_plot_of_a_process_that_ends(brief: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    """What there was is drawn, and it is said that it was not all."""
+    pytest.importorskip("matplotlib", reason="no matplotlib for this interpreter")
+    picture = tmp_path / "picture.png"
+    with start("plot", brief.pid, "-n", ".01", "-c", "100000", "-o", picture) as process:
+        brief.stdin.close()  # before the first reading, or after
+        out, err = process.communicate(timeout=60)
+    if process.returncode == 1:
+        assert (out, err) == ("", f"zmalloc: process {brief.pid} has ended\n")
+        assert picture.read_bytes().startswith(PNG)
+    else:
+        assert process.returncode == 3
+
+
+def test_plot_that_can_not_be(stopped: int, tmp_path: Path) -> None:
+    """It is said before anything is read."""
+    pytest.importorskip("matplotlib", reason="no matplotlib for this interpreter")
+    for name, status in (("picture", 2), ("picture.exe", 2), (".png", 2), ("none/picture.png", 1)):
+        said = inside("plot", stopped, "-o", tmp_path / name)
+        assert (said.status, said.out) == (status, "")
+        assert said.err.startswith("zmalloc: plot: ") and name in said.err
+    said = inside("plot", stopped, "-n", ".01", "-c", "2", "-o", tmp_path / ("x" * 300 + ".png"))
+    assert said.status == 1 and said.err.endswith(f": {os.strerror(errno.ENAMETOOLONG)}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("command", "package"), [(("plot", "-o", "x.png"), "matplotlib"), (("serve",), "prometheus_client")])
+def test_a_package_that_is_missing(command: tuple[str, ...], package: str, stopped: int) -> None:
+    said = run(*command, stopped, without=package)
+    assert (said.status, said.out) == (2, "")
+    assert said.err.startswith(f"zmalloc: {command[0]}: ") and package in said.err and said.err.count("\n") == 1
+
+
+# The server.
+
+
+@contextmanager
+def serving(pid: int, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    pytest.importorskip("prometheus_client", reason="no prometheus_client for this interpreter")
+    with start("serve", pid, "--port", "0", *options) as process:
+        try:
+            said = re.fullmatch(r"serving (http://\S+/metrics)\n", process.stdout.readline())
+            assert said is not None, process.stderr.read()
+            yield process, said[1]
+        finally:
+            process.kill()
+
+
+def fetch(url: str, headers: dict[str, str]) -> tuple[str, str]:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as response:
+        return response.headers["Content-Type"], response.read().decode()
+
+
+def test_serve(stopped: int) -> None:
+    """As OpenMetrics, and as Prometheus's older text for who asks for nothing special."""
+    with serving(stopped) as (process, url):
+        from prometheus_client.openmetrics import parser
+
+        assert url.startswith("http://127.0.0.1:")
+        kind, text = fetch(url, OPENMETRICS)
+        assert kind.startswith("application/openmetrics-text")
+        figures = {sample.name: sample.value for family in parser.text_string_to_metric_families(text) for sample in family.samples}
+        assert figures["process_private_dirty_memory_bytes"] == zmalloc.private_dirty(stopped)
+        assert figures["process_resident_memory_bytes"] == zmalloc.smaps("Rss", stopped)
+        assert not [name for name in figures if name.startswith("zmalloc_")]
+        kind, text = fetch(url, {})
+        assert kind.startswith("text/plain") and "process_resident_memory_bytes" in text
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            fetch(url.replace("/metrics", "/other"), {})
+        for request in (b"GET /metrics HTTP/1.0\r\n\r\n", b"\x00\xff\r\n\r\n", b""):  # and goes before the answer
+            host, port = url.split("/")[2].split(":")
+            with socket.create_connection((host, int(port)), timeout=30) as connection:
+                connection.sendall(request)
+        assert fetch(url, OPENMETRICS)[1].endswith("# EOF\n")
+        process.terminate()
+        assert process.stderr.read() == ""
+
+
+def test_serve_until_the_process_ends(brief: subprocess.Popen[bytes]) -> None:
+    with serving(brief.pid) as (process, url):
+        assert "process_resident_memory_bytes" in fetch(url, {})[1]
+        brief.stdin.close()
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, out, err) == (0, "", f"zmalloc: process {brief.pid} has ended\n")
+
+
+def test_serve_where_nobody_can(stopped: int) -> None:
+    pytest.importorskip("prometheus_client", reason="no prometheus_client for this interpreter")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = inside("serve", stopped, "--port", port)
+        assert said == (1, "", f"zmalloc: serve: 127.0.0.1 port {port}: {os.strerror(errno.EADDRINUSE)}\n")
+    said = inside("serve", stopped, "--address", "300.1.1.1", "--port", "0")
+    assert (said.status, said.out) == (1, "") and said.err.startswith("zmalloc: serve: 300.1.1.1 port 0: ")
+
+
+# What is made of the parser.
+
+
+def built(name: str) -> Path:
+    return Path(zmalloc.__file__).parents[1] / "command" / name
+
+
+def test_what_is_installed_is_what_is_printed() -> None:
+    for name, command in {
+        "zmalloc.1": ("manual",), "zmalloc.bash": ("completion", "bash"), "_zmalloc": ("completion", "zsh"),
+        "zmalloc.fish": ("completion", "fish"),
+    }.items():  # fmt: skip
+        said = inside(*command)
+        assert (said.status, said.err) == (0, "")
+        assert said.out == built(name).read_text()
+
+
+def test_manual_page(tmp_path: Path) -> None:
+    """Every command and option is there, and groff has nothing to say against it."""
+    if shutil.which("groff") is None:
+        pytest.skip("no groff here")
+    page = tmp_path / "zmalloc.1"
+    page.write_text(inside("manual").out)
+    done = subprocess.run(["groff", "-man", "-Tascii", "-P-cbou", "-ww", page], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    text = " ".join(done.stdout.split())
+    for command in _derived.commands()[1]:
+        assert f"zmalloc {command.name}" in text
+        options = re.findall(r"--[a-z]+", inside(command.name, "--help").out)
+        assert set(options) >= {"--help"}
+        assert all(option in text for option in options)
+    for status in range(4):
+        assert re.search(rf"EXIT STATUS.* {status} [A-Z]", text)
+
+
+# What is typed, and what must be offered, at least; and what must not.
+TYPED = {
+    "": ({"report", "smaps", "watch", "manual"}, {"--json"}),
+    "m": ({"mappings", "manual"}, {"report"}),
+    "report --": ({"--json", "--bytes", "--help"}, {"--interval", "report"}),
+    "watch --": ({"--json", "--interval", "--count"}, {"--output"}),
+    "plot 1 --": ({"--output", "--count"}, {"--json"}),
+    "smaps PID Priv": ({"Private_Dirty", "Private_Clean"}, {"Pss", "--json"}),
+    "smaps --bytes PID Pss Sw": ({"Swap"}, {"Pss"}),
+    "completion ": ({"bash", "zsh", "fish"}, {"report", "--json"}),
+    "watch -n 2 ": ({"PID"}, {"--json", "report"}),
+    "plot -o FILE": ({"FILEX"}, {"report"}),
+}
+# Each shell reads such lines from its input, and writes what it would offer, and "=" after each.
+ASK_BASH = r"""
+source "$1"
+complete -p zmalloc >/dev/null || exit 9
+compopt() { :; }
+while IFS= read -r line; do
+    COMP_WORDS=(zmalloc $line)
+    [[ $line = *' ' || -z $line ]] && COMP_WORDS+=('')
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    _zmalloc
+    printf '%s\n' "${COMPREPLY[@]}" =
+done
+"""
+ASK_FISH = """
+source $argv[1]
+while read --local line
+    complete -C "zmalloc $line"
+    echo =
+end
+"""
+# zsh completes on a terminal alone. There a key completes a line from a file, and compadd tells another what it is given.
+ASK_ZSH = r"""
+zmodload zsh/zpty
+files=${1:h}
+zpty shell "files=${(q)files} zsh -f -i"
+zpty -w shell 'fpath=($files $fpath); autoload -Uz compinit; compinit -u -D'
+zpty -w shell 'compadd() { local -a hits; builtin compadd -O hits "$@"; print -rl -- $hits >>$files/hits; builtin compadd "$@" }'
+zpty -w shell 'ask() { LBUFFER="zmalloc $(<$files/line)"; zle complete-word; BUFFER=; print = >>$files/hits; : >$files/done }'
+zpty -w shell 'zle -N ask; bindkey "^A" ask; : >$files/done'
+wait_for() { until [[ -e $files/done ]] { sleep 0.01 }; rm $files/done }
+wait_for
+while IFS= read -r line; do
+    print -rn -- $line >$files/line
+    zpty -w -n shell $'\x01'
+    wait_for
+done
+cat $files/hits
+"""
+SHELLS = {
+    "bash": ("zmalloc.bash", ["bash", "--norc", "-c", ASK_BASH, "bash"]),
+    "fish": ("zmalloc.fish", ["fish", "--no-config", "-c", ASK_FISH]),
+    "zsh": ("_zmalloc", ["zsh", "-f", "-c", ASK_ZSH, "zsh"]),
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completion(shell: str, tmp_path: Path) -> None:
+    """By the shells themselves."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    (tmp_path / "FILEX").touch()
+    name, command = SHELLS[shell]
+    (tmp_path / name).write_text(inside("completion", shell).out)
+    pid = str(os.getpid())
+    typed = "".join(f"{line.replace('PID', pid)}\n" for line in TYPED)
+    done = subprocess.run([*command, tmp_path / name], input=typed, cwd=tmp_path, capture_output=True, text=True,
+                          timeout=60, check=False)  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    answers = done.stdout.split("=\n")[:-1]
+    assert len(answers) == len(TYPED)
+    for (wanted, unwanted), answer in zip(TYPED.values(), answers):
+        offered = {re.split(r"[\t:]", line.strip())[0] for line in answer.splitlines()}
+        assert {word.replace("PID", pid) for word in wanted} <= offered
+        assert not unwanted & offered
+
+
+def test_script(tmp_path: Path) -> None:
+    """As Meson makes it: it finds the installed module by itself, and is the same program."""
+    text = built("zmalloc").read_text()
+    script = tmp_path / "zmalloc"
+    script.write_text(re.sub(r'append\(".*"\)', f'append("{Path(zmalloc.__file__).parents[1]}")', text))
+    command, bare = [sys.executable, "-S", script], {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([*command, "--version"], env=bare, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == (inside("--version").out, "")
+    done = subprocess.run([*command, "smaps", "0"], env=bare, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == inside("smaps", "0")
