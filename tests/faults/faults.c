@@ -39,8 +39,7 @@ enum {
     CREATE_KEY = 1 << 17,
     SET_KEY = 1 << 18,
     HANDLE_FORK = 1 << 19,
-    LIBC_ALLOCATE = 1 << 20,
-    EVERY = (1 << 21) - 1,
+    EVERY = (1 << 20) - 1,
 };
 
 /* In place of an errno: read gives a byte at a time, or nothing more. */
@@ -84,9 +83,6 @@ static const struct fault faults[] = {
     {"calloc", ALLOCATE_ZEROED, ENOMEM, false},
     {"posix_memalign", ALLOCATE_ALIGNED, ENOMEM, false},
     {"realloc", REALLOCATE, ENOMEM, false},
-#endif
-#if defined(FAULTS_OF_MODULE) && !defined(FAULTS_LIBC)
-    {"malloc", LIBC_ALLOCATE, ENOMEM, false},
 #endif
     {"mmap ENOMEM", MAP, ENOMEM, false},
     {"madvise ENOMEM", ADVISE, ENOMEM, false},
@@ -292,12 +288,6 @@ int __wrap_posix_memalign(void **block, size_t alignment, size_t size)
     blocks += error == 0;
     return error;
 }
-#elif defined(FAULTS_OF_MODULE)
-/* The memory of SWIG, and of what the modules keep meanwhile. */
-WRAP_ALLOCATE(malloc, LIBC_ALLOCATE, (size_t size), (size))
-WRAP_ALLOCATE(calloc, LIBC_ALLOCATE, (size_t number, size_t size), (number, size))
-WRAP_REALLOCATE(realloc, LIBC_ALLOCATE)
-WRAP_FREE(free, (void *block), (block))
 #endif
 
 #ifdef FAULTS_JEMALLOC

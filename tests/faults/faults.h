@@ -8,6 +8,7 @@
  * calling thread: from then on the nth call that it is about fails, and with persistent all after it. Where it is
  * disarmed is told how often it struck.
  */
+#pragma GCC visibility push(default) /* a script finds them in its module */
 int faults_count(void);
 const char *faults_name(int fault);
 void faults_arm(int fault, unsigned nth, int persistent);
@@ -30,5 +31,6 @@ int faults_errno(int fault);
 
 /* The allocator's blocks that were handed out through the wrapped calls and are not freed. */
 long faults_blocks(void);
+#pragma GCC visibility pop
 
 #endif
