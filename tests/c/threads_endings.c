@@ -274,7 +274,7 @@ static void run_batches(unsigned batches)
 
 int main(int argc, char **argv)
 {
-    unsigned batches = BATCHES * scale_from(argc, argv);
+    unsigned batches = fewer_if_emulated(BATCHES) * scale_from(argc, argv);
     own_stacks = mmap(NULL, TOGETHER * OWN_STACK, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     check(own_stacks != MAP_FAILED);
     size_t before = zmalloc_used_memory();

@@ -57,7 +57,7 @@ int main(int argc, char **argv)
         puts("skipped: AddressSanitizer itself keeps something of every thread");
         return SKIPPED;
     }
-    unsigned threads = THREADS * scale_from(argc, argv);
+    unsigned threads = fewer_if_emulated(THREADS) * scale_from(argc, argv);
     check(pthread_key_create(&key, use_again) == 0);
     size_t used = zmalloc_used_memory();
     run(WARM_UP);

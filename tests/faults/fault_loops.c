@@ -4,6 +4,7 @@
  * so on, alone and with all after it, until the operation ends without having met the fault. After each everything
  * must be as the header says. Its argument is where the headers are.
  */
+#include "emulation.h"
 #include "faults.h"
 #include "ways.h"
 #include "zmalloc_lua.h"
@@ -518,13 +519,14 @@ static void ask_mappings(void)
 
 static void ask_memory_size(void)
 {
-    size_t expected = zmalloc_get_memory_size();
+    size_t expected;
+    int usual = zmalloc_memory_size(&expected); /* a machine may have more than 32 bits can say */
     size_t bytes = 1;
     arm();
     int status = zmalloc_memory_size(&bytes);
     calm();
-    check(status == 0 ? bytes == expected : bytes == 0 && status == -ENOSYS);
-    check(status == 0 || !must_succeed());
+    check(status == usual ? bytes == expected : bytes == 0 && status == -ENOSYS);
+    check(status == usual || !must_succeed());
     arm();
     bytes = zmalloc_get_memory_size();
     trial.struck |= faults_disarm() > 0;
@@ -1233,6 +1235,10 @@ static void warm_up(void)
 int main(int argc, char **argv)
 {
     bool struck = faults_disarm() > 0;
+    if (is_emulated()) {
+        puts("skipped: under emulation not all calls work even without a fault");
+        return 77; /* to Meson */
+    }
     own_path = "/proc/self/exe";
     headers = argc > 1 ? argv[1] : "include";
     zmalloc_set_oom_handler(note_oom);
