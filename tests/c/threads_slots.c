@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Threads one after the other, by the ten thousand: what the library keeps of them does not grow with their number.
+/*
+ * Threads one after the other, by the ten thousand: what the library keeps of them does not grow with their number.
+ * And threads at once, more than it has room for at the start: what it takes for them is little.
  */
 #include "threads.h"
 
 enum { WARM_UP = 2000, THREADS = SANITIZED ? 6000 : 20000, MAY_GROW = 1 << 20 };
 
+/* Room is made for hundreds at once; these need some of it twice. Most of a thread's memory is its C library's. */
+enum { AT_ONCE = 300, MAY_TAKE = 100 << 20 };
+
 static pthread_key_t key;
+static pthread_barrier_t all_live;
 
 /* When the thread has given back what it had. */
 static void use_again(void *argument)
@@ -51,6 +57,31 @@ static void run(unsigned threads)
     }
 }
 
+static void *live_with_others(void *argument)
+{
+    void *block = zmalloc(100);
+    pthread_barrier_wait(&all_live);
+    zfree(block);
+    return argument;
+}
+
+static void run_at_once(void)
+{
+    pthread_t threads[AT_ONCE];
+    size_t used = zmalloc_used_memory();
+    size_t before = zmalloc_get_rss();
+    check(pthread_barrier_init(&all_live, NULL, AT_ONCE) == 0);
+    for (size_t i = 0; i < AT_ONCE; i++) {
+        threads[i] = start(live_with_others, NULL);
+    }
+    for (size_t i = 0; i < AT_ONCE; i++) {
+        join(threads[i]);
+    }
+    size_t after = zmalloc_get_rss();
+    check_used(used);
+    check(SANITIZED || after < before + MAY_TAKE);
+}
+
 int main(int argc, char **argv)
 {
     if (ADDRESS_SANITIZER) {
@@ -60,6 +91,7 @@ int main(int argc, char **argv)
     unsigned threads = fewer_if_emulated(THREADS) * scale_from(argc, argv);
     check(pthread_key_create(&key, use_again) == 0);
     size_t used = zmalloc_used_memory();
+    run_at_once();
     run(WARM_UP);
     size_t before = address_space();
     run(threads);

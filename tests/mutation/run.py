@@ -85,13 +85,14 @@ class Test:
     env: dict[str, str]
     folder: str | None
     targets: list[str]
-    seconds: float = 10  # as it is; at first, a guess
+    seconds: float = 20  # as it is; at first, a guess
+    processor: float = 20  # of the seconds, those of all its processes that were waited for
 
     def run(self) -> str:
         """ "" if it passed, or how it did not."""
-        # A machine that does more than this makes all things late, but costs no more time of the processor.
-        processor = 5 + 5 * int(self.seconds)
-        limit = 30 + 8 * self.seconds
+        # A machine that has more to do makes all things late, but takes no more time of the processor for them.
+        processor = 3 + 5 * int(self.processor)
+        limit = 30 + 5 * self.seconds
 
         def restrict() -> None:
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -177,8 +178,11 @@ class Tree:
                 start = time.monotonic()
                 how = "" if self.make(test.targets) else "does not build"
                 built = time.monotonic()
+                before = resource.getrusage(resource.RUSAGE_CHILDREN)
                 how = how or test.run()
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
                 test.seconds = time.monotonic() - built
+                test.processor = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
                 self.usable[name] = not how
                 say(f"{self.name}, {name}: {built - start:.1f} s to build, {test.seconds:.1f} s {how}")
         return [self.tests[name] for name in dict.fromkeys(names) if self.usable[name]]
