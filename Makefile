@@ -30,7 +30,7 @@ LUA_TREES := lua5.1 lua5.2 lua5.3 luajit
 LUA_OPTIONS = -Dallocator=libc -Dlua=enabled -Dlua_version=$* -Dpython=disabled -Dbenchmarks=disabled -Dexamples=disabled $(COMMON)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz cross arches bench coverage mutation docs clean format
+.PHONY: help setup demo test lint fuzz valgrind cross arches bench coverage mutation docs clean format
 .SECONDARY:
 
 help: ## this list
@@ -60,6 +60,10 @@ fuzz: setup ## try two million inputs on the parsers; TIMES=10 for ten times as 
 	@$(MAKE) --no-print-directory build-libc
 	@ZMALLOC_FUZZ_TIMES=$(or $(TIMES),1) $(MESON) test -C build/libc --no-rebuild --print-errorlogs --suite fuzz -t 0
 	@grep '^figure: ' build/libc/meson-logs/testlog.txt
+
+valgrind: setup ## have valgrind look on at tests in C, with the C library's malloc and with jemalloc
+	@for tree in libc jemalloc; do $(MAKE) --no-print-directory build-$$tree && \
+	    $(MESON) test -C build/$$tree --no-rebuild --print-errorlogs --suite valgrind || exit; done
 
 cross: ## build for macOS, FreeBSD and musl with zig, where that can be installed; run what runs here
 	@echo "== cross"

@@ -36,6 +36,8 @@ int main(void)
     USE_USABLE(zrealloc_usable(NULL, 101, &usable));
     USE_USABLE(zrealloc_usable(zmalloc(10), 101, &usable));
     USE_USABLE(ztryrealloc_usable(zmalloc(10), 101, &usable));
+    USE_USABLE(zaligned_alloc_usable(64, 101, &usable));
+    USE_USABLE(ztryaligned_alloc_usable(4096, 101, &usable));
     USE_EXTENDED(zmalloc(5));
     USE_EXTENDED(zmalloc(1001));
     USE_EXTENDED(ztrymalloc(101));
@@ -45,6 +47,8 @@ int main(void)
     USE_EXTENDED(ztrycalloc(101));
     USE_EXTENDED(zrealloc(zmalloc(10), 101));
     USE_EXTENDED(ztryrealloc(zmalloc(10), 101));
+    USE_EXTENDED(zaligned_alloc(64, 101));
+    USE_EXTENDED(ztryaligned_alloc(4096, 101));
     USE_EXTENDED(zstrdup("a string of some length"));
     puts("all used");
     return 0;
