@@ -238,6 +238,7 @@ TEXTS = st.builds(make_text, st.integers(0, 2**32 - 1), st.integers(0, 100), st.
 )
 @example(b"1-2 rw-p 0 0:0 0 " + b"\n1-2 rw-p 0 0:0 0\n".join(b"A%d: 1 kB" % i for i in range(60)) + b"\n", 3)
 @example(b"1-2 rw-p 0 0:0 0\n" + b"".join(b"A%d: 1 kB\n" % i for i in range(60)) + b"A3: 1 kB\nA55: 1 kB\n", 3)
+@example(b"1-2 rw-p 0 0:0 0\nRss:" + b" " * 40 + b"4 kB\n1-2 rw-p 0 0:0 0\nR\n", 3)
 @given(TEXTS, st.integers(1, 2**32 - 1))
 def test_generated(driver: Driver, text: bytes, seed: int) -> None:
     told = expected(text)
