@@ -244,6 +244,14 @@ ZMALLOC_API void zmalloc_reset_peak_memory(void);
 
 /* Failure. */
 
+/*
+ * When memory has run out, threads may go on and new ones begin: their calls fail as any other, and used memory stays
+ * exact. What lies outside the library: the system's own jemalloc 5.3 (not the one we build) can crash in the first
+ * call of such a new thread; so can glibc end the process there, if the library was loaded by a process that was
+ * running and its TLS is dynamic; tcmalloc writes a line to standard error for failures; and mimalloc takes 32 MiB at
+ * once, so that with less than some 100 MiB a new thread may get none though all blocks are freed.
+ */
+
 /**
  * Sets what is called, with the size asked for, when a request fails; NULL brings back the default, which
  * prints the size to standard error and aborts. The handler runs in the thread that asked. If it returns, the
