@@ -624,7 +624,7 @@ static void ask_name(void)
     arm();
     const char *name = zmalloc_allocator();
     calm();
-    check(name != NULL && strchr(name, '-') != NULL);
+    check(name != NULL && *name != '\0');
 }
 
 static void ask_info(void)
@@ -632,7 +632,8 @@ static void ask_info(void)
     size_t expected[3];
     size_t figures[3] = {1, 1, 1};
     size_t old[3] = {1, 1, 1};
-    check(zmalloc_allocator_info(&expected[0], &expected[1], &expected[2]) == 0);
+    int usual = zmalloc_allocator_info(&expected[0], &expected[1], &expected[2]);
+    check(usual == 0 || is_unsupported(usual));
     arm();
     int status = zmalloc_allocator_info(&figures[0], &figures[1], &figures[2]);
     calm();
@@ -717,7 +718,7 @@ static void purge(void)
     arm();
     status = jemalloc_purge();
     trial.struck |= faults_disarm() > 0;
-    check(status == 0 || (status == -1 && !must_succeed()));
+    check(status == 0 || (status == -1 && (!must_succeed() || is_unsupported(zmalloc_purge(NULL)))));
 }
 
 static int64_t known(int64_t difference)
