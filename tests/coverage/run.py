@@ -24,7 +24,13 @@ TESTS = [["--suite", "c", "--suite", "faults", "--suite", "python", "--suite", "
 OURS = [f"--filter={ROOT}/src/", rf"--filter={ROOT}/bindings/.*\.h"]
 # What belongs to systems other than Linux.
 ELSEWHERE = [rf"--exclude=.*/{name}" for name in (r"darwin\..*", r"freebsd\.c", r"unsupported\.c", r"linux_only\.c")]
-NOT_OURS = ["--exclude-throw-branches", "--exclude-unreachable-branches", "--gcov-ignore-parse-errors"]
+# Meson's own trial programs were never run.
+NOT_OURS = [
+    "--exclude-directories=.*/meson-private",
+    "--exclude-throw-branches",
+    "--exclude-unreachable-branches",
+    "--gcov-ignore-parse-errors",
+]
 
 
 def options_of(tree: str) -> list[str]:
