@@ -54,6 +54,8 @@ def count(tree: str, folder: Path, meson: str, python: str) -> None:
         parts = ["python", "lua", "tests"]
         command = [meson, "setup", str(build), str(ROOT), *options_of(tree), *(f"-D{part}=enabled" for part in parts)]
         command += ["-Dbenchmarks=disabled", "-Db_coverage=true", "-Doptimization=0", f"-Dpython_command={python}"]
+        # Threads count at the same time.
+        command += ["-Dc_args=-fprofile-update=atomic"]
         command += [f"-Dc_link_args=--coverage {folder / 'mark.o'}"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     for old in build.rglob("*.gcda"):
