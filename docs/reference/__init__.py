@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from sphinx.application import Sphinx
 
-from . import c, lua, python
+from . import c, cli, lua, python
 
-PARTS = {"c": c.part, "lua": lua.part, "python": python.part}
+PARTS = {"c": c.part, "cli": cli.part, "lua": lua.part, "python": python.part}
 
 
 def fill(app: Sphinx, page: str, source: list[str]) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import unquote, urldefrag
 
 import pytest
 import zmalloc
+from zmalloc._derived import commands
 
 SOURCE = Path(os.environ["ZMALLOC_SOURCE"])
 BUILD = os.environ["ZMALLOC_BUILD"]
@@ -157,6 +158,15 @@ def test_lua_has_every_name_of_the_module(pages: dict[str, Page]) -> None:
         assert words(said.get(function, "-")) or name not in calls()
     for method in ("get", "set", "resize", "close", "usable"):
         assert words(said[f"lua-function-Block-{method}"])
+
+
+def test_every_command_and_option_is_there(site: Path) -> None:
+    text = (site / "cli.html").read_text(encoding="utf-8")
+    for command in commands()[1]:
+        assert f'id="{command.name}"' in text
+        for name in (name for option in command.options for name in option.names):
+            assert name in text
+    assert "private_dirty" in text  # of the schema
 
 
 def test_no_link_is_broken_and_none_leads_away(site: Path, pages: dict[str, Page]) -> None:
