@@ -23,8 +23,8 @@ unset DESTDIR MAKEFLAGS MAKELEVEL MFLAGS
 cd "$work"
 log=$work/build.log
 
-# The release, but for what is changed below, in copies.
-rm -rf source
+# The release, but for what is changed below, in copies. Nothing stays of an earlier build, which may have had others.
+rm -rf source src
 mkdir source
 ln -s "$source"/* source/
 rm source/src
