@@ -8,6 +8,7 @@ import io
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -38,12 +39,22 @@ def environment(settings: dict[str, str]) -> dict[str, str]:
     return {**kept, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **settings}
 
 
+def heed_interrupts() -> None:
+    """Tests that run in the background of a script may have been told to ignore them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def take_terminal() -> None:
+    heed_interrupts()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 def start(*arguments: object, without: str | None = None, **settings: str) -> subprocess.Popen[str]:
     """The program, with pipes; without a package, as if that were not installed."""
     command = COMMAND if without is None else [sys.executable, "-c", WITHOUT.format(without)]
     return subprocess.Popen(
         [*command, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=environment(settings), text=True, encoding="utf-8", errors="surrogateescape",
+        env=environment(settings), text=True, encoding="utf-8", errors="surrogateescape", preexec_fn=heed_interrupts,
     )  # fmt: skip
 
 
@@ -72,7 +83,7 @@ class Terminal:
         command = COMMAND if without is None else [sys.executable, "-c", WITHOUT.format(without)]
         self.process = subprocess.Popen(
             [*command, *map(str, arguments)], stdin=slave, stdout=slave, stderr=slave, env=environment(settings),
-            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            start_new_session=True, preexec_fn=take_terminal,
         )  # fmt: skip
         os.close(slave)
         self.text = ""
