@@ -21,7 +21,7 @@ def entries(terms: dict[str, str]) -> str:
 
 def terms(command: Command) -> dict[str, str]:
     places = {place.value: place.help for place in command.places}
-    options = {", ".join(option.names) + (f" {option.value}" if option.value else ""): option.help for option in command.options}
+    options = {f"{', '.join(option.names)} {option.value or ''}".strip(): option.help for option in command.options}
     return {**places, **options}
 
 

@@ -64,9 +64,9 @@ def test_command_is_in_place(installed: Installed) -> None:
     folder = Path(re.search(r'sys.path.append\("/(.+)"\)', script.read_text())[1])
     assert (installed.root / folder / "zmalloc" / "__main__.py").is_file()
     assert (prefix / option("mandir") / "man1" / "zmalloc.1").read_text().startswith(".TH ZMALLOC 1 ")
-    shells = prefix / option("datadir")
-    for name in ("bash-completion/completions/zmalloc.bash", "zsh/site-functions/_zmalloc", "fish/vendor_completions.d/zmalloc.fish"):
-        assert "smaps" in (shells / name).read_text()
+    for shell in ("bash-completion/completions/zmalloc.bash", "zsh/site-functions/_zmalloc",
+                  "fish/vendor_completions.d/zmalloc.fish"):  # fmt: skip
+        assert "smaps" in (prefix / option("datadir") / shell).read_text()
 
 
 def test_nothing_else_is_installed(installed: Installed) -> None:

@@ -30,7 +30,8 @@ OPENMETRICS = {"Accept": "application/openmetrics-text"}
 @pytest.fixture
 def brief() -> Iterator[subprocess.Popen[bytes]]:
     """A process that ends when it is told to."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+    command = [sys.executable, "-c", "input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         yield process
         process.kill()
 
@@ -76,7 +77,10 @@ def test_plot_that_can_not_be(stopped: int, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("command", "package"), [(("plot", "-o", "x.png"), "matplotlib"), (("serve",), "prometheus_client")])
+NEEDS = [(("plot", "-o", "x.png"), "matplotlib"), (("serve",), "prometheus_client")]
+
+
+@pytest.mark.parametrize(("command", "package"), NEEDS)
 def test_a_package_that_is_missing(command: tuple[str, ...], package: str, stopped: int) -> None:
     said = run(*command, stopped, without=package)
     assert (said.status, said.out) == (2, "")
@@ -111,7 +115,8 @@ def test_serve(stopped: int) -> None:
         assert url.startswith("http://127.0.0.1:")
         kind, text = fetch(url, OPENMETRICS)
         assert kind.startswith("application/openmetrics-text")
-        figures = {sample.name: sample.value for family in parser.text_string_to_metric_families(text) for sample in family.samples}
+        families = parser.text_string_to_metric_families(text)
+        figures = {sample.name: sample.value for family in families for sample in family.samples}
         assert figures["process_private_dirty_memory_bytes"] == zmalloc.private_dirty(stopped)
         assert figures["process_resident_memory_bytes"] == zmalloc.smaps("Rss", stopped)
         assert not [name for name in figures if name.startswith("zmalloc_")]
@@ -169,7 +174,8 @@ def test_manual_page(tmp_path: Path) -> None:
         pytest.skip("no groff here")
     page = tmp_path / "zmalloc.1"
     page.write_text(inside("manual").out)
-    done = subprocess.run(["groff", "-man", "-Tascii", "-P-cbou", "-ww", page], capture_output=True, text=True, check=True)
+    groff = ["groff", "-man", "-Tascii", "-P-cbou", "-ww", page]
+    done = subprocess.run(groff, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     text = " ".join(done.stdout.split())
     for command in _derived.commands()[1]:
@@ -214,14 +220,16 @@ while read --local line
     echo =
 end
 """
-# zsh completes on a terminal alone. There a key completes a line from a file, and compadd tells another what it is given.
+# zsh completes on a terminal alone. There a key completes a line from a file, and compadd tells another what it takes.
 ASK_ZSH = r"""
 zmodload zsh/zpty
 files=${1:h}
 zpty shell "files=${(q)files} zsh -f -i"
 zpty -w shell 'fpath=($files $fpath); autoload -Uz compinit; compinit -u -D'
-zpty -w shell 'compadd() { local -a hits; builtin compadd -O hits "$@"; print -rl -- $hits >>$files/hits; builtin compadd "$@" }'
-zpty -w shell 'ask() { LBUFFER="zmalloc $(<$files/line)"; zle complete-word; BUFFER=; print = >>$files/hits; : >$files/done }'
+zpty -w shell 'compadd() { local -a hits; builtin compadd -O hits "$@"; print -rl -- $hits >>$files/hits'
+zpty -w shell 'builtin compadd "$@" }'
+zpty -w shell 'ask() { LBUFFER="zmalloc $(<$files/line)"; zle complete-word; BUFFER=; print = >>$files/hits'
+zpty -w shell ': >$files/done }'
 zpty -w shell 'zle -N ask; bindkey "^A" ask; : >$files/done'
 wait_for() { until [[ -e $files/done ]] { sleep 0.01 }; rm $files/done }
 wait_for
@@ -265,7 +273,8 @@ def test_script(tmp_path: Path) -> None:
     text = built("zmalloc").read_text()
     script = tmp_path / "zmalloc"
     script.write_text(re.sub(r'append\(".*"\)', f'append("{Path(zmalloc.__file__).parents[1]}")', text))
-    command, bare = [sys.executable, "-S", script], {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-S", script]
+    bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run([*command, "--version"], env=bare, capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == (inside("--version").out, "")
     done = subprocess.run([*command, "smaps", "0"], env=bare, capture_output=True, text=True, check=False)

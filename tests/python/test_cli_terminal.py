@@ -113,12 +113,16 @@ def in_ascii(name: str | bytes) -> str:
     return "".join(chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in shell_name(name))
 
 
+def with_escapes(encoding: str) -> list[str]:
+    return [name.encode(encoding, "backslashreplace").decode(encoding) for name in NAMES.values()]
+
+
 @pytest.mark.parametrize(
     ("settings", "encoding", "expected"),
     [
         ({}, "utf-8", list(NAMES.values())),
-        ({"PYTHONIOENCODING": "latin-1"}, "latin-1", [name.encode("latin-1", "backslashreplace").decode() for name in NAMES.values()]),
-        ({"PYTHONIOENCODING": "ascii"}, "ascii", [name.encode("ascii", "backslashreplace").decode() for name in NAMES.values()]),
+        ({"PYTHONIOENCODING": "latin-1"}, "latin-1", with_escapes("latin-1")),
+        ({"PYTHONIOENCODING": "ascii"}, "ascii", with_escapes("ascii")),
         (ASCII, "ascii", [in_ascii(name) for name in NAMES]),
     ],
     ids=["UTF-8", "Latin-1", "ASCII", "C locale"],
@@ -145,7 +149,8 @@ def test_json_has_the_names_as_they_are(strange: int) -> None:
 
 @pytest.mark.parametrize(
     ("settings", "styles"),
-    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False), ({"TERM": ""}, False)],
+    [({}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": ""}, True), ({"TERM": "dumb"}, False),
+     ({"TERM": ""}, False)],
     ids=str,
 )
 def test_colours(settings: dict[str, str], styles: bool, stopped: int) -> None:
@@ -222,8 +227,9 @@ def test_the_end_of_the_process_is_told_below_the_table() -> None:
     assert said.out.endswith(f"\n\x1b[?25hzmalloc: process {process.pid} has ended\n")
 
 
-SIZES = {0: "0 B", 1: "1 B", 1023: "1023 B", 1024: "1.0 KiB", 1 << 20: "1.0 MiB", (1 << 20) - 1: "1.0 MiB", 1023 << 10: "1023 KiB",
-         999 << 10: "999.0 KiB", (1 << 20) - 600: "1023 KiB", 1536: "1.5 KiB", -115000: "-112.3 KiB", 2**64: "16.0 EiB"}  # fmt: skip
+SIZES = {0: "0 B", 1: "1 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 999 << 10: "999.0 KiB",
+         1023 << 10: "1023 KiB", (1 << 20) - 600: "1023 KiB", (1 << 20) - 1: "1.0 MiB", 1 << 20: "1.0 MiB",
+         -115000: "-112.3 KiB", 2**64: "16.0 EiB"}  # fmt: skip
 
 
 def test_sizes_for_people(stopped: int) -> None:

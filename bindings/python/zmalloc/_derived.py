@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ._parser import EXAMPLES, NOTES, STATUS, make_parser
 
-# How bash gets what can stand in a place, and how zsh and fish; by what the parser calls the place. The others are free.
+# How bash gets what can stand in a place, and zsh, and fish; by what the parser calls the place. Others are free.
 SMAPS_FIELDS = r"sed -n 's/^\([A-Z][A-Za-z_]*\): .*kB$/\1/p' /proc/self/smaps 2>/dev/null | sort -u"
 BASH = {"PID": '$(ps -A -o pid=)', "FIELD": f"$({SMAPS_FIELDS})"}
 BASH_FILES = "local IFS=$'\\n'; compopt -o filenames; COMPREPLY=($(compgen -f -- \"$word\")); "
@@ -195,6 +195,7 @@ def _zsh_place(number: int, place: Place) -> str:
 def zsh() -> str:
     """For zsh, by its function _arguments."""
     program, listed = commands()
+    options = " ".join(map(_zsh_option, program.options))
     lines = [
         "#compdef zmalloc",
         "# generated from the parser of zmalloc",
@@ -206,7 +207,7 @@ def zsh() -> str:
         "}",
         "_zmalloc() {",
         "    local state line",
-        f"    _arguments -C {' '.join(map(_zsh_option, program.options))} '1:command:->command' '*::argument:->argument'",
+        f"    _arguments -C {options} '1:command:->command' '*::argument:->argument'",
         "    case $state in",
         "    command)",
         "        local -a commands=(",

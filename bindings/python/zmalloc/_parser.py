@@ -16,15 +16,21 @@ if TYPE_CHECKING:
 DESCRIPTION = "Tells where the memory of a process is."
 
 NOTES = {
-    "figures": "Sizes are in units of 1024 bytes (KiB, MiB and so on) unless --bytes or --json asks for bytes. What can't be \
-known is \"unknown\", in JSON null, and never 0. What an allocator has in use can only be told by the library in the \
-process itself: there, call zmalloc.report() or zmalloc_report().",
-    "output": "Tables go to standard output, within the width of a terminal, and all else to standard error. There is \
-no colour where output is no terminal, where NO_COLOR is set, and where TERM is dumb. Characters of file names that a \
-terminal might obey or can't show are written as escapes (\\x1b). The JSON is described by cli.schema.json among the \
-documents of zmalloc.",
-    "interrupts": "An interrupt (Ctrl-C), or a reader that has closed the pipe, ends the program without a word and as \
-by that signal: in a shell its status is then 130 or 141.",
+    "figures": (
+        "Sizes are in units of 1024 bytes (KiB, MiB and so on) unless --bytes or --json asks for bytes. What can't be "
+        'known is "unknown", in JSON null, and never 0. What an allocator has in use can only be told by the library '
+        "in the process itself: there, call zmalloc.report() or zmalloc_report()."
+    ),
+    "output": (
+        "Tables go to standard output, within the width of a terminal, and all else to standard error. There is no "
+        "colour where output is no terminal, where NO_COLOR is set, and where TERM is dumb. Characters of file names "
+        r"that a terminal might obey or can't show are written as escapes (\x1b). The JSON is described by "
+        "cli.schema.json among the documents of zmalloc."
+    ),
+    "interrupts": (
+        "An interrupt (Ctrl-C), or a reader that has closed the pipe, ends the program without a word and as by that "
+        "signal: in a shell its status is then 130 or 141."
+    ),
 }
 STATUS = {
     0: "all was told",
@@ -127,8 +133,8 @@ def make_parser(version: str) -> Parser:
         "Tells the mappings of a process one by one, in the order of their addresses, and their sums.", pid, json)
 
     add("watch", "tell the figures of report again and again",
-        "Tells the figures of report again and again: on a terminal in one table, elsewhere in a line for each reading; "
-        "in JSON, an object for each.",
+        "Tells the figures of report again and again: on a terminal in one table, elsewhere in a line for each "
+        "reading; in JSON, an object for each.",
         pid, sampling(_count, None, "how many readings; without it, until the process ends"), json)  # fmt: skip
 
     plot = add("plot", "draw the figures of report over time",
