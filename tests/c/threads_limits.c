@@ -301,7 +301,7 @@ static void *work(void *argument)
     return NULL;
 }
 
-/* A thread whose first call of all may be any; it was given a block. */
+/* A thread whose first call of all may be any; it was given a block, if there was one. */
 static void *be_born(void *argument)
 {
     struct worker *worker = argument;
@@ -310,7 +310,9 @@ static void *be_born(void *argument)
         release_some(worker, 0);
         break;
     case 1:
-        resize(worker, 5000);
+        if (worker->held > 0) {
+            resize(worker, 5000);
+        }
         break;
     case 2:
         check(zmalloc_thread_allocated() == 0);
@@ -368,11 +370,12 @@ static void bear(struct random *random)
     for (size_t i = 0; i < NEWBORNS; i++) {
         newborns[i] = (struct worker){.random = {.state = random->state + i + 1}};
         below(&newborns[i].random, 1);
-        hold(&newborns[i], gifts[i]);
-        gifts[i] = NULL;
+        if (gifts[i] != NULL) {
+            hold(&newborns[i], gifts[i]);
+        }
         born[i] = start_on(stacks[WORKERS + i], be_born, &newborns[i], &threads[i]);
-        if (!born[i]) {
-            gifts[i] = newborns[i].blocks[0];
+        if (born[i]) {
+            gifts[i] = NULL;
         }
     }
     for (size_t i = 0; i < NEWBORNS; i++) {
@@ -391,8 +394,10 @@ static void make_gifts(void)
     for (size_t i = 0; i < NEWBORNS; i++) {
         if (gifts[i] == NULL) {
             size_t usable;
-            gifts[i] = zmalloc_usable(300, &usable);
-            check(gifts[i] != NULL);
+            gifts[i] = ztrymalloc_usable(300, &usable);
+            if (gifts[i] == NULL) {
+                return; /* the others have left nothing */
+            }
             past.allocated += zmalloc_size(gifts[i]);
             mark(gifts[i], usable, (unsigned char) i);
         }
