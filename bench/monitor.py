@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a Monitor costs that takes 10 samples a second. Usage: monitor.py few|many|walk|other SECONDS; prints the part of a
+"""What a Monitor costs that takes 10 samples a second. Usage: monitor.py wake|few|many|walk|other SECONDS; prints the part of a
 processor that its thread took, in percent, over that time.
 
-few is a process with little memory, many one with 100,000 blocks, a third of them freed; walk is that one too, with the
+wake is a thread that wakes as often and does nothing; few is a process with little memory, many one with 100,000 blocks, a third of them freed; walk is that one too, with the
 page tables walked for each sample; other watches another process.
 """
 
@@ -43,9 +43,30 @@ def thread_seconds(monitor: zmalloc.Monitor, seconds: float) -> float:
     return spent / passed
 
 
+def waking_seconds(seconds: float) -> float:
+    """The same for a thread that only wakes."""
+    spent: list[float] = []
+
+    def wake() -> None:
+        lock = threading.Lock()
+        lock.acquire()
+        start, before = time.monotonic(), time.thread_time()
+        while time.monotonic() - start < seconds:
+            lock.acquire(timeout=INTERVAL)
+        spent.append((time.thread_time() - before) / (time.monotonic() - start))
+
+    thread = threading.Thread(target=wake)
+    thread.start()
+    thread.join()
+    return spent[0]
+
+
 def main() -> None:
     """Measures once."""
     kind, seconds = sys.argv[1], float(sys.argv[2])
+    if kind == "wake":
+        print(100 * waking_seconds(seconds))
+        return
     kept = blocks(kind)
     with subprocess.Popen(["sleep", "10000"]) as sleeper:
         pid = sleeper.pid if kind == "other" else None

@@ -321,8 +321,8 @@ def python(trees: list[Tree], rounds: int) -> Results:
 def monitor(trees: list[Tree], rounds: int) -> Results:
     """A Python Monitor that takes 10 samples a second."""
     script = Path(__file__).parent / "monitor.py"
-    states = {"few": "little memory", "many": "100,000 blocks, a third freed", "walk": "the same, page tables walked",
-              "other": "another process"}  # fmt: skip
+    states = {"wake": "a thread that only wakes", "few": "little memory", "many": "100,000 blocks, a third freed",
+              "walk": "the same, page tables walked", "other": "another process"}  # fmt: skip
     results: Results = {}
     rows = []
     for tree in (tree for tree in trees if tree.has_module()):
@@ -339,7 +339,7 @@ def monitor(trees: list[Tree], rounds: int) -> Results:
             if state == "many" and tree.allocator == "libc":
                 held = "mallinfo2 walks all free blocks"
             rows.append([f"{tree.name}, {what}", f"{medians[state]:.3f}", f"{medians[state] * 1000:.0f}",
-                         held if state != "walk" else ""])  # fmt: skip
+                         held if state not in ("wake", "walk") else ""])  # fmt: skip
     table("monitor: 10 samples a second", ["", "% of a core", "µs a sample", "% at most"], rows)
     return results
 
