@@ -30,7 +30,7 @@ LUA_TREES := lua5.1 lua5.2 lua5.3 luajit
 LUA_OPTIONS = -Dallocator=libc -Dlua=enabled -Dlua_version=$* -Dpython=disabled -Dbenchmarks=disabled -Dexamples=disabled $(COMMON)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz valgrind cross arches bench coverage mutation docs clean format
+.PHONY: help setup demo test lint fuzz valgrind cross arches soak bench coverage mutation docs clean format
 .SECONDARY:
 
 help: ## this list
@@ -76,6 +76,12 @@ arches: ## build for i386, aarch64, s390x and musl and run the tests in C there;
 bench: setup ## build every tree and run the benchmarks; ARGS="--subject churn --json FILE" for some
 	@for tree in $(TREES); do $(MAKE) --no-print-directory build-$$tree || exit; done
 	@$(PYTHON) bench/run.py $(TREES:%=build/%) $(ARGS)
+
+soak: setup ## the long forms of the tests, over and over: MINUTES=10; prints what they held
+	@for tree in $(TREES) libc-hardened; do $(MAKE) --no-print-directory build-$$tree || exit; done
+	@.ci/setup long
+	@$(MESON) test -C build/libc --no-rebuild --print-errorlogs --suite long
+	@MESON=$(MESON) $(PYTHON) tests/soak.py $(or $(MINUTES),10) $(TREES:%=build/%) build/libc-hardened
 
 coverage: ## which branches of our own C the tests reach, into build/coverage; TREES=libc for one tree
 	@.ci/setup long

@@ -315,5 +315,7 @@ int main(int argc, char **argv)
     compare(start_sums);
     check_used(start_sums.allocated - start_sums.freed);
     printf("%zu rounds of %d steps on %d threads\n", rounds, STEPS, WORKERS);
+    printf("figure: %zu operations held\n", rounds * STEPS * WORKERS);
+    printf("figure: %zu bytes lost\n", zmalloc_used_memory() - (start_sums.allocated - start_sums.freed));
     return 0;
 }

@@ -250,6 +250,6 @@ int main(int argc, char **argv)
     check(allocated == freed);
     check(zmalloc_used_memory() == before);
     check(zmalloc_total_allocated() - total_before == allocated);
-    std::printf("%u threads\n", seed - 1);
+    std::printf("figure: %u threads of C++ ended\n", seed - 1);
     return 0;
 }

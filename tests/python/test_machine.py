@@ -57,7 +57,7 @@ def test_whatever_is_done_the_model_is_right(capsys: pytest.CaptureFixture[str])
     )
     run_state_machine_as_test(seed(SEED)(Machine), settings=chosen)
     with capsys.disabled():
-        print(f"\n{Machine.steps} steps of hypothesis, seed {SEED}")
+        print(f"\nfigure: {Machine.steps} steps of scripts held\nseed {SEED}")
     assert Machine.steps > 40_000 or "ZMALLOC_EXAMPLES" in os.environ
 
 
