@@ -107,10 +107,11 @@ def test_smaps(stopped: int) -> None:
 
 def test_smaps_of_some_fields(stopped: int) -> None:
     """In the order of the question; with the kernel's colon or without; also what it does not sum itself."""
-    said = answer("smaps", stopped, "Swap", "Size", "Private_Dirty:", "Swap")["fields"]
+    asked = ("smaps", stopped, "Swap", "Size", "Private_Dirty:", "Swap")
+    said = answer(*asked)["fields"]
     assert list(said) == ["Swap", "Size", "Private_Dirty"]
     assert said["Size"] == sum(mapping.end - mapping.begin for mapping in zmalloc.mappings(stopped))
-    assert said["Private_Dirty"] == zmalloc.private_dirty(stopped)
+    assert agree(lambda: answer(*asked)["fields"]["Private_Dirty"], lambda: zmalloc.private_dirty(stopped))
 
 
 @pytest.mark.parametrize(
@@ -133,8 +134,10 @@ def test_mappings(stopped: int) -> None:
 
 
 def test_mappings_for_people(stopped: int) -> None:
-    said = inside("mappings", stopped, "--bytes")
-    lines, expected = said.out.splitlines(), zmalloc.mappings(stopped)
+    asked = ("mappings", stopped, "--bytes")
+    readings = ((zmalloc.mappings(stopped), inside(*asked), zmalloc.mappings(stopped)) for _ in range(20))
+    expected, said, _ = next(reading for reading in readings if reading[0] == reading[2])
+    lines = said.out.splitlines()
     assert lines[0].split() == ["addresses", "mode", "Size", "Rss", "Pss", "Private_Dirty", "Swap", "path"]
     assert len(lines) == len(expected) + 2
     for line, mapping in zip(lines[1:], expected):
@@ -277,19 +280,23 @@ def test_version() -> None:
 
 
 def test_watch(stopped: int) -> None:
+    expected = {zmalloc.private_dirty(stopped)}
     said = inside("watch", stopped, "-n", ".01", "-c", "3", "--bytes")
+    expected.add(zmalloc.private_dirty(stopped))
     heads, *lines = rows(said.out)
     assert (said.status, said.err, len(lines)) == (0, "", 3)
     assert heads == ["time", "rss", "pss", "uss", "private_dirty", "swap", "huge_pages"]
-    assert all(int(line[4]) == zmalloc.private_dirty(stopped) for line in lines)
+    assert all(min(expected) <= int(line[4]) <= max(expected) for line in lines)  # the kernel may clean pages meanwhile
     assert len({len(line) for line in said.out.splitlines()}) == 1
 
 
 def test_watch_in_json(stopped: int) -> None:
+    expected = {zmalloc.private_dirty(stopped)}
     said = inside("watch", stopped, "-n", ".01", "-c", "3", "--json")
+    expected.add(zmalloc.private_dirty(stopped))
     samples = [json.loads(line) for line in said.out.splitlines()]
     assert (said.status, said.err, len(samples)) == (0, "", 3)
-    assert all(sample["private_dirty"] == zmalloc.private_dirty(stopped) for sample in samples)
+    assert all(min(expected) <= sample["private_dirty"] <= max(expected) for sample in samples)
     assert samples[0]["monotonic"] < samples[1]["monotonic"] < samples[2]["monotonic"]
 
 

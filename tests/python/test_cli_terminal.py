@@ -235,7 +235,7 @@ SIZES = {0: "0 B", 1: "1 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 9
 def test_sizes_for_people(stopped: int) -> None:
     for size, text in SIZES.items():
         assert _screen.human(size) == text
-    fields = ("Private_Dirty", "Size", "Swap")  # nobody else has a part in these
+    fields = ("Size", "Rss", "Anonymous", "Swap")  # which stay as they are
     exact, human = (rows(inside("smaps", stopped, *fields, *option).out)[1:] for option in (["--bytes"], []))
     assert human == [[name, _screen.human(int(size))] for name, size in exact]
     assert _screen.shown(None, False) == _screen.shown(None, True) == "unknown"
