@@ -242,6 +242,42 @@ ZMALLOC_API size_t zmalloc_peak_memory(void);
 /** Makes the bytes in use now the peak. */
 ZMALLOC_API void zmalloc_reset_peak_memory(void);
 
+/* Limits. */
+
+/**
+ * Sets the most bytes that may be in use, by zmalloc_used_memory; 0 is no limit. A request beyond it fails as one does for
+ * which there is no memory, and a realloc leaves its block as it was. What is in use already stays, if it is more; freeing
+ * and shrinking always work.
+ *
+ * The blocks that the program holds never pass it, but for requests that are under way in other threads as it is set. A
+ * reading may: it can find the old block of a realloc beside the new one. Threads take what is left in steps, of
+ * 64 KiB at most and less where less is left; before a request is refused, what others took and don't use is taken
+ * back. A request that finds room only by what another thread frees in that moment may be refused.
+ *
+ * Where no limit is set this costs nothing. -ENOMEM if there is no memory to prepare for forks, the first time.
+ */
+ZMALLOC_API int zmalloc_set_limit(size_t bytes);
+
+/** The limit that is set; 0: none. */
+ZMALLOC_API size_t zmalloc_limit(void);
+
+/**
+ * Has handler called when the bytes in use pass a soft limit; 0 is none. It is called with the bytes in use and the
+ * context, once, in the thread that passed it, when the call that did so has its block and before it returns; again only
+ * when the bytes in use have been seen to be below bytes - hysteresis, at the latest after each thread has allocated
+ * 64 KiB there, and never while it is being called. It may make z* calls, those that set limits included, and must
+ * return. Nothing is refused for it.
+ *
+ * Setting it again, while it is passed, has the next allocation call. Another thread may be calling the
+ * handler that was set before while, and shortly after, another is set. -EINVAL if handler is NULL, or hysteresis
+ * above bytes; -ENOMEM.
+ */
+ZMALLOC_API int zmalloc_set_soft_limit(size_t bytes, size_t hysteresis, void (*handler)(size_t used, void *context),
+                                       void *context);
+
+/** The soft limit that is set; 0: none. */
+ZMALLOC_API size_t zmalloc_soft_limit(void);
+
 /* Failure. */
 
 /*
@@ -258,6 +294,20 @@ ZMALLOC_API void zmalloc_reset_peak_memory(void);
  * call that failed returns NULL. It may free, and may allocate with the ztry calls.
  */
 ZMALLOC_API void zmalloc_set_oom_handler(void (*handler)(size_t size));
+
+/** How often a request is tried again that the handler says it has freed something for. */
+#define ZMALLOC_MOST_RETRIES 64
+
+/**
+ * As zmalloc_set_oom_handler, in whose place it is, for a handler that is handed a context and answers. Not 0: it has
+ * freed something, the request is to be tried again, at most ZMALLOC_MOST_RETRIES times; 0: the call returns NULL.
+ * NULL brings back the default.
+ *
+ * Both kinds may be set while other threads allocate; these may be calling the handler from before for a while yet.
+ * Each pair of a handler and a context takes up a few bytes for good. -ENOMEM if there are none for a new pair; then
+ * all is as it was.
+ */
+ZMALLOC_API int zmalloc_set_oom_retry_handler(int (*handler)(size_t size, void *context), void *context);
 
 /* The process. */
 

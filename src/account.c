@@ -20,6 +20,8 @@ enum { TOLERANCE = 4096, PASSES_AT_MOST = 8 };
 struct slot {
     _Alignas(128) struct zm_follower follower;
     atomic_bool taken;
+    _Atomic(struct zm_thread *) thread; /* while it is live */
+    struct zm_share share;
 };
 
 /* Slots come in chunks that are never given back. The first is static: a thread can count before any mapping. */
@@ -41,6 +43,12 @@ static struct chunk first_chunk = {.slots = slots_at_start, .length = SLOTS_AT_S
 /* Counts of threads that are not live: not yet registered, ending, or past what memory or keys allow. */
 static _Atomic size_t shared_allocated;
 static _Atomic size_t shared_freed;
+
+/* Of threads that are not live. */
+static struct zm_share shared_share;
+
+/* Whether a limit needs to see all allocations. */
+static atomic_bool detours_all;
 
 /* The most bytes in use that a reader found. */
 static _Atomic size_t peak;
@@ -138,6 +146,32 @@ static bool find_counters(const _Atomic size_t **allocated, const _Atomic size_t
     return true;
 }
 
+static size_t usual_detour(void)
+{
+    return ZM_COUNTED_BY_ALLOCATOR || zm_heap_grants() ? ZM_HEAP_UNALIGNED_UP_TO : ZM_ALL_BUT_LIVE;
+}
+
+/* Never touches that of a thread that is not live, or not any more. */
+static void set_detour(struct zm_thread *thread, bool all)
+{
+    size_t usual = usual_detour();
+    size_t from = all ? usual : ZM_ALL_BUT_LIVE;
+    size_t to = all ? ZM_ALL_BUT_LIVE : usual;
+    __atomic_compare_exchange_n(&thread->detour, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* Who sets detours_all meanwhile either finds this thread live, or is seen here. */
+static void go_live(struct slot *slot)
+{
+    __atomic_store_n(&zm_self.detour, usual_detour(), __ATOMIC_SEQ_CST);
+    atomic_store(&slot->thread, &zm_self);
+    bool all = false;
+    while (all != atomic_load(&detours_all)) {
+        all = !all;
+        set_detour(&zm_self, all);
+    }
+}
+
 /* Makes this thread live, if it can be told when it ends. */
 static void register_thread(void)
 {
@@ -155,14 +189,23 @@ static void register_thread(void)
         return;
     }
     zm_follower_start(&slot->follower, allocated, freed);
-    zm_self.detour = ZM_COUNTED_BY_ALLOCATOR || zm_heap_grants() ? ZM_HEAP_UNALIGNED_UP_TO : ZM_ALL_BUT_LIVE;
+    go_live(slot);
+}
+
+/* What others may want of the slot's thread. */
+static void clear(struct slot *slot)
+{
+    atomic_store(&slot->thread, NULL);
+    atomic_store(&slot->share.allowed, 0);
+    atomic_store(&slot->share.claimed, 0);
 }
 
 static void end_thread(void *own)
 {
     struct slot *slot = own;
     ending = true;
-    zm_self.detour = ZM_NOT_LIVE;
+    __atomic_store_n(&zm_self.detour, ZM_NOT_LIVE, __ATOMIC_SEQ_CST);
+    clear(slot);
     zm_follower_stop(&slot->follower);
     give_own_back();
 }
@@ -171,11 +214,13 @@ static void end_thread(void *own)
 static void start_child(void)
 {
     zm_follower_start_child();
+    atomic_store(&shared_share.claimed, 0);
     for (struct chunk *chunk = &first_chunk; chunk != NULL; chunk = next_chunk(chunk)) {
         for (size_t i = 0; i < chunk->length; i++) {
             struct slot *slot = &chunk->slots[i];
             if (slot != own_slot && slot->taken) {
                 zm_follower_stop_in_child(&slot->follower);
+                clear(slot);
                 set_free(slot);
             }
         }
@@ -256,18 +301,16 @@ static size_t not_below_zero(size_t difference)
  * and after allocated: what lies between the two is how far off the difference may be. The best of a few passes
  * is kept.
  */
-static size_t sum_used(void)
+static struct zm_reading sum_used(void)
 {
-    size_t best = 0;
-    size_t best_error = SIZE_MAX;
+    struct zm_reading best = {.error = SIZE_MAX};
 
     size_t freed = sum_freed();
-    for (int pass = 0; pass < PASSES_AT_MOST && best_error > TOLERANCE; pass++) {
+    for (int pass = 0; pass < PASSES_AT_MOST && best.error > TOLERANCE; pass++) {
         size_t allocated = sum_allocated();
         size_t freed_after = sum_freed();
-        if (freed_after - freed < best_error) {
-            best = not_below_zero(allocated - freed);
-            best_error = freed_after - freed;
+        if (freed_after - freed < best.error) {
+            best = (struct zm_reading){.used = not_below_zero(allocated - freed), .error = freed_after - freed};
         }
         freed = freed_after;
     }
@@ -282,9 +325,17 @@ static size_t visit(size_t (*sum)(void))
     return total;
 }
 
+struct zm_reading zm_account_read(void)
+{
+    struct zm_visit visit = zm_follower_enter();
+    struct zm_reading reading = sum_used();
+    zm_follower_leave(visit);
+    return reading;
+}
+
 size_t zm_account_used(void)
 {
-    size_t used = visit(sum_used);
+    size_t used = zm_account_read().used;
     raise_to(&peak, used);
     return used;
 }
@@ -297,7 +348,7 @@ size_t zm_account_peak(void)
 
 void zm_account_reset_peak(void)
 {
-    atomic_store(&peak, visit(sum_used));
+    atomic_store(&peak, zm_account_read().used);
 }
 
 size_t zm_account_total_allocated(void)
@@ -308,4 +359,68 @@ size_t zm_account_total_allocated(void)
 size_t zm_account_total_freed(void)
 {
     return visit(sum_freed);
+}
+
+struct zm_share *zm_account_own_share(void)
+{
+    return zm_account_is_live() ? &own_slot->share : &shared_share;
+}
+
+static void each_slot(void (*look)(struct slot *slot, void *context), void *context)
+{
+    for (struct chunk *chunk = &first_chunk; chunk != NULL; chunk = next_chunk(chunk)) {
+        size_t used = atomic_load(&chunk->used); /* in one order with detours_all */
+        for (size_t i = 0; i < used; i++) {
+            look(&chunk->slots[i], context);
+        }
+    }
+}
+
+static void add_allowed(struct slot *slot, void *context)
+{
+    struct zm_share_sums *sums = context;
+    sums->allowed += atomic_load(&slot->share.allowed);
+}
+
+static void add_claimed(struct slot *slot, void *context)
+{
+    struct zm_share_sums *sums = context;
+    sums->claimed += atomic_load(&slot->share.claimed);
+}
+
+struct zm_share_sums zm_account_sum_shares(void)
+{
+    struct zm_share_sums sums = {0};
+    each_slot(add_allowed, &sums);
+    each_slot(add_claimed, &sums);
+    sums.claimed += atomic_load(&shared_share.claimed);
+    return sums;
+}
+
+static void take_back(struct slot *slot, void *context)
+{
+    (void) context;
+    atomic_store(&slot->share.allowed, 0);
+}
+
+void zm_account_take_shares_back(void)
+{
+    each_slot(take_back, NULL);
+}
+
+static void detour_if_live(struct slot *slot, void *context)
+{
+    const bool *all = context;
+    struct zm_thread *thread = atomic_load(&slot->thread);
+    if (thread != NULL) {
+        set_detour(thread, *all);
+    }
+}
+
+void zm_account_detour_all(bool all)
+{
+    atomic_store(&detours_all, all);
+    struct zm_visit visit = zm_follower_enter(); /* a thread that ends waits until it is not looked at any more */
+    each_slot(detour_if_live, &all);
+    zm_follower_leave(visit);
 }

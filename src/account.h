@@ -22,7 +22,8 @@ enum { ZM_COUNTED_BY_ALLOCATOR = ZM_HEAP_COUNTS };
 /* What a thread keeps. The counters are not used where the allocator counts. All that it does is on them, also what
  * it did while it was not live; then readers of the sums do not look at them. */
 struct zm_thread {
-    /* Requests up to this size take the long way: those too small to be aligned, or all. */
+    /* Requests up to this size take the long way: those too small to be aligned, or all. Another thread may change it
+     * between values of a thread that is live; read by zm_account_detour. */
     size_t detour;
     _Atomic size_t allocated;
     _Atomic size_t freed;
@@ -40,10 +41,16 @@ struct zm_thread {
 
 extern _Thread_local struct zm_thread zm_self ZM_TLS_MODEL;
 
+/* A plain read, as an atomic one is an instruction more in every call: of a word, which is read whole. */
+__attribute__((no_sanitize("thread"))) static inline size_t zm_account_detour(void)
+{
+    return zm_self.detour;
+}
+
 /* Live: what this thread allocates and frees is read from its counters. Others count on two shared ones. */
 static inline bool zm_account_is_live(void)
 {
-    return ZM_LIKELY(zm_self.detour != ZM_NOT_LIVE);
+    return ZM_LIKELY(zm_account_detour() != ZM_NOT_LIVE);
 }
 
 void zm_account_allocated_when_not_live(size_t bytes);
@@ -74,11 +81,44 @@ size_t zm_account_used(void);
 size_t zm_account_peak(void);
 void zm_account_reset_peak(void);
 
+/* The same, and how far off it may be: at the end, no less than used - error are in use; at the beginning, no more
+ * than used were. */
+struct zm_reading {
+    size_t used;
+    size_t error;
+};
+struct zm_reading zm_account_read(void);
+
 size_t zm_account_total_allocated(void);
 size_t zm_account_total_freed(void);
 
 /* By this thread. */
 size_t zm_account_thread_allocated(void);
 size_t zm_account_thread_freed(void);
+
+/*
+ * What a thread may take of a limit. Bytes move from allowed to claimed, from there into the account, and only then
+ * are claimed no more; who reads the three in that order misses none, and may see some twice.
+ */
+struct zm_share {
+    _Atomic size_t allowed; /* and not used yet; others may take it back */
+    _Atomic size_t claimed; /* for a block that is about to be allocated */
+};
+
+/* This thread's; or, while it is not live, one that all such threads have in common and that is never allowed any. */
+struct zm_share *zm_account_own_share(void);
+
+/* Sums over all shares. Reads what is allowed first. */
+struct zm_share_sums {
+    size_t allowed;
+    size_t claimed;
+};
+struct zm_share_sums zm_account_sum_shares(void);
+
+/* Sets what is allowed to 0, in all shares. */
+void zm_account_take_shares_back(void);
+
+/* Whether all allocations of all live threads, now and to come, take the long way. Not by two threads at once. */
+void zm_account_detour_all(bool all);
 
 #endif

@@ -2,8 +2,7 @@
 /* How a reader may look into the memory of a thread that can end at any time. */
 #include "follower.h"
 
-#include <sched.h>
-#include <time.h>
+#include "pause.h"
 
 enum { ENDED, ENDED_TOO, LIVING };
 
@@ -35,27 +34,16 @@ void zm_follower_leave(struct zm_visit visit)
     }
 }
 
-/* Yields first, then sleeps: to yield is not enough if the other has a lower priority. */
-static void pause_shortly(unsigned *times)
-{
-    enum { YIELDS = 100, NANOSECONDS = 50000 };
-    if ((*times)++ < YIELDS) {
-        sched_yield();
-    } else {
-        nanosleep(&(struct timespec){.tv_nsec = NANOSECONDS}, NULL);
-    }
-}
-
 static void wait_for_readers(void)
 {
     unsigned pauses = 0;
     while (atomic_flag_test_and_set(&turning)) {
-        pause_shortly(&pauses);
+        zm_pause(&pauses);
     }
     for (int turn = 0; turn < 2; turn++) {
         unsigned old = atomic_fetch_add(&phase, 1) % 2;
         while (atomic_load(&readers[old]) % A_FORK != 0) {
-            pause_shortly(&pauses);
+            zm_pause(&pauses);
         }
     }
     atomic_flag_clear(&turning);

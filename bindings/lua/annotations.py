@@ -34,7 +34,11 @@ ARGUMENTS = {
     "const char *field": ("field", "string"),
     "const char *string": ("string", "string?"),
     "void *ptr": ("ptr", "zmalloc.Block?"),
+    "size_t bytes": ("bytes", "integer"),
+    "size_t hysteresis": ("hysteresis", "integer"),
     "void (*handler)(size_t size)": ("handler", "fun(size: integer)?"),
+    "int (*handler)(size_t size, void *context)": ("handler", "(fun(size: integer): any)?"),
+    "void (*handler)(size_t used, void *context)": ("handler", "fun(used: integer)?"),
 }
 
 # What a C argument is that is written through; None goes with the one before.

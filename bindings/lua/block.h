@@ -78,6 +78,24 @@ static void push_new_aligned_block(lua_State *L, void *memory, size_t length)
     }
 }
 
+/* A handler that has C try again is to find the block closed meanwhile, so that it can't free or move it. */
+static struct block hide_block(lua_State *L, struct block *block)
+{
+    struct block hidden = {0};
+    if (block != NULL && handler_answers(L)) {
+        hidden = *block;
+        forget_memory(block);
+    }
+    return hidden;
+}
+
+static void show_block(struct block *block, const struct block *hidden)
+{
+    if (hidden->memory != NULL) {
+        *block = *hidden;
+    }
+}
+
 /* The result of a realloc of the block, which is the first argument, or of nil, to length bytes. */
 static void push_moved_block(lua_State *L, struct block *block, void *memory, size_t length)
 {
@@ -137,6 +155,7 @@ static int block_make(lua_State *L)
         void *memory = zcalloc(size);
         end_call(L, "Block");
         push_new_block(L, memory, size);
+        after_pressure(L);
         return 1;
     }
     size_t alignment = to_alignment(L, 2, "Block", "alignment");
@@ -144,6 +163,7 @@ static int block_make(lua_State *L)
     void *memory = zaligned_alloc(alignment, size);
     end_call(L, "Block");
     push_new_aligned_block(L, memset(memory, 0, size), size);
+    after_pressure(L);
     return 1;
 }
 
@@ -164,7 +184,10 @@ static int block_resize(lua_State *L)
     struct block *block = to_open_block(L, 1, "resize", "self");
     size_t size = to_size(L, 2, "resize", "size");
     begin_call(L);
-    char *memory = zrealloc(block->memory, size > 0 ? size : 1);
+    void *old = block->memory;
+    struct block hidden = hide_block(L, block);
+    char *memory = zrealloc(old, size > 0 ? size : 1);
+    show_block(block, &hidden);
     end_call(L, "resize");
     if (size > block->length) {
         memset(memory + block->length, 0, size - block->length);
@@ -172,6 +195,7 @@ static int block_resize(lua_State *L)
     block->memory = memory;
     block->length = size;
     block->asked = size;
+    after_pressure(L);
     return 0;
 }
 

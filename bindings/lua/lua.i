@@ -4,6 +4,7 @@
 #include "compat.h"
 #include "convert.h"
 #include "out_of_memory.h"
+#include "pressure.h"
 #include "block.h"
 #include "results.h"
 %}
@@ -20,7 +21,9 @@
   add_no_limit(L);
   add_size_bits(L);
   add_records_type(L);
-  zmalloc_set_oom_handler(out_of_memory);
+  if (zmalloc_set_oom_retry_handler(ask_script, NULL) != 0) {
+    luaL_error(L, "zmalloc: no memory to load it");
+  }
 
   /* zmalloc.lua, run next, requires the module. */
   lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
@@ -50,6 +53,13 @@
 %enddef
 
 %define %zm_moves(call)
+%exception call %{
+  begin_call(L);
+  struct block hidden = hide_block(L, block1);
+  $action
+  show_block(block1, &hidden);
+  end_call(L, "$symname");
+%}
 %typemap(out) void *call %{
   push_moved_block(L, block1, $1, arg2);
   SWIG_arg++;
@@ -104,9 +114,34 @@
   $1 = NULL;
 %}
 
+%typemap(in) size_t bytes, size_t hysteresis %{
+  $1 = to_size(L, $input, "$symname", "$1_name");
+%}
+
+/* zmalloc's handler is the one set when the module was loaded, for all Lua states; each has its own behind it. */
 %typemap(in) void (*handler)(size_t size) %{
-  set_handler(L, $input, "$symname", "$1_name");
-  $1 = out_of_memory;
+  set_handler(L, $input, false, "$symname", "$1_name");
+  $1 = NULL;
+%}
+%exception zmalloc_set_oom_handler %{
+  (void) arg1;
+%}
+%typemap(in) (int (*handler)(size_t size, void *context), void *context) %{
+  set_handler(L, $input, true, "$symname", "handler");
+  $1 = ask_script;
+  $2 = NULL;
+%}
+
+%typemap(in) (void (*handler)(size_t used, void *context), void *context) %{
+  check_function(L, $input, "$symname", "handler");
+  $1 = lua_isnil(L, $input) ? NULL : note_pressure;
+  $2 = NULL;
+%}
+%exception zmalloc_set_soft_limit %{
+  $action
+  if (result == 0) {
+    keep_pressure_handler(L, 3);
+  }
 %}
 
 /* Results. The names arg1, arg2 are SWIG's for the C arguments. */
@@ -130,6 +165,11 @@
               void *zaligned_alloc_usable, void *ztryaligned_alloc_usable %{
   push_new_aligned_block(L, $1, arg2);
   SWIG_arg++;
+%}
+
+/* At the very end, when all results are on the stack. */
+%typemap(ret) void *, char * %{
+  after_pressure(L);
 %}
 
 %typemap(out) char *zstrdup %{

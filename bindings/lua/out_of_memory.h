@@ -6,8 +6,9 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* Its address is where each Lua state keeps its handler. */
+/* Their addresses are where each Lua state keeps its handler, and whether C may try again when that says so. */
 static const char handler_key;
+static const char answers_key;
 
 /* A call in this thread, and what the handler below has to tell it. */
 static _Thread_local struct {
@@ -16,33 +17,60 @@ static _Thread_local struct {
     bool raised;       /* the handler's error is on top of the caller's stack */
     bool failed;
     size_t size;
+    int retries; /* so far */
 } memory_request;
 
-/*
- * zmalloc's handler. No Lua error may leave it: what the script's handler raises is kept on the stack, and raised
- * when C has returned.
- */
-static void out_of_memory(size_t size)
+static bool handler_answers(lua_State *L)
 {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &answers_key);
+    bool answers = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return answers;
+}
+
+/*
+ * Whether the script's handler answers that it freed something. No Lua error may leave this: what it raises is kept on
+ * the stack, and raised when C has returned.
+ */
+static bool ask_handler(lua_State *L, size_t size)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &handler_key);
+    if (!lua_isfunction(L, -1)) {
+        lua_pop(L, 1);
+        return false;
+    }
+    int retries = memory_request.retries;
+    push_size(L, size);
+    memory_request.handler_runs = true;
+    memory_request.raised = lua_pcall(L, 1, 1, 0) != LUA_OK;
+    memory_request.handler_runs = false;
+    memory_request.retries = retries;
+    if (memory_request.raised) {
+        return false;
+    }
+    bool freed = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    return freed;
+}
+
+/* zmalloc's handler. */
+static int ask_script(size_t size, void *unused)
+{
+    (void) unused;
     lua_State *L = memory_request.caller;
-    if (!memory_request.handler_runs && lua_checkstack(L, LUA_MINSTACK)) {
-        lua_rawgetp(L, LUA_REGISTRYINDEX, &handler_key);
-        if (lua_isfunction(L, -1)) {
-            push_size(L, size);
-            memory_request.handler_runs = true;
-            memory_request.raised = lua_pcall(L, 1, 0, 0) != LUA_OK;
-            memory_request.handler_runs = false;
-        } else {
-            lua_pop(L, 1);
-        }
+    bool asked = !memory_request.handler_runs && lua_checkstack(L, LUA_MINSTACK);
+    if (asked && ask_handler(L, size) && handler_answers(L) && memory_request.retries++ < ZMALLOC_MOST_RETRIES) {
+        return 1;
     }
     memory_request.failed = true;
     memory_request.size = size;
+    return 0;
 }
 
 static void begin_call(lua_State *L)
 {
     memory_request.caller = L;
+    memory_request.retries = 0;
 }
 
 static void end_call(lua_State *L, const char *call)
@@ -61,13 +89,20 @@ static void end_call(lua_State *L, const char *call)
     luaL_error(L, "%s: can't allocate a size of %s bytes", call, size);
 }
 
-static void set_handler(lua_State *L, int index, const char *call, const char *argument)
+static void check_function(lua_State *L, int index, const char *call, const char *argument)
 {
     if (!lua_isnil(L, index) && !lua_isfunction(L, index)) {
         refuse_type(L, index, call, argument, "a function or nil");
     }
+}
+
+static void set_handler(lua_State *L, int index, bool answers, const char *call, const char *argument)
+{
+    check_function(L, index, call, argument);
     lua_pushvalue(L, index);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &handler_key);
+    lua_pushboolean(L, answers);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &answers_key);
 }
 
 #endif

@@ -21,12 +21,6 @@ zmalloc.set_decay = zmalloc.zmalloc_set_decay
 zmalloc.purge = zmalloc.zmalloc_purge
 zmalloc.report = zmalloc.zmalloc_report
 
--- Sets what is called, with the size in bytes, when there is no memory for a Block; nil takes it away. It is called in
--- the coroutine that asked, and can't yield; each Lua state has its own. What it raises leaves the call that failed. If
--- it returns, or there is none, that call is an error, and nothing aborts. What it asks for itself and can't have is an
--- error at once.
-zmalloc.set_oom_handler = zmalloc.zmalloc_set_oom_handler
-
 -- The result of pcall; or its error, put down to the line that called the function which asks here. It must not ask by
 -- a tail call, which is a level of its own in 5.1 and none in the others.
 local function answer(ok, result)
@@ -34,6 +28,78 @@ local function answer(ok, result)
       error(result, 3)
    end
    return result
+end
+
+-- Sets what is called, with the size in bytes, when there is no memory for a Block; nil takes it away. It is called in
+-- the coroutine that asked, and can't yield; each Lua state has its own. What it raises leaves the call that failed. If
+-- it returns, or there is none, that call is an error, and nothing aborts. What it asks for itself and can't have is an
+-- error at once. With retry, a true answer says that it has freed something: the request is tried again,
+-- ZMALLOC_MOST_RETRIES times at most; it finds the Block that is being resized closed meanwhile.
+---@param handler? fun(size: integer): any
+---@param retry? boolean
+function zmalloc.set_oom_handler(handler, retry)
+   if type(retry) ~= "boolean" and retry ~= nil then
+      error(("set_oom_handler: argument 'retry' must be a boolean or nil, not %s"):format(type(retry)), 2)
+   end
+   answer(pcall(retry and zmalloc.zmalloc_set_oom_retry_handler or zmalloc.zmalloc_set_oom_handler, handler))
+end
+
+-- A limit as C has it, where 0 is none; and as Lua has it.
+local function to_bytes(limit)
+   return (limit == nil or limit == math.huge) and 0 or limit
+end
+local function from_bytes(limit)
+   return limit == 0 and math.huge or limit
+end
+
+-- Sets the most bytes that may be in use, by used_memory; nil, math.huge or 0 is no limit. What would pass it is an
+-- error, after the handler of set_oom_handler was called; what is in use stays, freeing and shrinking always work. It
+-- is about Blocks, of all threads: what else Lua allocates is not counted.
+---@param bytes? number
+function zmalloc.set_limit(bytes)
+   answer(pcall(zmalloc.zmalloc_set_limit, to_bytes(bytes)))
+end
+
+-- The limit that is set, in bytes; math.huge if none is. With an argument, sets it and returns a scope, to be kept in
+-- a variable that is <close> where Lua has them: when that is closed, or by its stop(), the limit from before is set
+-- again.
+---@param bytes? number
+---@return number|zmalloc.Limit
+function zmalloc.limit(bytes)
+   local before = zmalloc.zmalloc_limit()
+   if bytes == nil then
+      return from_bytes(before)
+   end
+   answer(pcall(zmalloc.zmalloc_set_limit, to_bytes(bytes)))
+   local function stop()
+      if before then
+         zmalloc.zmalloc_set_limit(before)
+         before = nil
+      end
+   end
+   return setmetatable({stop = stop}, {__close = stop, __metatable = "zmalloc.Limit"})
+end
+
+-- Has handler called, with the bytes in use, when these pass a soft limit; nil is none. It is called once, when the
+-- call that passed it is done; what it raises leaves that call. It is called again only when the bytes in use have been
+-- seen below bytes - hysteresis, which is a tenth of bytes unless told. Each Lua state has its own handler.
+---@param bytes? number
+---@param handler? fun(used: integer)
+---@param hysteresis? integer
+function zmalloc.set_soft_limit(bytes, handler, hysteresis)
+   local soft = to_bytes(bytes)
+   if soft == 0 then
+      handler, hysteresis = nil, 0
+   elseif hysteresis == nil then
+      hysteresis = type(soft) == "number" and soft > 0 and math.floor(soft / 10) or 0
+   end
+   answer(pcall(zmalloc.zmalloc_set_soft_limit, soft, hysteresis, handler))
+end
+
+-- The soft limit that is set, in bytes; math.huge if none is.
+---@return number
+function zmalloc.soft_limit()
+   return from_bytes(zmalloc.zmalloc_soft_limit())
 end
 
 -- Sum of a field over the mappings of a process, in bytes; without a field, a table of all that the kernel sums.

@@ -87,6 +87,21 @@ static void forget_memory(struct block *block)
     }
 }
 
+/* Keeps a handler that has C try again from closing the block. Tells whether it does. */
+static bool hold_block(struct block *block)
+{
+    bool holds = block != NULL && handler_answers;
+    if (holds) {
+        block->views++;
+    }
+    return holds;
+}
+
+static void let_go_of_block(struct block *block)
+{
+    block->views--;
+}
+
 /* The result of a realloc of the block, or of NULL, to length bytes. */
 static PyObject *moved_block(struct block *block, void *memory, size_t length)
 {
@@ -147,13 +162,13 @@ static PyObject *make_block(PyObject *how_many, PyObject *aligned)
     }
     if (aligned == Py_None) {
         void *memory = zcalloc(size);
-        return call_failed("Block") ? NULL : new_block(memory, size);
+        return call_failed("Block") ? NULL : after_pressure(new_block(memory, size));
     }
     if (to_alignment(aligned, "Block", "alignment", &alignment) != 0) {
         return NULL;
     }
     void *memory = zaligned_alloc(alignment, size);
-    return call_failed("Block") ? NULL : new_aligned_block(memset(memory, 0, size), size);
+    return call_failed("Block") ? NULL : after_pressure(new_aligned_block(memset(memory, 0, size), size));
 }
 
 static PyObject *block_make(PyTypeObject *type, PyObject *arguments, PyObject *keywords)
@@ -220,7 +235,11 @@ static PyObject *block_resize(PyObject *self, PyObject *object)
     if (to_size(object, "resize", "size", &size) != 0 || block_is_closed(block) || block_is_viewed(block)) {
         return NULL;
     }
+    bool held = hold_block(block);
     char *memory = zrealloc(block->memory, size > 0 ? size : 1);
+    if (held) {
+        let_go_of_block(block);
+    }
     if (call_failed("resize")) {
         return NULL;
     }
@@ -230,7 +249,7 @@ static PyObject *block_resize(PyObject *self, PyObject *object)
     block->memory = memory;
     block->length = size;
     block->asked = size;
-    Py_RETURN_NONE;
+    return after_pressure(Py_NewRef(Py_None));
 }
 
 static PyObject *block_enter(PyObject *self, PyObject *unused)

@@ -4,6 +4,7 @@
 #include "interpreter.h"
 #include "convert.h"
 #include "out_of_memory.h"
+#include "pressure.h"
 #include "block.h"
 #include "results.h"
 #include "mappings.h"
@@ -18,7 +19,7 @@
     return NULL;
 #endif
   }
-  zmalloc_set_oom_handler(out_of_memory);
+  zmalloc_set_oom_handler(tell_script);
 %}
 
 /* Whether a call failed. A handler's exception is pending when the call comes back. */
@@ -38,7 +39,9 @@
 %define %zm_moves(call)
 %exception call %{
   if (block_is_viewed(block1)) SWIG_fail;
+  bool held = hold_block(block1);
   $action
+  if (held) let_go_of_block(block1);
   if (call_failed("$symname")) SWIG_fail;
 %}
 %typemap(out) void *call %{
@@ -118,10 +121,34 @@
   $1 = NULL;
 }
 
-%typemap(in) void (*handler)(size_t size) {
-  if (set_handler($input, "$symname", "$1_name") != 0) SWIG_fail;
-  $1 = out_of_memory;
+%typemap(in) size_t bytes, size_t hysteresis {
+  if (to_size($input, "$symname", "$1_name", &$1) != 0) SWIG_fail;
 }
+
+%typemap(in) void (*handler)(size_t size) {
+  if (set_handler($input, false, "$symname", "$1_name") != 0) SWIG_fail;
+  $1 = tell_script;
+}
+
+%typemap(in) (int (*handler)(size_t size, void *context), void *context) {
+  if (set_handler($input, true, "$symname", "handler") != 0) SWIG_fail;
+  $1 = ask_script;
+  $2 = NULL;
+}
+
+%typemap(in) (void (*handler)(size_t used, void *context), void *context) (PyObject *script) {
+  script = $input;
+  if (check_callable(script, "$symname", "handler") != 0) SWIG_fail;
+  $1 = script != Py_None ? note_pressure : NULL;
+  $2 = NULL;
+}
+
+%exception zmalloc_set_soft_limit %{
+  $action
+  if (result == 0) {
+    keep_pressure_handler(arg1 != 0 ? script3 : Py_None);
+  }
+%}
 
 /* Results. The names arg1, arg2 are SWIG's for the C arguments. */
 
@@ -140,6 +167,11 @@
 %typemap(out) void *zaligned_alloc, void *ztryaligned_alloc,
               void *zaligned_alloc_usable, void *ztryaligned_alloc_usable %{
   $result = new_aligned_block($1, arg2);
+%}
+
+/* At the very end, when every result is made. */
+%typemap(ret) void *, char * %{
+  $result = after_pressure($result);
 %}
 
 %typemap(out) char *zstrdup %{

@@ -117,6 +117,8 @@ describe("the annotations", function()
       dirty_ms = function() return 10000 end,
       muzzy_ms = function() return 0 end,
       handler = function() return nil end,
+      bytes = function() return 0 end,
+      hysteresis = function() return 0 end,
    }
 
    for name, about in pairs(functions) do

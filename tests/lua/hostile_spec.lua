@@ -113,12 +113,14 @@ local good = {
    string = constant "text", field = constant "Rss", old_field = constant "Rss", field_or_none = constant "Rss",
    pid = constant(nil), old_pid = constant(nil), i = constant(1), enable = constant(false), switch = constant(false),
    time = constant(10000), handler = constant(nil), all_threads = constant(false), position = constant(1),
-   n = constant(1), byte = constant(1), text = constant "text", key = constant(1),
+   limit = constant(0), any_limit = constant(nil), soft = constant(0), any_soft = constant(nil),
+   hysteresis = constant(0), n = constant(1), byte = constant(1), text = constant "text", key = constant(1),
 }
 
 -- How errors call an argument, where that is not its name in the list.
 local called = {
    extent = "size", good_size = "size", block_alignment = "alignment", libc_ptr = "ptr", old_field = "field",
+   limit = "bytes", any_limit = "bytes", soft = "bytes", any_soft = "bytes",
    field_or_none = "field", old_pid = "pid", key = "i", position = "i", text = "s", byte = "value", close = "self",
 }
 
@@ -162,6 +164,8 @@ end
 
 -- Undoes what a call that was served may have done to the process.
 local function put_back()
+   zmalloc.set_limit(nil)
+   zmalloc.set_soft_limit(nil)
    zmalloc.set_oom_handler(nil)
    zmalloc.disable_thp(false)
    pcall(zmalloc.background_thread, false)

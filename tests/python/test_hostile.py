@@ -207,12 +207,14 @@ GOOD: dict[str, Callable[[], object]] = {
     "close": lambda: zmalloc.Block(10), "libc_ptr": lambda: None, "string": lambda: "text", "field": lambda: "Rss",
     "old_field": lambda: "Rss", "field_or_none": lambda: "Rss", "pid": lambda: None, "old_pid": lambda: None,
     "i": lambda: 1, "enable": lambda: False, "switch": lambda: False, "time": lambda: 10_000, "handler": lambda: None,
+    "limit": lambda: 0, "any_limit": lambda: None, "soft": lambda: 0, "any_soft": lambda: None, "hysteresis": lambda: 0,
     "all_threads": lambda: False, "index": lambda: 0, "byte": lambda: 1,
 }  # fmt: skip
 
 # How errors call an argument, where that is not its name in the list.
 CALLED = {
     "extent": "size", "good_size": "size", "block_alignment": "alignment", "libc_ptr": "ptr", "old_field": "field",
+    "limit": "bytes", "any_limit": "bytes", "soft": "bytes", "any_soft": "(bytes|hysteresis)",
     "field_or_none": "field", "old_pid": "pid", "switch": "(walk|disable)", "time": "(dirty_ms|muzzy_ms)",
 }  # fmt: skip
 
@@ -248,6 +250,8 @@ def complains_well(error: BaseException, call: Call) -> bool:
 
 def put_back() -> None:
     """Undoes what a call that was served may have done to the process."""
+    zmalloc.set_limit(None)
+    zmalloc.set_soft_limit(None)
     zmalloc.set_oom_handler(None)
     zmalloc.disable_thp(False)
     for undo in (lambda: zmalloc.background_thread(False), lambda: zmalloc.set_decay(10_000, 0)):

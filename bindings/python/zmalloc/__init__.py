@@ -17,6 +17,9 @@ import sys
 from typing import TYPE_CHECKING, overload
 
 from . import _zmalloc
+from ._limit import Limit as _Limit
+from ._limit import from_bytes as _from_bytes
+from ._limit import to_bytes as _to_bytes
 from ._track import Track
 from ._zmalloc import *  # noqa: F403
 from ._zmalloc import AllocatorInfo, Block, Decay, Mapping, MemoryLimits, Report, UsableBlock
@@ -63,11 +66,13 @@ def _mark(event: str) -> None:
         monitors.mark_running(event)
 
 
-def set_oom_handler(handler: Callable[[int], object] | None) -> None:
+def set_oom_handler(handler: Callable[[int], object] | None, *, retry: bool = False) -> None:
     """Sets what is called, with the size in bytes, when there is no memory for a Block; None takes it away.
 
     It is called in the thread that asked. What it raises leaves the call that failed. If it returns, or there is none,
     that call raises MemoryError, and nothing aborts. What it asks for itself and can't have is a MemoryError at once.
+    With retry=True a true answer says that it has freed something: the request is tried again, ZMALLOC_MOST_RETRIES
+    times at most. It can't close or resize the Block that is being resized.
 
     >>> zmalloc.set_oom_handler(lambda size: print("no", size, "bytes"))
     >>> try:
@@ -78,7 +83,85 @@ def set_oom_handler(handler: Callable[[int], object] | None) -> None:
     Block: can't allocate a size of 4611686018427387904 bytes
     >>> zmalloc.set_oom_handler(None)
     """
-    _zmalloc.zmalloc_set_oom_handler(handler)
+    if retry:
+        _zmalloc.zmalloc_set_oom_retry_handler(handler)
+    else:
+        _zmalloc.zmalloc_set_oom_handler(handler)
+
+
+def set_limit(bytes: float | None) -> None:
+    """Sets the most bytes that may be in use, by used_memory(); None, math.inf or 0 is no limit.
+
+    What would pass it raises MemoryError, after the handler of set_oom_handler was called; what is in use stays, freeing
+    and shrinking always work. It is about Blocks: the interpreter's own memory is not counted.
+
+    >>> zmalloc.set_limit(zmalloc.used_memory() + 1_000_000)
+    >>> zmalloc.ztrymalloc(2_000_000) is None
+    True
+    >>> zmalloc.set_limit(None)
+    """
+    _zmalloc.zmalloc_set_limit(_to_bytes(bytes, "set_limit"))
+
+
+@overload
+def limit() -> float: ...
+@overload
+def limit(bytes: float | None, /) -> _Limit: ...
+def limit(*bytes: float | None) -> float | _Limit:
+    """The limit that is set, in bytes; math.inf if none is. With an argument, a scope in which that limit is set.
+
+    The scope ends with the limit set that was set when it began. It is a limit for all threads.
+
+    >>> with zmalloc.limit(zmalloc.used_memory() + 1_000_000):
+    ...     block = zmalloc.ztrymalloc(2_000_000)
+    >>> print(block, zmalloc.limit())
+    None inf
+    """
+    if not bytes:
+        return _from_bytes(_zmalloc.zmalloc_limit())
+    return _Limit(*bytes)
+
+
+def set_soft_limit(
+    bytes: float | None, handler: Callable[[int], object] | None = None, hysteresis: int | None = None
+) -> None:
+    """Has handler called, with the bytes in use, when these pass a soft limit; None is no limit.
+
+    It is called once, in the thread that passed it, when the call that did so is done; what it raises leaves that call,
+    whose new Block is then freed. It is called again only when the bytes in use have been seen below bytes - hysteresis,
+    which is a tenth of bytes unless told. Monitors that run have it as an event "soft limit passed".
+
+    >>> kept = [zmalloc.Block(100_000) for _ in range(10)]
+    >>> zmalloc.set_soft_limit(zmalloc.used_memory() + 150_000, lambda used: kept.clear())
+    >>> more = [zmalloc.Block(100_000) for _ in range(2)]
+    >>> len(kept)
+    0
+    >>> zmalloc.set_soft_limit(None)
+    """
+    soft = _to_bytes(bytes, "set_soft_limit")
+    if soft == 0:
+        _zmalloc.zmalloc_set_soft_limit(0, 0, None)
+        return
+
+    def passed(used: int) -> None:
+        _mark("soft limit passed")
+        if handler is not None:
+            handler(used)
+
+    if handler is not None and not callable(handler):
+        raise TypeError(f"set_soft_limit: argument 'handler' must be callable or None, not {type(handler).__name__}")
+    if hysteresis is None:
+        hysteresis = soft // 10
+    _zmalloc.zmalloc_set_soft_limit(soft, hysteresis, passed)
+
+
+def soft_limit() -> float:
+    """The soft limit that is set, in bytes; math.inf if none is.
+
+    >>> zmalloc.soft_limit()
+    inf
+    """
+    return _from_bytes(_zmalloc.zmalloc_soft_limit())
 
 
 def rss(pid: int | None = None) -> int:

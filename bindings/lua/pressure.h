@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* When the soft limit is passed: the script's handler is called once the call that did so is done, results and all. */
+#ifndef PRESSURE_H
+#define PRESSURE_H
+
+#include <stdbool.h>
+
+/* Its address is where each Lua state keeps its handler. */
+static const char pressure_key;
+
+/* What zmalloc's handler has to tell the end of the call, in the same thread. */
+static _Thread_local struct {
+    bool passed;
+    size_t used;
+} pressure;
+
+static void note_pressure(size_t used, void *unused)
+{
+    (void) unused;
+    pressure.passed = true;
+    pressure.used = used;
+}
+
+/* What the handler raises leaves the call, which has done its work. */
+static void after_pressure(lua_State *L)
+{
+    if (!pressure.passed) {
+        return;
+    }
+    pressure.passed = false;
+    luaL_checkstack(L, LUA_MINSTACK, NULL);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &pressure_key);
+    if (lua_isfunction(L, -1)) {
+        push_size(L, pressure.used);
+        lua_call(L, 1, 0);
+    } else {
+        lua_pop(L, 1);
+    }
+}
+
+static void keep_pressure_handler(lua_State *L, int index)
+{
+    lua_pushvalue(L, index);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &pressure_key);
+    pressure.passed = false;
+}
+
+#endif
