@@ -761,6 +761,49 @@ static void set_handler(void)
     calm();
 }
 
+static int refuse(size_t size, void *context)
+{
+    (void) context;
+    note_oom(size);
+    return 0;
+}
+
+static void set_answering_handler(void)
+{
+    arm();
+    int status = zmalloc_set_oom_retry_handler(refuse, &trial);
+    calm();
+    check(status == 0 || (status == -ENOMEM && !must_succeed()));
+    zmalloc_set_oom_handler(note_oom);
+}
+
+/* One that is never in the way. */
+static void set_limit(void)
+{
+    arm();
+    int status = zmalloc_set_limit(PTRDIFF_MAX);
+    calm();
+    check(status == 0 || (status == -ENOMEM && !must_succeed()));
+    check(zmalloc_limit() == (status == 0 ? PTRDIFF_MAX : 0));
+    check(zmalloc_set_limit(0) == 0);
+}
+
+static void ignore(size_t used, void *context)
+{
+    (void) used;
+    (void) context;
+}
+
+static void set_soft_limit(void)
+{
+    arm();
+    int status = zmalloc_set_soft_limit(PTRDIFF_MAX, 0, ignore, NULL);
+    calm();
+    check(status == 0 || (status == -ENOMEM && !must_succeed()));
+    check(zmalloc_soft_limit() == (status == 0 ? PTRDIFF_MAX : 0));
+    check(zmalloc_set_soft_limit(0, 0, NULL, NULL) == 0);
+}
+
 /* The loops. */
 
 /* How often each fault was met, in all processes. */
@@ -879,6 +922,11 @@ static const struct operation operations[] = {
     {"zmalloc_thread_allocated", ask_for_own_totals, NULL},
     {"zmalloc_thread_freed", ask_for_own_totals, NULL},
     {"zmalloc_set_oom_handler", set_handler, NULL},
+    {"zmalloc_set_oom_retry_handler", set_answering_handler, NULL},
+    {"zmalloc_set_limit", set_limit, NULL},
+    {"zmalloc_limit", set_limit, NULL},
+    {"zmalloc_set_soft_limit", set_soft_limit, NULL},
+    {"zmalloc_soft_limit", set_soft_limit, NULL},
     {"zmalloc_rss", ask_rss, NULL},
     {"zmalloc_get_rss", ask_rss_of_old, NULL},
     {"zmalloc_process_rss", ask_rss_of_other, NULL},

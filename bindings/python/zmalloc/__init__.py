@@ -71,8 +71,8 @@ def set_oom_handler(handler: Callable[[int], object] | None, *, retry: bool = Fa
 
     It is called in the thread that asked. What it raises leaves the call that failed. If it returns, or there is none,
     that call raises MemoryError, and nothing aborts. What it asks for itself and can't have is a MemoryError at once.
-    With retry=True a true answer says that it has freed something: the request is tried again, ZMALLOC_MOST_RETRIES
-    times at most. It can't close or resize the Block that is being resized.
+    With retry=True a true answer says that it has freed something: the request is tried again, at most
+    ZMALLOC_MOST_RETRIES times. It can't close or resize the Block that is being resized.
 
     >>> zmalloc.set_oom_handler(lambda size: print("no", size, "bytes"))
     >>> try:
