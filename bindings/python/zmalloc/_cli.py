@@ -341,4 +341,6 @@ def main(arguments: list[str] | None = None) -> int:
         return end_by(signal.SIGPIPE)
     except OSError as error:
         complain(f"standard output: {reason(error)}")
+        with suppress(OSError):  # what is left to write would only fail again
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PARTIAL
