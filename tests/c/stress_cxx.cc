@@ -155,14 +155,23 @@ struct late {
 };
 
 thread_local holder holds;
-thread_local late lately; /* if nobody needs it before, it is made while the thread ends */
+
+/*
+ * If nobody needs it before, it is made while the thread ends. Not beside the other, with which the compiler would
+ * make it, and then destroy it first.
+ */
+late &lately()
+{
+    thread_local late own;
+    return own;
+}
 
 holder::~holder()
 {
     held.push_back(text(1000, 'h'));
     shared->leave(std::move(held));
-    if (!lately.own) {
-        lately.own.reset(new line);
+    if (!lately().own) {
+        lately().own.reset(new line);
     }
     release(block);
 }
@@ -208,7 +217,7 @@ void work(unsigned seed)
     texts own;
     table numbered;
     if (seed % 3 == 0) {
-        lately.own.reset(new line);
+        lately().own.reset(new line);
     }
     for (int i = 0; i < STEPS; i++) {
         step(random, own, numbered);

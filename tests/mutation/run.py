@@ -55,7 +55,7 @@ OPTIONS_OF = {"libc-prefix": ["-Dsize_prefix=true"], "hardened": ["-Dhardened=tr
 # Which tests are to notice: the quick ones first; from then on, those first that noticed the most changes to the file.
 CALLS = ["account", "allocator", "totals", "oom", "sizes", "aligned", "calls", "lua_alloc 5.4", "unload*", "served*",
          "hostile*", "hardened*", "misuse*", "programs death", "python out_of_memory"]  # fmt: skip
-THREADS = ["threads_destructors", "threads_slots", "threads_readers", "threads_exchange"]
+THREADS = ["threads_followers", "threads_destructors", "threads_slots", "threads_readers", "threads_exchange"]
 QUESTIONS = ["smaps", "limits", "region", "frugal", "process", "report", "errors", "allocator",
              "python process", "python mappings", "python report"]  # fmt: skip
 FAULTS = ["*fault*"]
@@ -73,7 +73,7 @@ TESTS_OF = {
     "src/introspect.c": ["allocator", *QUESTIONS, *CALLS, *FAULTS],
     "src/allocator/*.c": ["allocator", *CALLS, *QUESTIONS, *FAULTS],
     "src/account.*": CALLS + THREADS + FAULTS,
-    "src/follower.*": ["account", "totals", *THREADS, "threads_fork"],
+    "src/follower.*": ["threads_followers", "account", "totals", *THREADS[1:], "threads_fork"],
     "*": CALLS + THREADS + FAULTS,
 }
 

@@ -22,6 +22,7 @@ from zmalloc import _cli, _monitor  # noqa: F401 (another user may not be able t
 
 COMMAND = [sys.executable, "-m", "zmalloc"]
 WITHOUT = "import sys; sys.modules[{!r}] = None; from zmalloc.__main__ import main; sys.exit(main())"
+os.environ.pop("PYTHONUNBUFFERED", None)  # most people have it not, and it hides what is not flushed
 SETTINGS = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM", "LANG", "LC_ALL", "PYTHONIOENCODING", "COLORTERM")
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 

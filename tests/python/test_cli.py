@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -357,7 +358,7 @@ def test_closed_outputs() -> None:
     assert shell("manual <&-")[0] == 0
 
 
-ENDLESS = [("watch",), ("watch", "--json"), ("plot", "-o"), ("serve", "--port", "0")]
+ENDLESS = [("watch", "-n", "1000"), ("watch", "-n", "1000", "--json"), ("plot", "-o"), ("serve", "--port", "0")]
 
 
 @pytest.mark.parametrize("command", ENDLESS, ids=" ".join)
@@ -370,7 +371,7 @@ def test_interrupt(command: tuple[str, ...], stopped: int, tmp_path: Path) -> No
             while b"matplotlib" not in Path(f"/proc/{process.pid}/maps").read_bytes():
                 time.sleep(0.01)
         else:
-            process.stdout.readline()
+            assert select.select([process.stdout], [], [], 50)[0]  # no line waits for more
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (-signal.SIGINT, "")

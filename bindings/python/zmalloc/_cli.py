@@ -22,6 +22,7 @@ from ._screen import Column, Rolling, Table, safe, say, show, shown
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
+    from typing import TextIO
 
     from ._monitor import Monitor, Sample
 
@@ -66,11 +67,19 @@ class Failure(Exception):
         self.status = status
 
 
+def give_up(stream: TextIO) -> None:
+    """What is left to write would only fail again, at the end."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def complain(message: str) -> None:
     """Tells on standard error, in vain if there is none."""
     if sys.stderr is not None:
-        with suppress(OSError):
+        try:
             print(f"zmalloc: {safe(message[:LONGEST], sys.stderr)}", file=sys.stderr, flush=True)
+        except OSError:
+            give_up(sys.stderr)
 
 
 def reason(error: BaseException) -> str:
@@ -341,6 +350,5 @@ def main(arguments: list[str] | None = None) -> int:
         return end_by(signal.SIGPIPE)
     except OSError as error:
         complain(f"standard output: {reason(error)}")
-        with suppress(OSError):  # what is left to write would only fail again
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up(sys.stdout)
         return PARTIAL
