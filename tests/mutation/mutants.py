@@ -19,7 +19,7 @@ TOKEN = re.compile(
 )
 
 # A function begins at a line's start, where nothing but functions and their like have brackets.
-FUNCTION = re.compile(r"^\w[^;={]*?(\w+)\([^;]*?\)\n\{", re.MULTILINE)
+FUNCTION = re.compile(r"^(?:__attribute__\(\(.*?\)\) )?\w[^;={]*?(\w+)\([^;]*?\)\n\{", re.MULTILINE)
 
 # These have blanks on both sides only as operators of two operands: clang-format sees to that.
 SIGNS = {
