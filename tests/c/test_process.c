@@ -332,6 +332,56 @@ static void test_stat_fields_of_a_process_with_a_strange_name(void **state)
     prctl(PR_SET_NAME, old);
 }
 
+static int pass(const struct zmalloc_mapping *mapping, void *context)
+{
+    (void) mapping;
+    (void) context;
+    return 0;
+}
+
+/* Nothing was left open: the next descriptor is the first again. */
+static void check_first_is_free(void)
+{
+    check(open("/", O_RDONLY | O_CLOEXEC) == 0);
+    close(0);
+}
+
+static void ask_without_descriptors(void)
+{
+    static struct zmalloc_field fields[ZMALLOC_MOST_FIELDS];
+    struct zmalloc_memory_limits limits;
+    size_t bytes;
+    size_t count;
+    int mode;
+    long long number;
+    close(0);
+    check(zmalloc_rss(&bytes) == 0 && bytes > 0);
+    check_first_is_free();
+    check(zmalloc_process_rss((long) getppid(), &bytes) == 0 && bytes > 0);
+    check_first_is_free();
+    check(zmalloc_smaps(-1, fields, &count) == 0 && count > 0);
+    check_first_is_free();
+    check(zmalloc_smap_bytes_by_field("Size", -1, &bytes) == 0 && bytes > 0);
+    check_first_is_free();
+    check(zmalloc_mappings(-1, pass, NULL) == 0);
+    check_first_is_free();
+    check(zmalloc_process_rss(LONG_MAX, &bytes) == -ESRCH); /* it looks at /proc itself */
+    check_first_is_free();
+    check(zmalloc_memory_limits(&limits) == 0);
+    check_first_is_free();
+    check(zmalloc_thp(&mode) == 0 || is_emulated());
+    check_first_is_free();
+    check(get_proc_stat_ll(1, &number) == 1 || is_emulated());
+    check_first_is_free();
+}
+
+/* A process that has closed its standard input, as daemons may. */
+static void test_descriptor_0_is_as_good_as_any(void **state)
+{
+    (void) state;
+    run_in_child(ask_without_descriptors);
+}
+
 static const struct CMUnitTest tests[] = {
     balanced(test_rss),
     balanced(test_memory_size),
@@ -343,6 +393,7 @@ static const struct CMUnitTest tests[] = {
     balanced(test_forged_fields_in_a_files_name),
     balanced(test_stat_fields),
     balanced(test_stat_fields_of_a_process_with_a_strange_name),
+    balanced(test_descriptor_0_is_as_good_as_any),
 };
 
 int main(void)

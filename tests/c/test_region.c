@@ -35,6 +35,7 @@ static void test_permissions_are_four_letters(void **state)
     (void) state;
     for (unsigned i = 0; i < LENGTH_OF(words); i++) {
         struct zm_mapping mapping;
+        memset(&mapping, 'x', sizeof(mapping));
         zm_region_begin(&mapping, 0, PAGE, i);
         assert_string_equal(mapping.permissions, words[i]);
     }
@@ -62,11 +63,15 @@ static void test_pages_become_bytes(void **state)
     zm_region_add(&mapping, "Rss", UINT32_MAX, PAGE);
     zm_region_add(&mapping, "Swap", 0, PAGE);
     zm_region_add(&mapping, "Large", UINT64_MAX / 2, PAGE);
-    assert_int_equal(mapping.fields.count, 4);
+    zm_region_add(&mapping, "Largest", UINT64_MAX / PAGE, PAGE);
+    zm_region_add(&mapping, "Larger", UINT64_MAX / PAGE + 1, PAGE);
+    assert_int_equal(mapping.fields.count, 6);
     assert_int_equal(field(&mapping.fields, "Size"), 2 * PAGE);
     assert_int_equal(field(&mapping.fields, "Rss"), (uint64_t) UINT32_MAX * PAGE);
     assert_int_equal(field(&mapping.fields, "Swap"), 0);
     assert_int_equal(field(&mapping.fields, "Large"), UINT64_MAX);
+    assert_int_equal(field(&mapping.fields, "Largest"), UINT64_MAX / PAGE * PAGE);
+    assert_int_equal(field(&mapping.fields, "Larger"), UINT64_MAX);
     zm_region_begin(&mapping, 0, PAGE, 0);
     assert_int_equal(mapping.fields.count, 1);
 }

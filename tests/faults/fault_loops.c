@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -571,6 +572,26 @@ static void ask_limit(void)
     calm();
     check(status == 0 ? bytes >= expected : bytes == 0);
     check((status == 0 && bytes == expected) || !must_succeed());
+    /* The same fault again: the least of what is known then, and an error only if nothing is. */
+    arm();
+    zmalloc_memory_limits(&limits);
+    trial.struck |= faults_disarm() > 0;
+    size_t known = limits.address_space < limits.data ? limits.address_space : limits.data;
+    known = limits.cgroup < known ? limits.cgroup : known;
+    known = limits.physical < known ? limits.physical : known;
+    check((status == 0) == (known < ZMALLOC_NO_LIMIT || limits.physical != ZMALLOC_UNKNOWN));
+    check(status != 0 || bytes == known || known >= ZMALLOC_NO_LIMIT);
+}
+
+/* With a limit that is told whatever becomes of the others. */
+static void ask_limit_that_is_set(void)
+{
+    struct rlimit before;
+    check(getrlimit(RLIMIT_DATA, &before) == 0);
+    struct rlimit limit = {.rlim_cur = SIZE_MAX / 4, .rlim_max = before.rlim_max};
+    check(setrlimit(RLIMIT_DATA, &limit) == 0);
+    ask_limit();
+    check(setrlimit(RLIMIT_DATA, &before) == 0);
 }
 
 static void ask_thp(void)
@@ -942,6 +963,7 @@ static const struct operation operations[] = {
     {"zmalloc_get_memory_size", ask_memory_size, NULL},
     {"zmalloc_memory_limits", ask_limits, NULL},
     {"zmalloc_memory_limit", ask_limit, NULL},
+    {"zmalloc_memory_limit that is set", ask_limit_that_is_set, NULL},
     {"zmalloc_thp", ask_thp, NULL},
     {"zmalloc_disable_thp", forbid_thp, NULL},
     {"get_proc_stat_ll", ask_stat, NULL},
