@@ -327,9 +327,9 @@ static size_t visit(size_t (*sum)(void))
 
 struct zm_reading zm_account_read(void)
 {
-    struct zm_visit visit = zm_follower_enter();
+    struct zm_visit own = zm_follower_enter();
     struct zm_reading reading = sum_used();
-    zm_follower_leave(visit);
+    zm_follower_leave(own);
     return reading;
 }
 
@@ -420,7 +420,7 @@ static void detour_if_live(struct slot *slot, void *context)
 void zm_account_detour_all(bool all)
 {
     atomic_store(&detours_all, all);
-    struct zm_visit visit = zm_follower_enter(); /* a thread that ends waits until it is not looked at any more */
+    struct zm_visit own = zm_follower_enter(); /* a thread that ends waits until it is not looked at any more */
     each_slot(detour_if_live, &all);
-    zm_follower_leave(visit);
+    zm_follower_leave(own);
 }

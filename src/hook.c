@@ -37,10 +37,10 @@ static struct zm_hook *make(void)
     }
 }
 
-static const struct zm_hook *find(void (*function)(void), void *context)
+static const struct zm_hook *find(const struct zm_hook *wanted)
 {
     const struct zm_hook *hook = atomic_load(&newest);
-    while (hook != NULL && (hook->function != function || hook->context != context)) {
+    while (hook != NULL && (hook->function != wanted->function || hook->context != wanted->context)) {
         hook = hook->older;
     }
     return hook;
@@ -48,14 +48,14 @@ static const struct zm_hook *find(void (*function)(void), void *context)
 
 const struct zm_hook *zm_hook(void (*function)(void), void *context)
 {
-    const struct zm_hook *known = find(function, context);
+    const struct zm_hook wanted = {.function = function, .context = context};
+    const struct zm_hook *known = find(&wanted);
     if (known != NULL) {
         return known;
     }
     struct zm_hook *hook = make();
     if (hook != NULL) {
-        hook->function = function;
-        hook->context = context;
+        *hook = wanted;
         hook->older = atomic_load(&newest);
         while (!atomic_compare_exchange_weak(&newest, &hook->older, hook)) {
         }

@@ -43,7 +43,7 @@ static void unlock(void)
     atomic_flag_clear(&lock_held);
 }
 
-static size_t sum(size_t a, size_t b)
+static size_t plus(size_t a, size_t b)
 {
     return a <= SIZE_MAX - b ? a + b : SIZE_MAX;
 }
@@ -71,7 +71,7 @@ static struct range read_range(void)
     return (struct range){
         .used = reading.used,
         .least = rest(reading.used, reading.error),
-        .most = sum(reading.used, sum(shares.allowed, shares.claimed)),
+        .most = plus(reading.used, plus(shares.allowed, shares.claimed)),
         .idle = shares.allowed > 0,
     };
 }
@@ -93,7 +93,7 @@ static bool fits(size_t bytes, struct range *range)
         if (range->most <= limit) {
             return true;
         }
-        if (sum(range->least, bytes) > limit) {
+        if (plus(range->least, bytes) > limit) {
             return false;
         }
         if (range->idle) {
