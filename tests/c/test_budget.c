@@ -181,8 +181,7 @@ static void test_shrinking_and_freeing_always_work(void **state)
 static void test_sizes_that_no_allocator_serves(void **state)
 {
     (void) state;
-    static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 15, (size_t) PTRDIFF_MAX + 1, PTRDIFF_MAX,
-                                   PTRDIFF_MAX - 4096};
+    static const size_t sizes[] = {SIZE_MAX, SIZE_MAX - 15, SIZE_MAX - 4096, (size_t) PTRDIFF_MAX + 1};
     static const size_t limits[] = {1, 1 << 20, PTRDIFF_MAX, SIZE_MAX - 1, SIZE_MAX};
     for (size_t i = 0; i < LENGTH(limits); i++) {
         assert_int_equal(zmalloc_set_limit(limits[i]), 0);
