@@ -102,8 +102,9 @@ static int to_text(PyObject *object, const char *call, const char *argument, con
     Py_ssize_t length;
     *text = PyUnicode_AsUTF8AndSize(object, &length);
     if (*text == NULL) {
-        PyErr_Clear();
-        return refuse(PyExc_ValueError, call, argument, "can't be encoded as UTF-8");
+        return PyErr_ExceptionMatches(PyExc_MemoryError)
+                   ? -1
+                   : refuse(PyExc_ValueError, call, argument, "can't be encoded as UTF-8");
     }
     if (strlen(*text) != (size_t) length) {
         return refuse(PyExc_ValueError, call, argument, "must not hold a NUL");

@@ -11,11 +11,13 @@ import ctypes
 import gc
 import importlib.util
 import math
+import operator
 import os
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from functools import partial
 
 import pytest
 
@@ -45,6 +47,7 @@ ENOUGH = 8
 MOST_ALLOCATIONS = 20_000
 
 Operation = Callable[[], object]
+Call = tuple[Callable, tuple]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -299,6 +302,97 @@ def test_allocations_of_the_interpreter_s(name: str) -> None:
             in_vain = 0 if failed else in_vain + 1
             assert zmalloc.used_memory() == before, (nth, persistent)
         assert descriptors() == files
+
+
+def handled(block: zmalloc.Block) -> Call:
+    zmalloc.set_oom_handler(str)
+    return block.resize, (HUGE,)
+
+
+def retried(block: zmalloc.Block) -> Call:
+    zmalloc.set_oom_handler([].count, retry=True)
+    return block.resize, (HUGE,)
+
+
+# One call in C each, of what is not a C call of the library's, or meets what the good arguments above do not.
+SINGLE: dict[str, Callable[[zmalloc.Block], Call]] = {
+    "Block": lambda _: (zmalloc.Block, (100,)),
+    "Block, aligned": lambda _: (partial(zmalloc.Block, 100, alignment=256), ()),
+    "Block, too large": lambda _: (zmalloc.Block, (HUGE,)),
+    "Block, negative": lambda _: (zmalloc.Block, (-1,)),
+    "resize": lambda block: (block.resize, (5000,)),
+    "handled": handled,
+    "retried": retried,
+    "get": lambda block: (operator.getitem, (block, 3)),
+    "get a slice": lambda block: (operator.getitem, (block, slice(4, 20))),
+    "set": lambda block: (operator.setitem, (block, 3, 7)),
+    "set a slice": lambda block: (operator.setitem, (block, slice(4, 6), b"ab")),
+    "set out of range": lambda block: (operator.setitem, (block, 1000, 7)),
+    "delete": lambda block: (operator.delitem, (block, 3)),
+    "list": lambda block: (list, (block,)),
+    "bytes": lambda block: (bytes, (block,)),
+    "view": lambda block: (memoryview, (block,)),
+    "equal": lambda block: (operator.eq, (block, bytes(100))),
+    "equal, no buffer": lambda block: (operator.eq, (block, memoryview(bytes(200))[::2])),
+    "repr": lambda block: (repr, (block,)),
+    "usable": lambda block: (getattr, (block, "usable")),
+    "enter": lambda block: (block.__enter__, ()),
+    "close": lambda block: (block.close, ()),
+    "weak reference": lambda block: (weakref.ref, (block,)),
+    "pickle": lambda block: (block.__reduce__, ()),
+    "a text to encode": lambda _: (zmalloc.zstrdup, (f"\u2030{os.getpid()}",)),
+    "a surrogate": lambda _: (zmalloc.zstrdup, (f"\ud800{os.getpid()}",)),
+    "a field to encode": lambda _: (zmalloc.zmalloc_smap_bytes_by_field, (f"\u2030{os.getpid()}",)),
+    "a bad pid": lambda _: (zmalloc.zmalloc_process_rss, (HUGE * 4,)),
+    "not supported": lambda _: (zmalloc.zmalloc_set_decay, (10000, 0)),
+    "not supported, asked": lambda _: (zmalloc.zmalloc_background_thread, (True,)),
+    "zmalloc_smaps": lambda _: (zmalloc.zmalloc_smaps, (others[0],)),
+    "track": lambda _: (zmalloc.track, ()),
+    "thp": lambda _: (zmalloc.thp, ()),
+}
+
+
+def outcome(make: Callable[[zmalloc.Block], Call], nth: int, persistent: bool) -> tuple[type, ...]:
+    """The type of the result, or that of the error, where the nth allocation of the interpreter's fails; 0 is none."""
+    call, arguments = make(zmalloc.Block(100))
+    error = result = None
+    arm, calm = _testcapi.set_nomemory, _testcapi.remove_mem_hooks
+    start, stop = (nth - 1, 0 if persistent else nth) if nth > 0 else (MOST_ALLOCATIONS, 0)
+    try:
+        arm(start, stop)
+        result = call(*arguments)
+        calm()
+    except BaseException as caught:  # noqa: BLE001 (judged by the caller)
+        calm()
+        error = caught
+    ended = type(result), type(error)
+    del error  # or it and this frame would keep each other
+    zmalloc.set_oom_handler(None)
+    return ended
+
+
+@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("persistent", [False, True])
+def test_allocations_of_one_call(name: str, persistent: bool) -> None:
+    """Of one in C: where one fails in a Python function, whose frame object then can't be made, Python itself may say
+    SystemError, as it does after os.close."""
+    as_ever = outcome(SINGLE[name], 0, persistent)
+    before, files = zmalloc.used_memory(), descriptors()
+    nth = 0
+    in_vain = 0
+    while in_vain < ENOUGH:
+        nth += 1
+        ended = outcome(SINGLE[name], nth, persistent)
+        assert ended in (as_ever, (type(None), MemoryError)), nth
+        injected["allocation of Python's"] += ended != as_ever
+        in_vain = in_vain + 1 if ended == as_ever else 0
+        assert zmalloc.used_memory() == before, nth
+    assert descriptors() == files
+
+
+def test_no_memory_is_no_bad_text() -> None:
+    """The first allocation is that of the encoded text."""
+    assert outcome(SINGLE["a text to encode"], 1, False) == (type(None), MemoryError)
 
 
 def test_figures(capfd: pytest.CaptureFixture[str]) -> None:
