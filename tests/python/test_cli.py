@@ -37,7 +37,7 @@ def brief() -> Iterator[subprocess.Popen[bytes]]:
 
 def agree(one: Callable[[], object], other: Callable[[], object]) -> bool:
     """What is shared changes as others come and go: one reading of many must agree."""
-    return any(one() == other() for _ in range(20))
+    return any(one() == other() for _ in range(500))
 
 
 def answer(*arguments: object) -> dict:
@@ -136,7 +136,7 @@ def test_mappings(stopped: int) -> None:
 
 def test_mappings_for_people(stopped: int) -> None:
     asked = ("mappings", stopped, "--bytes")
-    readings = ((zmalloc.mappings(stopped), inside(*asked), zmalloc.mappings(stopped)) for _ in range(20))
+    readings = ((zmalloc.mappings(stopped), inside(*asked), zmalloc.mappings(stopped)) for _ in range(500))
     expected, said, _ = next(reading for reading in readings if reading[0] == reading[2])
     lines = said.out.splitlines()
     assert lines[0].split() == ["addresses", "mode", "Size", "Rss", "Pss", "Private_Dirty", "Swap", "path"]
