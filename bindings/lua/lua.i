@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Lua: which argument and result of the C calls becomes what. The verbs are in the headers beside. */
+/* zmalloc.lua may find no memory to be run in: then nothing is loaded. SWIG would print that and go on. */
+%begin %{
+#define SWIG_DOSTRING_FAIL(message)                                                                                  \
+  (lua_getfield(L, LUA_REGISTRYINDEX, "_LOADED"), lua_pushnil(L), lua_setfield(L, -2, "zmalloc"), lua_pop(L, 1),     \
+   lua_error(L))
+%}
+
 %{
 #include "compat.h"
 #include "convert.h"
