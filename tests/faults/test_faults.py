@@ -283,7 +283,10 @@ def meets_no_memory(run: Operation, nth: int, persistent: bool) -> bool:
     return failed
 
 
-@pytest.mark.parametrize("name", [name for name in OPERATIONS if hasattr(sys.modules["zmalloc._zmalloc"], name) and name != "Block"])
+C_CALLS = [name for name in OPERATIONS if hasattr(sys.modules["zmalloc._zmalloc"], name) and name != "Block"]
+
+
+@pytest.mark.parametrize("name", C_CALLS)
 def test_allocations_of_the_interpreter_s(name: str) -> None:
     """Of C calls: what the interpreter itself makes of no memory between several lines of Python is its own affair."""
     run = OPERATIONS[name]
