@@ -442,7 +442,7 @@ static void *use_freely(void *argument)
     return NULL;
 }
 
-static void live(int resource, size_t bytes, size_t number)
+static void live(bool of_data, size_t bytes, size_t number)
 {
     struct rlimit limit = {.rlim_cur = bytes, .rlim_max = bytes};
     pthread_t threads[WORKERS];
@@ -452,7 +452,7 @@ static void live(int resource, size_t bytes, size_t number)
     at_start = (struct sums){.allocated = zmalloc_total_allocated(), .freed = zmalloc_total_freed()};
     size_t used = zmalloc_used_memory();
     check(pthread_barrier_init(&barrier, NULL, WORKERS + 1) == 0);
-    check(setrlimit(resource, &limit) == 0);
+    check(of_data ? setrlimit(RLIMIT_DATA, &limit) == 0 : setrlimit(RLIMIT_AS, &limit) == 0);
     for (size_t i = 0; i < WORKERS; i++) {
         workers[i].random = seeded(number * WORKERS + i);
         check(pthread_mutex_init(&inboxes[i].mutex, NULL) == 0);
@@ -482,7 +482,7 @@ static void live(int resource, size_t bytes, size_t number)
     check_used(used);
 }
 
-static bool lives(int resource, size_t mib, size_t number)
+static bool lives(bool of_data, size_t mib, size_t number)
 {
     fflush(NULL);
     pid_t child = fork();
@@ -490,14 +490,14 @@ static bool lives(int resource, size_t mib, size_t number)
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         alarm(SECONDS_OF_A_CHILD);
-        live(resource, mib << 20, number);
+        live(of_data, mib << 20, number);
         _exit(0);
     }
     int status;
     check(waitpid(child, &status, 0) == child);
     if (status != 0) {
         fprintf(stderr, "%s of %zu MiB, number %zu: ended with status %#x\n",
-                resource == RLIMIT_AS ? "RLIMIT_AS" : "RLIMIT_DATA", mib, number, (unsigned) status);
+                of_data ? "RLIMIT_DATA" : "RLIMIT_AS", mib, number, (unsigned) status);
     }
     return status == 0;
 }
@@ -514,7 +514,7 @@ int main(int argc, char **argv)
     check(figures != MAP_FAILED);
     for (size_t i = 0; i < children; i++) {
         size_t mib = LEAST_MIB + (MOST_MIB - LEAST_MIB) * (i / 2) / ((children + 1) / 2 - 1);
-        dead += !lives(i % 2 == 0 ? RLIMIT_AS : RLIMIT_DATA, mib, i);
+        dead += !lives(i % 2 == 1, mib, i);
     }
     printf("figure: %zu processes under a limit\n", children);
     printf("figure: %zu failures for want of memory survived\n", atomic_load(&figures->failures));
