@@ -496,8 +496,8 @@ static bool lives(bool of_data, size_t mib, size_t number)
     int status;
     check(waitpid(child, &status, 0) == child);
     if (status != 0) {
-        fprintf(stderr, "%s of %zu MiB, number %zu: ended with status %#x\n",
-                of_data ? "RLIMIT_DATA" : "RLIMIT_AS", mib, number, (unsigned) status);
+        fprintf(stderr, "%s of %zu MiB, number %zu: ended with status %#x\n", of_data ? "RLIMIT_DATA" : "RLIMIT_AS",
+                mib, number, (unsigned) status);
     }
     return status == 0;
 }
