@@ -96,7 +96,7 @@ static void test_large_alignment_stays_within(void **state)
             size_t bytes = zmalloc_size(ptr);
             zfree(ptr);
             size_t used = zmalloc_used_memory();
-            for (size_t limit = used + bytes / 2; limit <= used + bytes + 4096; limit += bytes / 5 + 1) {
+            for (size_t limit = used + bytes / 2 + 1; limit <= used + bytes + 4096; limit += bytes / 5 + 1) {
                 limit_to(limit);
                 ptr = ztryaligned_alloc(alignment, size);
                 assert_true(zmalloc_used_memory() <= limit);
