@@ -250,7 +250,8 @@ ZMALLOC_API void zmalloc_reset_peak_memory(void);
  * and shrinking always work.
  *
  * The blocks that the program holds never pass it, but for requests that are under way in other threads as it is set. A
- * reading may: it can find the old block of a realloc beside the new one. Threads take what is left in steps, of
+ * reading may: it can find the old block of a realloc beside the new one, and miss what others free while it sums.
+ * Threads take what is left in steps, of
  * 64 KiB at most and less where less is left; before a request is refused, what others took and don't use is taken
  * back. A request that finds room only by what another thread frees in that moment may be refused.
  *

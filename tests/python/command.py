@@ -18,6 +18,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from typing import IO, NamedTuple
 
+import pytest
 from zmalloc import _cli, _monitor  # noqa: F401 (another user may not be able to read where the module lies)
 
 COMMAND = [sys.executable, "-m", "zmalloc"]
@@ -79,7 +80,10 @@ class Terminal:
     """A program on a terminal of so many columns."""
 
     def __init__(self, *arguments: object, width: int = 80, without: str | None = None, **settings: str) -> None:
-        self._master, slave = pty.openpty()
+        try:
+            self._master, slave = pty.openpty()
+        except OSError as error:
+            pytest.skip(f"no terminals here: {error}")
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
         command = COMMAND if without is None else [sys.executable, "-c", WITHOUT.format(without)]
         self.process = subprocess.Popen(

@@ -434,6 +434,7 @@ def test_this_process_by_its_number_is_this_process() -> None:
 def test_another_user_s_process(script: Callable, stopped: int) -> None:
     result = script(
         "import os\n"
+        "zmalloc.Monitor  # its file may be where nobody can read\n"
         "os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         f"print(zmalloc.Monitor(None, pid={stopped}).sample().rss > 0)\n"
         f"monitor = zmalloc.Monitor(0.01, walk=True, pid={stopped})\n"
