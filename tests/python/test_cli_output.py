@@ -252,6 +252,8 @@ SHELLS = {
 @pytest.mark.parametrize("shell", SHELLS)
 def test_completion(shell: str, tmp_path: Path) -> None:
     """By the shells themselves."""
+    if shell == "zsh" and not os.access("/dev/pts/ptmx", os.F_OK):
+        pytest.skip("no terminals here, which zsh's completion is tried on")
     if shutil.which(shell) is None:
         pytest.skip(f"no {shell} here")
     (tmp_path / "FILEX").touch()
