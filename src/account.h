@@ -96,28 +96,6 @@ size_t zm_account_total_freed(void);
 size_t zm_account_thread_allocated(void);
 size_t zm_account_thread_freed(void);
 
-/*
- * What a thread may take of a limit. Bytes move from allowed to claimed, from there into the account, and only then
- * are claimed no more; who reads the three in that order misses none, and may see some twice.
- */
-struct zm_share {
-    _Atomic size_t allowed; /* and not used yet; others may take it back */
-    _Atomic size_t claimed; /* for a block that is about to be allocated */
-};
-
-/* This thread's; or, while it is not live, one that all such threads have in common and that is never allowed any. */
-struct zm_share *zm_account_own_share(void);
-
-/* Sums over all shares. Reads what is allowed first. */
-struct zm_share_sums {
-    size_t allowed;
-    size_t claimed;
-};
-struct zm_share_sums zm_account_sum_shares(void);
-
-/* Sets what is allowed to 0, in all shares. */
-void zm_account_take_shares_back(void);
-
 /* Whether all allocations of all live threads, now and to come, take the long way. Not by two threads at once. */
 void zm_account_detour_all(bool all);
 

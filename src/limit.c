@@ -2,6 +2,7 @@
 /* The limits: threads take their shares of what is left in steps, so that they seldom meet. */
 #include "limit.h"
 
+#include "account.h"
 #include "hook.h"
 #include "pause.h"
 #include "zmalloc.h"
@@ -66,7 +67,7 @@ struct range {
 
 static struct range read_range(void)
 {
-    struct zm_share_sums shares = zm_account_sum_shares(); /* first: see zm_share */
+    struct zm_share_sums shares = zm_share_sum_all(); /* first: see zm_share */
     struct zm_reading reading = zm_account_read();
     return (struct range){
         .used = reading.used,
@@ -97,7 +98,7 @@ static bool fits(size_t bytes, struct range *range)
             return false;
         }
         if (range->idle) {
-            zm_account_take_shares_back();
+            zm_share_take_back_all();
         } else {
             zm_pause(&pauses);
         }
@@ -159,7 +160,7 @@ static bool use_allowed(struct zm_share *share, size_t bytes)
 
 struct zm_claim zm_limit_claim(size_t bytes)
 {
-    struct zm_claim claim = {.share = zm_account_own_share(), .bytes = bytes};
+    struct zm_claim claim = {.share = zm_share_own(), .bytes = bytes};
     if (bytes == 0 || use_allowed(claim.share, bytes)) {
         claim.granted = true;
     } else {
@@ -206,6 +207,7 @@ static void start_child(void)
 {
     unlock();
     atomic_store(&calling, false);
+    zm_share_start_child();
 }
 
 /* Before the first limit is set, nothing here costs anything. */
@@ -220,7 +222,7 @@ static bool prepare_for_forks(void)
 static void watch(void)
 {
     bool watches = atomic_load(&hard_limit) != NONE || atomic_load(&soft_limit) != NONE;
-    zm_account_take_shares_back();
+    zm_share_take_back_all();
     if (watches != atomic_load(&zm_limit_watches)) {
         atomic_store(&zm_limit_watches, watches);
         zm_account_detour_all(watches);

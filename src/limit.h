@@ -3,7 +3,7 @@
 #ifndef ZM_LIMIT_H
 #define ZM_LIMIT_H
 
-#include "account.h"
+#include "share.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,14 +4,10 @@
 
 #include "account.h"
 #include "block.h"
-#include "heap.h"
-#include "hook.h"
-#include "limit.h"
+#include "claim.h"
+#include "oom.h"
 
-#include <errno.h>
-#include <stdatomic.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,62 +67,6 @@ static void *hand_in(void *ptr, size_t *usable)
     return zm_block_of(ptr);
 }
 
-/* What the allocator says that the block will have. Where it can't say, the block is looked at once it is there. */
-static size_t likely_size(size_t size)
-{
-    size_t good = ZM_KNOWS_SIZE ? zm_heap_good_size(zm_block_size(size)) : 0;
-    return good != 0 ? good : size;
-}
-
-/* What it may have once it has grown, when it can't be had back as it was: mimalloc may double it. */
-static size_t largest_size(size_t size)
-{
-    enum { ROUNDING = 8 << 10 };
-    return !ZM_KNOWS_SIZE || ZM_COUNTED_BY_ALLOCATOR ? likely_size(size) : 2 * size + ROUNDING;
-}
-
-/* Claims what the block would add to the bytes in use. Requests too large for any allocator are refused here too. */
-static inline struct zm_claim claim(size_t size, size_t margin, size_t old, size_t (*expected_size)(size_t))
-{
-    if (size > ZM_LARGEST) {
-        return (struct zm_claim){.granted = false};
-    }
-    if (!atomic_load_explicit(&zm_limit_watches, memory_order_relaxed)) {
-        return (struct zm_claim){.granted = true};
-    }
-    size_t bytes = expected_size(size) + margin;
-    return zm_limit_claim(bytes > old ? bytes - old : 0);
-}
-
-static inline struct zm_claim claim_new(size_t size, size_t margin)
-{
-    return claim(size, margin, 0, likely_size);
-}
-
-/* The block, if there is room for what it has beyond the old one. */
-static void *keep_within(struct zm_claim *claim, void *block, size_t old)
-{
-    if (!ZM_KNOWS_SIZE || block == NULL || claim->share == NULL) {
-        return block;
-    }
-    size_t bytes = zm_heap_usable_size(block);
-    size_t claimed = claim->bytes + old;
-    if (bytes > claimed && !zm_limit_extend(claim, bytes - claimed)) {
-        zm_heap_free(block);
-        return NULL;
-    }
-    return block;
-}
-
-/* The end of a claim, and of each call that made one: what the caller gets is in the account now. */
-static void *settle(const struct zm_claim *claim, void *ptr)
-{
-    if (claim->share != NULL) {
-        zm_limit_settle(claim);
-    }
-    return ptr;
-}
-
 /* Kept out of the functions that first try a short way, which then need no stack for it. */
 #define LONG_WAY __attribute__((noinline))
 
@@ -179,56 +119,11 @@ static inline bool free_short(void *ptr)
     return true;
 }
 
-static void print_and_abort(size_t size)
-{
-    fprintf(stderr, "zmalloc: out of memory: can't allocate %zu bytes\n", size);
-    fflush(stderr);
-    abort();
-}
-
-typedef int retry_handler(size_t size, void *context);
-
-/* The second, if there is one, is in the place of the first. */
-static _Atomic(void (*)(size_t)) oom_handler = print_and_abort;
-static _Atomic(const struct zm_hook *) oom_retry_handler;
-
-void zmalloc_set_oom_handler(void (*handler)(size_t))
-{
-    atomic_store(&oom_handler, handler != NULL ? handler : print_and_abort);
-    atomic_store(&oom_retry_handler, NULL);
-}
-
-int zmalloc_set_oom_retry_handler(retry_handler *handler, void *context)
-{
-    if (handler == NULL) {
-        zmalloc_set_oom_handler(NULL);
-        return 0;
-    }
-    const struct zm_hook *hook = zm_hook((void (*)(void)) handler, context);
-    if (hook == NULL) {
-        return -ENOMEM;
-    }
-    atomic_store(&oom_retry_handler, hook);
-    return 0;
-}
-
-/* Whether a request that failed is to be made again. Otherwise, if this returns, the caller sees that it failed. */
-static bool try_again(size_t size, unsigned *tries)
-{
-    const struct zm_hook *hook = atomic_load(&oom_retry_handler);
-    if (hook != NULL) {
-        return ((retry_handler *) hook->function)(size, hook->context) != 0 && (*tries)++ < ZMALLOC_MOST_RETRIES;
-    }
-    void (*handler)(size_t) = atomic_load(&oom_handler);
-    handler(size);
-    return false;
-}
-
 LONG_WAY void *ztrymalloc_usable(size_t size, size_t *usable)
 {
-    struct zm_claim claimed = claim_new(size, ZM_PREFIX);
+    struct zm_claim claimed = zm_claim_new(size, ZM_PREFIX);
     void *block = claimed.granted ? zm_heap_allocate(zm_block_size(size)) : NULL;
-    return settle(&claimed, hand_out(keep_within(&claimed, block, 0), size, usable));
+    return zm_claim_settle(&claimed, hand_out(zm_claim_keep(&claimed, block, 0), size, usable));
 }
 
 LONG_WAY void *zmalloc_usable(size_t size, size_t *usable)
@@ -237,7 +132,7 @@ LONG_WAY void *zmalloc_usable(size_t size, size_t *usable)
     void *ptr;
     do {
         ptr = ztrymalloc_usable(size, usable);
-    } while (ptr == NULL && try_again(size, &tries));
+    } while (ptr == NULL && zm_oom_try_again(size, &tries));
     return ptr;
 }
 
@@ -255,9 +150,9 @@ void *zmalloc(size_t size)
 
 static void *try_uncached(size_t size)
 {
-    struct zm_claim claimed = claim_new(size, ZM_PREFIX);
+    struct zm_claim claimed = zm_claim_new(size, ZM_PREFIX);
     void *block = claimed.granted ? zm_heap_allocate_uncached(zm_block_size(size)) : NULL;
-    return settle(&claimed, hand_out(keep_within(&claimed, block, 0), size, NULL));
+    return zm_claim_settle(&claimed, hand_out(zm_claim_keep(&claimed, block, 0), size, NULL));
 }
 
 void *zmalloc_no_tcache(size_t size)
@@ -266,15 +161,15 @@ void *zmalloc_no_tcache(size_t size)
     void *ptr;
     do {
         ptr = try_uncached(size);
-    } while (ptr == NULL && try_again(size, &tries));
+    } while (ptr == NULL && zm_oom_try_again(size, &tries));
     return ptr;
 }
 
 LONG_WAY void *ztrycalloc_usable(size_t size, size_t *usable)
 {
-    struct zm_claim claimed = claim_new(size, ZM_PREFIX);
+    struct zm_claim claimed = zm_claim_new(size, ZM_PREFIX);
     void *block = claimed.granted ? zm_heap_allocate_zeroed(zm_block_size(size)) : NULL;
-    return settle(&claimed, hand_out(keep_within(&claimed, block, 0), size, usable));
+    return zm_claim_settle(&claimed, hand_out(zm_claim_keep(&claimed, block, 0), size, usable));
 }
 
 LONG_WAY void *zcalloc_usable(size_t size, size_t *usable)
@@ -283,7 +178,7 @@ LONG_WAY void *zcalloc_usable(size_t size, size_t *usable)
     void *ptr;
     do {
         ptr = ztrycalloc_usable(size, usable);
-    } while (ptr == NULL && try_again(size, &tries));
+    } while (ptr == NULL && zm_oom_try_again(size, &tries));
     return ptr;
 }
 
@@ -309,14 +204,14 @@ static void *move(void *ptr, size_t size, size_t *usable)
 {
     size_t usable_before = zm_block_usable(ptr);
     size_t old = usable_before + zm_block_margin(ptr);
-    struct zm_claim claimed = claim(size, ZM_PREFIX, old, likely_size);
+    struct zm_claim claimed = zm_claim(size, ZM_PREFIX, old, zm_claim_likely_size);
     void *block = claimed.granted ? zm_heap_allocate(zm_block_size(size)) : NULL;
-    void *moved = hand_out(keep_within(&claimed, block, old), size, usable);
+    void *moved = hand_out(zm_claim_keep(&claimed, block, old), size, usable);
     if (moved != NULL) {
         memcpy(moved, ptr, usable_before < size ? usable_before : size);
         zfree(ptr);
     }
-    return settle(&claimed, moved);
+    return zm_claim_settle(&claimed, moved);
 }
 
 /* What the allocator frees of a thread that is not live, it has not counted, even if that thread is live by now. */
@@ -333,7 +228,7 @@ static void count_freed_by_reallocation(size_t bytes, bool was_live)
 static void *reallocate(void *ptr, size_t size, size_t *usable)
 {
     size_t old = zm_block_usable(ptr) + ZM_PREFIX;
-    struct zm_claim claimed = claim(size, ZM_PREFIX, old, largest_size);
+    struct zm_claim claimed = zm_claim(size, ZM_PREFIX, old, zm_claim_largest_size);
     if (!claimed.granted) {
         return move(ptr, size, usable);
     }
@@ -343,7 +238,7 @@ static void *reallocate(void *ptr, size_t size, size_t *usable)
     if (moved != NULL) {
         count_freed_by_reallocation(old, was_live);
     }
-    return settle(&claimed, moved);
+    return zm_claim_settle(&claimed, moved);
 }
 
 LONG_WAY void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
@@ -368,7 +263,7 @@ LONG_WAY void *zrealloc_usable(void *ptr, size_t size, size_t *usable)
     void *moved;
     do {
         moved = ztryrealloc_usable(ptr, size, usable);
-    } while (moved == NULL && !frees && try_again(size, &tries));
+    } while (moved == NULL && !frees && zm_oom_try_again(size, &tries));
     return moved;
 }
 
@@ -400,9 +295,9 @@ LONG_WAY void *ztryaligned_alloc_usable(size_t alignment, size_t size, size_t *u
     size_t at = alignment < ZM_ALIGNMENT ? ZM_ALIGNMENT : alignment;
     size_t margin = ZM_KNOWS_SIZE ? 0 : at > ZM_PREFIX ? at : ZM_PREFIX;
     bool fits = at <= ZM_LARGEST && size <= ZM_LARGEST - at;
-    struct zm_claim claimed = claim_new(fits ? size : SIZE_MAX, margin);
+    struct zm_claim claimed = zm_claim_new(fits ? size : SIZE_MAX, margin);
     void *block = claimed.granted ? zm_heap_allocate_aligned(at, zm_block_size(size) - ZM_PREFIX + margin) : NULL;
-    return settle(&claimed, hand_out_aligned(keep_within(&claimed, block, 0), margin, size, usable));
+    return zm_claim_settle(&claimed, hand_out_aligned(zm_claim_keep(&claimed, block, 0), margin, size, usable));
 }
 
 void *ztryaligned_alloc(size_t alignment, size_t size)
@@ -416,7 +311,7 @@ void *zaligned_alloc_usable(size_t alignment, size_t size, size_t *usable)
     void *ptr;
     do {
         ptr = ztryaligned_alloc_usable(alignment, size, usable);
-    } while (ptr == NULL && try_again(size, &tries));
+    } while (ptr == NULL && zm_oom_try_again(size, &tries));
     return ptr;
 }
 

@@ -46,6 +46,7 @@ TREES_OF = {
     "src/os/random.c": ["hardened"],
     "src/block.h": ["libc-prefix", "libc"],
     "src/zmalloc.c": ["libc", "libc-prefix", "tcmalloc"],
+    "src/claim.h": ["libc", "libc-prefix", "tcmalloc"],
     "src/account.c": ["libc", "jemalloc"],
     "src/introspect.c": ["libc", "jemalloc"],
     "*": ["libc"],
