@@ -1133,6 +1133,51 @@ static void try_without_slots(void)
     }
 }
 
+static int takes_key;
+static int maps;
+
+/* It asks for the key twice, at its first block and again at its second: nothing was kept of the first time. */
+static void *live_without_key(void *unused)
+{
+    (void) unused;
+    faults_prepare_thread(takes_key);
+    faults_arm(takes_key, 1, true);
+    zfree(zmalloc(100));
+    zfree(zmalloc(100));
+    check(faults_disarm() == 2);
+    return NULL;
+}
+
+static void *live_without_more_slots(void *unused)
+{
+    (void) unused;
+    faults_prepare_thread(maps);
+    faults_arm(maps, 1, true);
+    zfree(zmalloc(100));
+    check(faults_disarm() == 0);
+    return NULL;
+}
+
+/* A thread that can't be told when it ends gives its slot back: there is still one for who comes later. */
+static void lose_no_slot(void)
+{
+    pthread_t thread;
+    takes_key = find_fault("pthread_setspecific ENOMEM");
+    maps = find_fault("mmap ENOMEM");
+    for (int i = 0; i <= SLOTS_AT_START; i++) {
+        bool is_last = i == SLOTS_AT_START;
+        check(pthread_create(&thread, NULL, is_last ? live_without_more_slots : live_without_key, NULL) == 0);
+        pthread_join(thread, NULL);
+    }
+    check_account(NULL);
+}
+
+static void try_to_lose_slots(void)
+{
+    name_trial("zmalloc", "in threads that can't be told when they end");
+    pass_in_child(lose_no_slot);
+}
+
 /* Before main: the program runs itself again, with the fault in its environment. */
 
 enum { WENT_WELL = 3, WENT_WELL_AND_MET_IT = 4, A_MINUTE = 60 };
@@ -1332,6 +1377,7 @@ int main(int argc, char **argv)
     try_releases();
     try_operations();
     try_without_slots();
+    try_to_lose_slots();
 
     kill(other, SIGKILL);
     waitpid(other, NULL, 0);
