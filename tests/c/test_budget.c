@@ -87,6 +87,29 @@ static void test_every_way_stays_within(void **state)
     }
 }
 
+/* libc leaves a block what is too little for one of its own: 16 bytes here, which no call tells before. */
+static void test_what_a_block_has_beyond_its_size_counts(void **state)
+{
+    (void) state;
+    enum { LARGE = 2008, LESS = LARGE - 16 };
+    void *before = zmalloc(LARGE);
+    void *large = zmalloc(LARGE);
+    void *after = zmalloc(LARGE);
+    size_t bytes = zmalloc_size(large);
+    zfree(large);
+    size_t used = zmalloc_used_memory();
+    for (size_t room = LESS; room <= bytes; room++) {
+        limit_to(used + room);
+        void *ptr = ztrymalloc(LESS);
+        assert_true(zmalloc_used_memory() <= zmalloc_limit());
+        assert_true(ptr != NULL || room < bytes);
+        zfree(ptr);
+        assert_int_equal(zmalloc_used_memory(), used);
+    }
+    zfree(before);
+    zfree(after);
+}
+
 static void test_large_alignment_stays_within(void **state)
 {
     (void) state;
@@ -498,6 +521,7 @@ static void test_child_has_the_limit_too(void **state)
 
 static const struct CMUnitTest tests[] = {
     limited(test_every_way_stays_within),
+    limited(test_what_a_block_has_beyond_its_size_counts),
     limited(test_large_alignment_stays_within),
     limited(test_realloc_leaves_its_block_alone),
     limited(test_realloc_claims_its_growth_alone),
