@@ -46,3 +46,18 @@ def test_any_wrong_use_is_found_among_right_ones() -> None:
     print(result.stdout)
     assert result.returncode == 0, result.stdout
     assert f"figure: {number} wrong uses caught\n" == result.stdout
+
+
+def test_guards_can_not_be_known_from_addresses() -> None:
+    """Two runs that have all at the same places, which an attacker may bring about, have other guards."""
+    runs = []
+    for _ in range(2):
+        shown = subprocess.run(["setarch", "-R", WRONG, "guards"], text=True, capture_output=True)
+        if "personality" in shown.stderr:
+            pytest.skip(f"this system does not let programs be at fixed places: {shown.stderr}")
+        runs.append(shown.stdout.split())
+    (address, *guards), (same_address, *others) = runs
+    assert address == same_address
+    assert len(guards) == len(others) == 32
+    assert "00" not in guards + others
+    assert sum(a != b for a, b in zip(guards, others)) > 16

@@ -663,11 +663,27 @@ static int random_ones(size_t number, uint64_t seed)
     return caught == number ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* A block's address, and what stands around it. */
+static int show_guards(void)
+{
+    enum { SIZE = 64, GUARD = 16 };
+    const unsigned char *block = zmalloc(SIZE);
+    printf("%p", (const void *) block);
+    for (int i = -GUARD; i < SIZE + GUARD; i += i == -1 ? SIZE + 1 : 1) {
+        printf(" %02x", block[i]);
+    }
+    puts("");
+    return EXIT_SUCCESS;
+}
+
 int main(int argc, char **argv)
 {
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
     if (argc == 2 && strcmp(argv[1], "list") == 0) {
         return list() > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    }
+    if (argc == 2 && strcmp(argv[1], "guards") == 0) {
+        return show_guards();
     }
     if (argc == 6 && strcmp(argv[1], "one") == 0) {
         return one(argv + 2);
@@ -675,6 +691,6 @@ int main(int argc, char **argv)
     if (argc == 4 && strcmp(argv[1], "random") == 0) {
         return random_ones(strtoul(argv[2], NULL, 10), strtoul(argv[3], NULL, 10));
     }
-    fputs("wrong list | one WHAT CALL SIZE WAY | random NUMBER SEED\n", stderr);
+    fputs("wrong list | guards | one WHAT CALL SIZE WAY | random NUMBER SEED\n", stderr);
     return UNCAUGHT;
 }
