@@ -55,7 +55,8 @@ OPTIONS_OF = {"libc-prefix": ["-Dsize_prefix=true"], "hardened": ["-Dhardened=tr
 
 # Which tests are to notice: the quick ones first; from then on, those first that noticed the most changes to the file.
 CALLS = ["account", "allocator", "totals", "oom", "budget", "sizes", "aligned", "calls", "lua_alloc 5.4", "unload*",
-         "served*", "hostile*", "hardened*", "misuse*", "programs death", "python out_of_memory"]  # fmt: skip
+         "served*", "hostile*", "hardened*", "misuse*", "programs death",
+         "programs hardened", "python out_of_memory"]  # fmt: skip
 THREADS = ["threads_followers", "threads_destructors", "threads_slots", "threads_readers", "threads_exchange",
            "threads_budget"]  # fmt: skip
 QUESTIONS = ["smaps", "limits", "region", "frugal", "process", "report", "errors", "allocator",
