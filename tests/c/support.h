@@ -17,7 +17,7 @@
 #include <cmocka.h>
 
 #ifdef ZMALLOC_SIZE_PREFIX
-enum { PREFIX_SIZE = _Alignof(max_align_t) };
+enum { PREFIX_SIZE = sizeof(struct { _Alignas(max_align_t) size_t words[2]; }) };
 #else
 enum { PREFIX_SIZE = 0 };
 #endif
