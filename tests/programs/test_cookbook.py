@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The recipes of the cookbook that are the same on every allocator do what it says, and so does the guide's program."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+import textwrap
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tree import BUILD, LIBRARY_ALONE, MESON, SOURCE, option, run
+
+COOKBOOK = SOURCE / "examples" / "cookbook"
+ENVIRONMENT = {"PYTHONPATH": str(BUILD / "bindings" / "python")}
+KV = BUILD / "examples" / "kv"
+
+
+# A leak in a test.
+
+THE_LEAK = "        self._parts.pop(name)\n"
+ITS_CURE = "        self._of_client[client].remove(self._parts.pop(name))\n"
+
+
+def run_pytest(path: Path) -> str:
+    plugins = ("-p", "no:cacheprovider", "-p", "zmalloc.pytest_plugin")
+    command = (sys.executable, "-m", "pytest", *plugins, path)
+    return subprocess.run(command, env=ENVIRONMENT, cwd=path.parent, capture_output=True, text=True).stdout
+
+
+def test_the_leak_is_found_and_the_step_is_told(tmp_path: Path) -> None:
+    recipe = (COOKBOOK / "leak.py").read_text()
+    (tmp_path / "leak.py").write_text(recipe)
+    output = run_pytest(tmp_path / "leak.py")
+    assert "1 failed, 1 passed" in output
+    assert "FAILED leak.py::test_aborted_uploads_keep_nothing" in output
+    [kept] = re.findall(r"^the test kept (\d+) bytes in zmalloc Blocks", output, re.MULTILINE)
+    steps = re.findall(r"^(\w+) +allocated +(\d+), freed +(\d+)$", output, re.MULTILINE)
+    assert [step[0] for step in steps] == ["add", "add", "abort"]
+    assert int(kept) == sum(int(step[1]) for step in steps) >= 50000
+    assert steps[2][1:] == ("0", "0")
+
+    assert recipe.count(THE_LEAK) == 1
+    (tmp_path / "leak.py").write_text(recipe.replace(THE_LEAK, ITS_CURE))
+    assert "2 passed" in run_pytest(tmp_path / "leak.py")
+
+
+# A choice of allocators.
+
+
+def build_other_library(folder: Path) -> None:
+    options = ("-Dallocator=mimalloc", "-Ddefault_library=shared", "--buildtype=plain", *LIBRARY_ALONE)
+    run(*MESON, "setup", folder, SOURCE, *options)
+    run(*MESON, "compile", "-C", folder)
+
+
+@pytest.mark.skipif(not KV.exists(), reason="no examples when this was built")
+@pytest.mark.skipif(option("default_library") == "static", reason="the examples link the static library in this tree")
+def test_a_program_runs_with_each_allocator(tmp_path: Path) -> None:
+    build_other_library(tmp_path / "other")
+    text = tmp_path / "text"
+    text.write_text("a word or two " * 100000)
+    command = (sys.executable, COOKBOOK / "allocators.py", BUILD, tmp_path / "other", "--", KV, text)
+    head, *rows = run(*command).splitlines()
+    assert re.split(r"  +", head.strip()) == ["ms", "Empty", "Loaded", "Most words deleted", "Purged"]
+    assert [re.match(r"\w+-\d", row)[0] for row in rows] == ["libc-2", "mimalloc-2"]
+    for row in rows:
+        assert int(row.split()[1]) > 0
+        used, rss = zip(*((float(used), float(rss)) for used, rss in re.findall(r"([\d.]+) of ([\d.]+)", row)))
+        places = 4 * 100000 * 8 / (1 << 20)
+        assert used[0] < 0.2 < places < used[1] < 2 * places + 0.2  # room for places doubles
+        assert rss[1] > rss[0] + 0.8 * places  # the rest of the room was not touched
+        assert all(more > less for more, less in zip(rss, used))
+
+
+def test_a_wrong_command_line_is_refused() -> None:
+    for arguments in ([], [BUILD], [BUILD, "--"], ["--", KV]):
+        command = [sys.executable, COOKBOOK / "allocators.py", *arguments]
+        result = subprocess.run(command, capture_output=True, text=True)
+        assert result.returncode == 2
+        assert "Usage: allocators.py" in result.stderr
+
+
+# Prometheus.
+
+
+def scrape(port: int) -> dict[str, float]:
+    parser = pytest.importorskip("prometheus_client.parser", reason="no prometheus_client for this interpreter")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
+        families = parser.text_string_to_metric_families(answer.read().decode())
+    return {sample.name: sample.value for family in families for sample in family.samples if "le" not in sample.labels}
+
+
+def test_prometheus_sees_what_the_service_keeps(tmp_path: Path) -> None:
+    pytest.importorskip("prometheus_client", reason="no prometheus_client for this interpreter")
+    file = tmp_path / "a file"
+    file.write_bytes(b"x" * 10_000_000)
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    command = [sys.executable, COOKBOOK / "exporter.py", str(port)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=ENVIRONMENT, text=True, **pipes) as service:
+
+        def after(line: str) -> dict[str, float]:
+            print(line, file=service.stdin, flush=True)
+            service.stdout.readline()
+            return scrape(port)
+
+        assert service.stdout.readline() == "ready\n"
+        before, kept, dropped = scrape(port), after(f"keep {file}"), after(f"drop {file}")
+        service.stdin.close()
+    assert service.returncode == 0
+
+    def rise(name: str) -> float:
+        return kept[name] - before[name]
+
+    cost = rise("zmalloc_memory_used_bytes")
+    assert 10_000_000 <= cost < 11_000_000
+    assert rise("files_kept") == 1
+    assert rise("process_resident_memory_bytes") > 9_000_000
+    assert rise("zmalloc_allocated_bytes_total") == cost
+    assert dropped["zmalloc_memory_used_bytes"] == before["zmalloc_memory_used_bytes"]
+    assert dropped["zmalloc_freed_bytes_total"] - kept["zmalloc_freed_bytes_total"] == cost
+    assert dropped["process_resident_memory_bytes"] < kept["process_resident_memory_bytes"] - 9_000_000
+
+
+# The guide.
+
+
+def code_blocks(page: str, language: str) -> list[str]:
+    text = (SOURCE / "docs" / page).read_text(encoding="utf-8")
+    found = re.findall(rf"^\.\. code-block:: {language}\n\n((?:(?: {{3}}.*)?\n)+)", text, re.MULTILINE)
+    return [textwrap.dedent(block) for block in found]
+
+
+def table(text: str) -> dict[str, dict[str, float]]:
+    """By stage and name; what is unknown is not there."""
+    head, *lines = text.splitlines()
+    names, values = head.split()[1:], {line[:14].strip(): line[14:].split() for line in lines}
+    known = {what: [pair for pair in zip(names, each) if pair[1] != "unknown"] for what, each in values.items()}
+    return {what: {name: float(value) for name, value in pairs} for what, pairs in known.items()}
+
+
+def test_the_guide_s_program_prints_what_the_guide_shows() -> None:
+    [program] = code_blocks("which-number.rst", "python")
+    shown = next(block for block in code_blocks("which-number.rst", "none") if "libc-2.36" in block)
+    shown = next(table(part) for part in shown.split("\n\n") if part.startswith("libc"))
+    untouched = {"MALLOC_PERTURB_": "0"}  # which Meson sets, so that malloc writes to each block
+    told = table(run(sys.executable, "-c", program, env=ENVIRONMENT | untouched))
+    assert {what: list(figures) for what, figures in told.items()} == {what: list(shown[what]) for what in shown}
+    for what, figures in told.items():
+        for name, figure in figures.items():
+            # How large an interpreter is at its start depends on much else.
+            rise, rise_shown = figure - told["at start"][name], shown[what][name] - shown["at start"][name]
+            assert rise == pytest.approx(rise_shown, abs=0.1 if name == "used" else 8), f"{name}, {what}"
