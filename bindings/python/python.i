@@ -49,7 +49,8 @@
 %}
 %enddef
 
-/* Reads that may take long let other threads run. They touch no block. */
+/* Calls that may take long let other threads run: glibc looks at all its free blocks for its figures. They touch no
+ * block. */
 %define %zm_long_call(call)
 %exception call %{
   Py_BEGIN_ALLOW_THREADS
@@ -67,15 +68,9 @@
 %zm_long_call(zmalloc_smap_bytes_by_field)
 %zm_long_call(zmalloc_purge)
 %zm_long_call(jemalloc_purge)
-
-/* Without the walk it is short. */
-%exception zmalloc_report %{
-  PyThreadState *waiting = arg2 != 0 ? PyEval_SaveThread() : NULL;
-  $action
-  if (waiting != NULL) {
-    PyEval_RestoreThread(waiting);
-  }
-%}
+%zm_long_call(zmalloc_report)
+%zm_long_call(zmalloc_allocator_info)
+%zm_long_call(zmalloc_get_allocator_info)
 
 /* Arguments. */
 
