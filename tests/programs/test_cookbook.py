@@ -18,12 +18,26 @@ from tree import BUILD, LIBRARY_ALONE, MESON, SOURCE, option, run
 COOKBOOK = SOURCE / "examples" / "cookbook"
 ENVIRONMENT = {"PYTHONPATH": str(BUILD / "bindings" / "python")}
 KV = BUILD / "examples" / "kv"
+LEAK = BUILD / "examples" / "leak"
 
 
 # A leak in a test.
 
 THE_LEAK = "        self._parts.pop(name)\n"
 ITS_CURE = "        self._of_client[client].remove(self._parts.pop(name))\n"
+
+
+@pytest.mark.skipif(not LEAK.exists(), reason="no examples when this was built")
+def test_the_leak_in_c_is_found_and_the_step_is_told() -> None:
+    result = subprocess.run([LEAK], capture_output=True, text=True)
+    assert result.returncode == 1
+    finished, aborted = result.stdout.split("test_aborted\n")
+    assert finished.endswith("    ok\n")
+    steps = [(int(allocated), int(freed)) for allocated, freed in re.findall(r"(\d+), freed +(\d+)", aborted)]
+    (begun, _), (first, _), (second, _), (nothing, freed) = steps
+    assert (nothing, freed) == (0, begun)
+    assert aborted.endswith(f"    FAILED: keeps {first + second} bytes\n")
+    assert first + second >= 50000
 
 
 def run_pytest(path: Path) -> str:
