@@ -3,22 +3,17 @@
  * Every call from many threads, living and short ones, that free each other's blocks, against sums kept beside the
  * library's: whenever all pause, they are equal to the byte. The argument is how many seconds that goes on.
  */
+#include "inbox.h"
 #include "threads.h"
 
 #include <time.h>
 
-enum { LASTING = 16, SHORT = 6, WORKERS = LASTING + SHORT, HELD = 150, INBOX = 32, STEPS = 3000, SECONDS = 10 };
+enum { LASTING = 16, SHORT = 6, WORKERS = LASTING + SHORT, HELD = 150, STEPS = 3000, SECONDS = 10 };
 
 /* What this program reckons; the library is asked for each block's size and for nothing else. */
 struct sums {
     size_t allocated;
     size_t freed;
-};
-
-struct inbox {
-    pthread_mutex_t mutex;
-    size_t length;
-    unsigned char *blocks[INBOX];
 };
 
 static struct worker {
@@ -140,37 +135,18 @@ static void resize(struct worker *worker)
     worker->blocks[worker->held++] = moved;
 }
 
-static bool put(struct inbox *inbox, unsigned char *block)
-{
-    pthread_mutex_lock(&inbox->mutex);
-    bool fits = inbox->length < INBOX;
-    if (fits) {
-        inbox->blocks[inbox->length++] = block;
-    }
-    pthread_mutex_unlock(&inbox->mutex);
-    return fits;
-}
-
-static unsigned char *take(struct inbox *inbox)
-{
-    pthread_mutex_lock(&inbox->mutex);
-    unsigned char *block = inbox->length > 0 ? inbox->blocks[--inbox->length] : NULL;
-    pthread_mutex_unlock(&inbox->mutex);
-    return block;
-}
-
 /* To a worker that need not be there at the time. */
 static void send(struct worker *worker)
 {
     unsigned char *block = take_any(worker);
-    if (!put(&workers[below(&worker->random, WORKERS)].inbox, block)) {
+    if (!inbox_put(&workers[below(&worker->random, WORKERS)].inbox, block)) {
         release(worker, block);
     }
 }
 
 static void receive(struct worker *worker)
 {
-    unsigned char *block = take(&worker->inbox);
+    unsigned char *block = inbox_take(&worker->inbox);
     if (block == NULL) {
         return;
     }
@@ -260,7 +236,7 @@ static void free_all_of(struct worker *worker)
     while (worker->held > 0) {
         release(worker, take_any(worker));
     }
-    for (unsigned char *block = take(&worker->inbox); block != NULL; block = take(&worker->inbox)) {
+    for (unsigned char *block = inbox_take(&worker->inbox); block != NULL; block = inbox_take(&worker->inbox)) {
         release(worker, block);
     }
 }

@@ -231,4 +231,19 @@ static inline int check_used(void **state)
 /* A test that must leave the account as it was, with the handler that takes notes. */
 #define balanced(test) cmocka_unit_test_setup_teardown(test, note_used, check_used)
 
+/* Resizes a block of old usable bytes, looks at all that there is to be seen, and frees it. */
+static inline void check_resize_of(void *ptr, size_t old, const struct resize *resize, size_t to)
+{
+    size_t others = zmalloc_used_memory() - zmalloc_size(ptr);
+    fill(ptr, 0, old, 1);
+    size_t usable = SIZE_MAX;
+    ptr = resize->to(ptr, to, &usable);
+    expect(ptr != NULL && aligned(ptr), resize->name, to);
+    expect(usable >= to && usable == zmalloc_usable_size(ptr), resize->name, to);
+    expect(filled(ptr, old < to ? old : to, 1), resize->name, to);
+    expect(zmalloc_used_memory() == others + zmalloc_size(ptr), resize->name, to);
+    fill(ptr, 0, usable, 2);
+    zfree(ptr);
+}
+
 #endif

@@ -1,37 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Aligned blocks: every alignment and many sizes, what is no alignment, and what becomes of the blocks. */
+#include "aligned_ways.h"
 #include "support.h"
 
 #include <stdlib.h>
 
 enum { LARGEST_ALIGNMENT = 4 << 20 };
-
-struct aligned_way {
-    const char *name;
-    void *(*get)(size_t alignment, size_t size, size_t *usable);
-    bool calls_handler;
-};
-
-static void *by_plain(size_t alignment, size_t size, size_t *usable)
-{
-    void *ptr = zaligned_alloc(alignment, size);
-    *usable = zmalloc_usable_size(ptr);
-    return ptr;
-}
-
-static void *by_try(size_t alignment, size_t size, size_t *usable)
-{
-    void *ptr = ztryaligned_alloc(alignment, size);
-    *usable = zmalloc_usable_size(ptr);
-    return ptr;
-}
-
-static const struct aligned_way aligned_ways[] = {
-    {"zaligned_alloc", by_plain, true},
-    {"ztryaligned_alloc", by_try, false},
-    {"zaligned_alloc_usable", zaligned_alloc_usable, true},
-    {"ztryaligned_alloc_usable", ztryaligned_alloc_usable, false},
-};
 
 static const size_t sizes[] = {0, 1, 7, 8, 16, 17, 48, 100, 1000, 4095, 4096, 5000, 40000, 300000, 3 << 20};
 
@@ -182,16 +156,7 @@ static void check_resize(const struct resize *resize, size_t alignment, size_t f
     size_t before = zmalloc_used_memory();
     size_t old;
     void *ptr = get(&aligned_ways[0], alignment, from, &old);
-    fill(ptr, 0, old, 1);
-
-    size_t usable = SIZE_MAX;
-    ptr = resize->to(ptr, to, &usable);
-    expect(ptr != NULL && aligned(ptr), resize->name, to);
-    expect(usable >= to && usable == zmalloc_usable_size(ptr), resize->name, to);
-    expect(filled(ptr, old < to ? old : to, 1), resize->name, to);
-    expect(zmalloc_used_memory() == before + zmalloc_size(ptr), resize->name, to);
-    fill(ptr, 0, usable, 2);
-    zfree(ptr);
+    check_resize_of(ptr, old, resize, to);
     expect(zmalloc_used_memory() == before, resize->name, to);
 }
 

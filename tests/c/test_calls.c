@@ -181,16 +181,7 @@ static void check_resize(const struct resize *resize, size_t from, size_t to)
     size_t before = zmalloc_used_memory();
     size_t old;
     void *ptr = zmalloc_usable(from, &old);
-    fill(ptr, 0, old, 1);
-
-    size_t usable = SIZE_MAX;
-    ptr = resize->to(ptr, to, &usable);
-    expect(ptr != NULL && aligned(ptr), resize->name, to);
-    expect(usable >= to && usable == zmalloc_usable_size(ptr), resize->name, to);
-    expect(filled(ptr, old < to ? old : to, 1), resize->name, to);
-    expect(zmalloc_used_memory() == before + zmalloc_size(ptr), resize->name, to);
-    fill(ptr, 0, usable, 2);
-    zfree(ptr);
+    check_resize_of(ptr, old, resize, to);
     expect(zmalloc_used_memory() == before, resize->name, to);
 }
 

@@ -2,6 +2,7 @@
 /* Every call that takes a size or an alignment, with those at every boundary; and after each all is as it should be.
  */
 #include "sanitizers.h"
+#include "aligned_ways.h"
 #include "support.h"
 #include "zmalloc_lua.h"
 
@@ -284,33 +285,6 @@ static void test_each_way_to_resize_a_block(void **state)
         }
     }
 }
-
-struct aligned_way {
-    const char *name;
-    void *(*get)(size_t alignment, size_t size, size_t *usable);
-    bool calls_handler;
-};
-
-static void *by_plain(size_t alignment, size_t size, size_t *usable)
-{
-    void *ptr = zaligned_alloc(alignment, size);
-    *usable = zmalloc_usable_size(ptr);
-    return ptr;
-}
-
-static void *by_try(size_t alignment, size_t size, size_t *usable)
-{
-    void *ptr = ztryaligned_alloc(alignment, size);
-    *usable = zmalloc_usable_size(ptr);
-    return ptr;
-}
-
-static const struct aligned_way aligned_ways[] = {
-    {"zaligned_alloc", by_plain, true},
-    {"ztryaligned_alloc", by_try, false},
-    {"zaligned_alloc_usable", zaligned_alloc_usable, true},
-    {"ztryaligned_alloc_usable", ztryaligned_alloc_usable, false},
-};
 
 /* A block may be served at an address that is better aligned than the allocator could promise. */
 static enum fate fate_of_aligned(size_t alignment, size_t size)

@@ -3,6 +3,7 @@
  * Processes whose memory runs out, by RLIMIT_AS and by RLIMIT_DATA of 60 to 600 MiB, while threads are at work and
  * new ones begin: every failure is told as it should be, no block is harmed, and bytes in use are exact.
  */
+#include "inbox.h"
 #include "threads.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 #include <sys/wait.h>
 
 enum { LEAST_MIB = 60, MOST_MIB = 600, CHILDREN = 12, SECONDS_OF_A_CHILD = 300 };
-enum { WORKERS = 8, NEWBORNS = 6, ROUNDS = 2, STEPS = 600, HELD = 4000, INBOX = 32, STACK = 128 << 10 };
+enum { WORKERS = 8, NEWBORNS = 6, ROUNDS = 2, STEPS = 600, HELD = 4000, STACK = 128 << 10 };
 
 /* Across all children. */
 struct figures {
@@ -29,12 +30,6 @@ static struct figures *figures;
 struct sums {
     size_t allocated;
     size_t freed;
-};
-
-struct inbox {
-    pthread_mutex_t mutex;
-    size_t length;
-    unsigned char *blocks[INBOX];
 };
 
 struct worker {
@@ -213,25 +208,6 @@ static bool resize(struct worker *worker, size_t size)
     return keep(worker, moved, size, usable);
 }
 
-static bool put(struct inbox *inbox, unsigned char *block)
-{
-    pthread_mutex_lock(&inbox->mutex);
-    bool fits = inbox->length < INBOX;
-    if (fits) {
-        inbox->blocks[inbox->length++] = block;
-    }
-    pthread_mutex_unlock(&inbox->mutex);
-    return fits;
-}
-
-static unsigned char *take(struct inbox *inbox)
-{
-    pthread_mutex_lock(&inbox->mutex);
-    unsigned char *block = inbox->length > 0 ? inbox->blocks[--inbox->length] : NULL;
-    pthread_mutex_unlock(&inbox->mutex);
-    return block;
-}
-
 static void release_some(struct worker *worker, size_t remaining)
 {
     while (worker->held > remaining) {
@@ -258,11 +234,11 @@ static void step(struct worker *worker)
         release(worker, take_any(worker));
     } else if (kind < 92) {
         unsigned char *block = take_any(worker);
-        if (!put(&inboxes[below(&worker->random, WORKERS)], block)) {
+        if (!inbox_put(&inboxes[below(&worker->random, WORKERS)], block)) {
             release(worker, block);
         }
     } else {
-        unsigned char *block = take(&inboxes[below(&worker->random, WORKERS)]);
+        unsigned char *block = inbox_take(&inboxes[below(&worker->random, WORKERS)]);
         if (block != NULL) {
             release(worker, block);
         }
@@ -466,7 +442,7 @@ static void live(bool of_data, size_t bytes, size_t number)
     }
     compare();
     for (size_t i = 0; i < WORKERS; i++) {
-        for (void *block = take(&inboxes[i]); block != NULL; block = take(&inboxes[i])) {
+        for (void *block = inbox_take(&inboxes[i]); block != NULL; block = inbox_take(&inboxes[i])) {
             free_gift(block);
         }
     }
