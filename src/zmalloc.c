@@ -196,7 +196,8 @@ void *zcalloc(size_t size)
 
 void *zcalloc_num(size_t num, size_t size)
 {
-    return zcalloc(size != 0 && num > SIZE_MAX / size ? SIZE_MAX : num * size);
+    size_t bytes;
+    return zcalloc(__builtin_mul_overflow(num, size, &bytes) ? SIZE_MAX : bytes);
 }
 
 /* Without the allocator's reallocation, for which there may be no room, or no prefix where it would be looked for. */

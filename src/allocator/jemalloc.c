@@ -37,7 +37,7 @@ static int refresh(void)
 
 /* A figure of each bin: its name is resolved once, and then only the bin's number changes in it. */
 struct bin_figure {
-    size_t name[7];
+    size_t name[6];
     size_t length;
     size_t place; /* of the bin's number */
 };
