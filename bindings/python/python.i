@@ -8,6 +8,7 @@
 #include "block.h"
 #include "results.h"
 #include "mappings.h"
+#include "figures.h"
 %}
 
 /* From SWIG 4.4 on, this is a part of a function that fills the module in; before, of one that makes it. */
@@ -305,3 +306,9 @@
 %typemap(freearg) (int (*visit)(const struct zmalloc_mapping *mapping, void *context), void *context) %{
   forget_records(&records$argnum);
 %}
+
+/* For monitors alone. */
+%rename(_take_own) take_own;
+%rename(_take_packed) take_packed;
+PyObject *take_own(int walk, PyObject *records);
+PyObject *take_packed(PyObject *packed, PyObject *records);

@@ -89,6 +89,7 @@ def test_report_of_itself() -> None:
     assert [said[name] is None for name in names] == [getattr(ours, name) is None for name in names]
     table = {name: value for name, value, _ in rows(inside("report").out)[2:]}
     assert list(table) == list(zmalloc.Sample._fields[2:])
+    assert (table["limit"], table["soft_limit"], said["limit"], said["soft_limit"]) == ("none", "none", None, None)
     assert [table[name] == "unknown" for name in names] == [said[name] is None for name in names]
 
 

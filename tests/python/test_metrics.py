@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
@@ -27,6 +28,8 @@ NEAR = 4 << 20  # what a running interpreter may gain between two readings
 STEADY: dict[str, Callable[[], float | None]] = {
     "zmalloc_memory_used_bytes": zmalloc.used_memory,
     "zmalloc_memory_peak_bytes": zmalloc.peak_memory,
+    "zmalloc_memory_limit_bytes": zmalloc.limit,
+    "zmalloc_memory_soft_limit_bytes": zmalloc.soft_limit,
     "zmalloc_allocated_bytes_total": zmalloc.zmalloc_total_allocated,
     "zmalloc_freed_bytes_total": zmalloc.zmalloc_total_freed,
 }
@@ -65,7 +68,7 @@ def test_every_known_figure_and_no_other(walk: bool, registry: prometheus.Collec
         block[:] = b"x" * len(block)
         values, report = told(registry), zmalloc.report(walk)
         for name, ask in STEADY.items():
-            assert values.pop(name) == ask()
+            assert values.pop(name, math.inf) == ask()
     assert values.pop("zmalloc_info") == 1
     known = {name: getattr(report, figure) for name, figure in FROM_REPORT.items()}
     assert values.keys() == {name for name, figure in known.items() if figure is not None}
@@ -76,9 +79,9 @@ def test_every_known_figure_and_no_other(walk: bool, registry: prometheus.Collec
 
 def test_types_units_and_words(registry: prometheus.CollectorRegistry) -> None:
     metrics.Collector(registry, walk=True)
-    with zmalloc.Block(100):
+    with zmalloc.Block(100), zmalloc.limit(1 << 40):
         families = list(parse_openmetrics(openmetrics.generate_latest(registry).decode()))
-    assert len(families) >= 12
+    assert len(families) >= 13
     for family in families:
         assert re.fullmatch(r"[A-Z].+\.", family.documentation)
         [sample] = family.samples
@@ -100,6 +103,20 @@ def test_the_docstring_has_all_of_them() -> None:
     assert rest == WALKED
     assert {name for name, kind in table if kind == "counter"} == {name for name, counter in names.items() if counter}
     assert set(names) == set(FROM_REPORT) | set(STEADY)
+
+
+def test_limits_are_told_while_they_are_set(registry: prometheus.CollectorRegistry) -> None:
+    metrics.Collector(registry)
+    names = {"zmalloc_memory_limit_bytes", "zmalloc_memory_soft_limit_bytes"}
+    assert not names & told(registry).keys()
+    zmalloc.set_soft_limit(1 << 30)
+    try:
+        with zmalloc.limit(1 << 31):
+            assert {name: told(registry)[name] for name in names} == dict(zip(sorted(names), (1 << 31, 1 << 30)))
+        assert names & told(registry).keys() == {"zmalloc_memory_soft_limit_bytes"}
+    finally:
+        zmalloc.set_soft_limit(None)
+    assert not names & told(registry).keys()
 
 
 def test_counters_grow_by_what_is_allocated(registry: prometheus.CollectorRegistry) -> None:

@@ -25,6 +25,8 @@ import pytest
 import zmalloc
 
 RATIOS = ("mem_fragmentation_ratio", "allocator_frag_smallbins_ratio")
+COUNTED = ("peak", "total_allocated", "total_freed")
+LIMITS = ("limit", "soft_limit")
 OF_ANOTHER = ("rss", "pss", "uss", "private_dirty", "swap", "huge_pages")
 
 
@@ -81,7 +83,7 @@ def test_arguments_that_are_none(arguments: dict, error: type[Exception], words:
 
 def test_a_sample_is_a_report_and_more() -> None:
     report = [name for name, member in vars(zmalloc.Report).items() if inspect.ismemberdescriptor(member)]
-    assert list(zmalloc.Sample._fields) == ["monotonic", "wall", *report, "peak", "total_allocated", "total_freed"]
+    assert list(zmalloc.Sample._fields) == ["monotonic", "wall", *report, *COUNTED, *LIMITS]
     monitor = zmalloc.Monitor(None)
     with zmalloc.Block(100_000) as block:
         times, sample, after = (time.monotonic(), time.time()), monitor.sample(), (time.monotonic(), time.time())
@@ -109,6 +111,21 @@ def test_the_last_samples_are_kept_as_they_were_taken(walk: bool) -> None:
     assert all(type(value) in (int, float, type(None)) for sample in taken for value in sample)
     assert [type(getattr(taken[-1], name)) for name in RATIOS[:1]] == [float]
     assert (taken[-1].pss is not None) == walk
+
+
+def test_every_figure_is_in_its_place() -> None:
+    """Nothing is allocated in between, so that only what the kernel and the interpreter do can differ."""
+    with zmalloc.Block(1 << 20), zmalloc.limit(1 << 40):
+        for walk in (False, True):
+            sample, report = zmalloc.Monitor(None, walk=walk).sample(), zmalloc.report(walk)
+            for name, value in zip(zmalloc.Sample._fields[2:21], report):
+                assert getattr(sample, name) == pytest.approx(value, rel=0.5, abs=4 << 20), name
+            gaps = [value or 0 for name, value in sample._asdict().items() if name.endswith("_bytes")]
+            assert len(gaps) == 4
+            assert sample.used + sum(gaps) == sample.rss
+            if sample.mem_fragmentation_ratio is not None:
+                assert sample.mem_fragmentation_ratio == sample.rss / sample.used
+            assert (sample.limit, sample.soft_limit) == (1 << 40, None)
 
 
 def test_a_monitor_without_samples() -> None:
@@ -491,6 +508,69 @@ def test_a_purge_marks_itself_where_a_monitor_runs() -> None:
         assert before <= event.monotonic <= after
         assert abs(event.wall - time.time()) < 3600
     assert idle.events() == []
+
+
+@pytest.fixture
+def no_limit_after() -> Iterator[None]:
+    yield
+    zmalloc.set_limit(None)
+    zmalloc.set_soft_limit(None)
+
+
+@pytest.mark.parametrize("handler", [None, lambda used: None, lambda used: 1 / 0])
+def test_passing_the_soft_limit_is_an_event(handler: Callable[[int], object] | None, no_limit_after: None) -> None:
+    idle = zmalloc.Monitor(None)
+    soft = zmalloc.used_memory() + 100_000
+    with zmalloc.Monitor(None) as one, zmalloc.Monitor(10) as two:
+        zmalloc.set_soft_limit(soft, handler, 50_000)
+        few = zmalloc.Block(1000)
+        assert one.events() == []
+        for times in (1, 2):
+            before = time.monotonic()
+            with contextlib.suppress(ZeroDivisionError), zmalloc.Block(200_000), zmalloc.Block(1000):
+                pass
+            for monitor in (one, two):
+                assert [event.name for event in monitor.events()] == ["soft limit passed"] * times
+                assert before <= monitor.events()[-1].monotonic <= time.monotonic()
+    few.close()
+    with contextlib.suppress(ZeroDivisionError):
+        zmalloc.Block(200_000)
+    assert (len(one.events()), idle.events()) == (2, [])
+
+
+def test_samples_have_the_limits_that_were_set(no_limit_after: None) -> None:
+    monitor = zmalloc.Monitor(None)
+    largest = 2 * sys.maxsize - 10
+    for limit, soft in ((None, None), (1 << 30, None), (1 << 30, 1 << 29), (largest, largest), (None, 1 << 29)):
+        zmalloc.set_limit(limit)
+        zmalloc.set_soft_limit(soft)
+        sample = monitor.sample()
+        assert (sample.limit, sample.soft_limit) == (limit, soft)
+    assert monitor.samples()[3].limit == largest
+    told = json.loads(monitor.to_json())["samples"]
+    assert [each["limit"] for each in told] == [None, 1 << 30, 1 << 30, largest, None]
+    lines = list(csv.DictReader(io.StringIO(monitor.to_csv())))
+    assert [each["soft_limit"] for each in lines] == ["", "", str(1 << 29), str(largest), str(1 << 29)]
+    rows = table_rows(well_formed(monitor._repr_html_())[0])
+    gib, most = f"{1 << 30:,} bytes", f"{largest:,} bytes"
+    assert rows["limit"] == [gib, gib, most, most]
+    assert rows["soft_limit"] == [f"{1 << 29:,} bytes"] * 2 + [most, f"{1 << 29:,} bytes"]
+    zmalloc.set_soft_limit(None)
+    none = zmalloc.Monitor(None)
+    none.sample()
+    assert not {*LIMITS} & table_rows(well_formed(none._repr_html_())[0]).keys()
+
+
+def test_limits_in_pandas(no_limit_after: None) -> None:
+    pandas = pytest.importorskip("pandas")
+    monitor = zmalloc.Monitor(None)
+    monitor.sample()
+    zmalloc.set_limit(2 * sys.maxsize - 10)
+    monitor.sample()
+    frame = monitor.to_pandas()
+    assert frame.limit.iloc[0] is pandas.NA
+    assert frame.limit.iloc[1] == 2 * sys.maxsize - 10
+    assert frame.soft_limit.isna().all()
 
 
 def test_events_are_bounded() -> None:

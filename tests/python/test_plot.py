@@ -111,7 +111,7 @@ def test_areas_lie_on_each_other(monitor: zmalloc.Monitor) -> None:
     """The upper edge of each is the lower edge of the next, wherever neither turns round."""
     from zmalloc._plot import areas
 
-    found = areas(monitor, monitor.samples())
+    found = areas(monitor._series, monitor.samples())
     for lower, upper in zip(found, found[1:]):
         assert upper.below == lower.above
     for place, sample in enumerate(monitor):
@@ -125,6 +125,36 @@ def test_events_are_marked(monitor: zmalloc.Monitor) -> None:
     assert lines == [event.monotonic - start for event in monitor.events()]
     assert [text.get_text().replace("\\", "") for text in axes.texts] == [NO_FORMULA, "purge"]
     axes.figure.savefig(io.BytesIO())  # a name is not taken for a formula
+
+
+@pytest.mark.parametrize("part", [0.5, 1.5, 100])
+def test_limits_are_lines_with_names(part: float) -> None:
+    """One that is far above all levels does not make these flat: then its name alone tells it."""
+    monitor = zmalloc.Monitor(None)
+    zmalloc.set_soft_limit(1 << 20)
+    try:
+        for _ in range(3):
+            monitor.sample()
+        highest = max(monitor.sample().rss, monitor.sample().resident or 0)
+        zmalloc.set_limit(int(highest * part))
+        for _ in range(3):
+            monitor.sample()
+    finally:
+        zmalloc.set_limit(None)
+        zmalloc.set_soft_limit(None)
+    axes, samples = monitor.plot(), monitor.samples()
+    lines = {line.get_label(): line for line in axes.get_lines()}
+    assert len(lines) == 3
+    size = MIB if axes.get_ylabel() == "MiB" else MIB << 10
+    name = f"limit: {int(highest * part) / size:,.1f} {axes.get_ylabel()}" + ", above the picture" * (part > 2)
+    assert {name, f"soft limit: {MIB / size:,.1f} {axes.get_ylabel()}"} < set(legend(axes))
+    drawn = list(lines[name].get_ydata())
+    assert numpy.isnan(drawn[:5]).all()
+    assert drawn[5:] == [int(highest * part) / size] * 3
+    assert (axes.get_ylim()[1] > drawn[-1]) == (part < 2)
+    assert highest / size < axes.get_ylim()[1] < 3 * highest / size
+    assert lines[name].get_linestyle() != lines[next(label for label in lines if label[:4] == "soft")].get_linestyle()
+    assert all(sample.limit is None for sample in samples[:5])
 
 
 def test_names_of_events_that_would_lie_on_each_other_are_left_out() -> None:

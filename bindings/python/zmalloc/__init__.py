@@ -27,10 +27,10 @@ from ._zmalloc import AllocatorInfo, Block, Decay, Mapping, MemoryLimits, Report
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._monitor import Event as Event
     from ._monitor import Monitor as Monitor
-    from ._monitor import Rates as Rates
-    from ._monitor import Sample as Sample
+    from ._series import Event as Event
+    from ._series import Rates as Rates
+    from ._series import Sample as Sample
 else:
 
     def __getattr__(name: str) -> object:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TextIO
 
-    from ._monitor import Monitor, Sample
+    from ._monitor import Monitor
+    from ._series import Sample
 
 OK, PARTIAL, USAGE, NO_PROCESS = range(4)
 
@@ -51,8 +52,11 @@ FIGURES = {
     "peak": "the most used that any reading found",
     "total_allocated": "ever allocated",
     "total_freed": "ever freed",
+    "limit": "the most that may be used",
+    "soft_limit": "beyond this the handler is called",
 }
 KERNEL = ("rss", "pss", "uss", "private_dirty", "swap", "huge_pages")  # known of any process
+LIMITS = ("limit", "soft_limit")
 LONGEST = 2000  # of what is said on standard error
 OTHERS_NOTE = "What its allocator has in use only the library in that process can tell: there, zmalloc.report()."
 
@@ -177,7 +181,9 @@ def report(arguments: argparse.Namespace) -> int:
         return watched.status
     names = FIGURES if watched.is_own else KERNEL
     table = Table([Column("figure", least=16), Column("value", number=True), Column("what it is", least=20, leave=1)])
-    table.rows = [[name, shown(getattr(sample, name), arguments.bytes), FIGURES[name]] for name in names]
+    told = {name: shown(getattr(sample, name), arguments.bytes) for name in names}
+    told.update({name: "none" for name in LIMITS if name in told and getattr(sample, name) is None})
+    table.rows = [[name, told[name], FIGURES[name]] for name in names]
     print(f"process {watched.pid}{f', {zmalloc.allocator}' if watched.is_own else ''}")
     show(table)
     if not watched.is_own:

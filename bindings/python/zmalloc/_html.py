@@ -8,10 +8,11 @@ from html import escape
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from ._monitor import FIGURES, RATIOS, _optional
+from . import _plot
+from ._series import FIGURES, RATIOS, optional
 
 if TYPE_CHECKING:
-    from ._monitor import Monitor
+    from ._series import Series
     from ._zmalloc import Report
 
 
@@ -36,34 +37,33 @@ def report_table(report: Report) -> str:
     return _table("zmalloc report", ["figure", "value"], rows)
 
 
-def _picture(monitor: Monitor) -> str:
+def _picture(series: Series) -> str:
     """Nothing without matplotlib."""
     try:
-        matplotlib = _optional("matplotlib", "plot")
+        matplotlib = optional("matplotlib", "plot")
     except ImportError:
         return ""
     text = StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none"}):
-        axes = monitor.plot()
+        axes = _plot.plot(series)
         axes.figure.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
     label = escape(f"{axes.get_title()}: the figures of the table over time", quote=True)
     return svg[svg.index("<svg ") :].replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
 
 
-def monitor_page(monitor: Monitor) -> str:
+def monitor_page(series: Series) -> str:
     """A table of how each figure went, one of the events, and the picture."""
-    samples, events = monitor.samples(), monitor.events()
+    samples, events = series.samples(), series.events()
     rows = []
     for name in FIGURES:
         known = [figure for figure in (getattr(sample, name) for sample in samples) if figure is not None]
         if known:
             rows.append([name, *(_text(name, figure) for figure in (known[0], min(known), max(known), known[-1]))])
-    whose = "this process" if monitor.pid is None else f"process {monitor.pid}"
     seconds = samples[-1].monotonic - samples[0].monotonic if samples else 0
-    caption = f"zmalloc monitor of {whose}: {len(samples)} samples over {seconds:.1f} seconds"
+    caption = f"zmalloc monitor of {series.whose}: {len(samples)} samples over {seconds:.1f} seconds"
     parts = [_table(caption, ["figure", "first", "least", "most", "last"], rows)]
     if events:
         start = samples[0].monotonic if samples else events[0].monotonic
         parts.append(_table("events", ["event", "time"], [[e.name, f"{e.monotonic - start:.3f} s"] for e in events]))
-    return "\n".join(part for part in [*parts, _picture(monitor) if samples else ""] if part)
+    return "\n".join(part for part in [*parts, _picture(series) if samples else ""] if part)

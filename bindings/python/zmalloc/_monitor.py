@@ -4,161 +4,31 @@
 from __future__ import annotations
 
 import atexit
-import csv
 import json
 import math
 import os
-import select
-import struct
-import sys
 import threading
 import time
 import weakref
-from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from importlib import import_module
-from io import StringIO
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from . import _zmalloc
+from . import _html, _plot, _zmalloc
+from ._series import Event, Rates, Sample, write
+from ._sources import series
 
 if TYPE_CHECKING:
-    File = str | os.PathLike[str] | IO[str]
+    from ._series import File
 
-MOST_EVENTS = 1024
-LONGEST_EVENT = 100
-
-
-class Sample(NamedTuple):
-    """What a Monitor saw at one moment: two clocks in seconds, the fields of a Report, and what has been counted.
-
-    What can't be told is None: of another process all but rss, and what the walk tells. All figures are bytes but for
-    the two ratios. help(zmalloc.Report) says more of each.
-    """
-
-    monotonic: float
-    wall: float
-    used: int | None
-    allocated: int | None
-    active: int | None
-    resident: int | None
-    rss: int | None
-    allocator_overhead_bytes: int | None
-    allocator_frag_bytes: int | None
-    allocator_rss_bytes: int | None
-    rss_overhead_bytes: int | None
-    mapped: int | None
-    retained: int | None
-    metadata: int | None
-    mem_fragmentation_ratio: float | None
-    allocator_frag_smallbins_ratio: float | None
-    pss: int | None
-    uss: int | None
-    private_dirty: int | None
-    swap: int | None
-    huge_pages: int | None
-    peak: int | None
-    total_allocated: int | None
-    total_freed: int | None
-
-
-class Event(NamedTuple):
-    """Something that happened while a Monitor ran: when, by both clocks in seconds, and what."""
-
-    monotonic: float
-    wall: float
-    name: str
-
-
-class Rates(NamedTuple):
-    """Bytes allocated, and freed, a second."""
-
-    allocated: float
-    freed: float
-
-
-FIGURES = Sample._fields[2:]
-CLOCKS = {"monotonic": "seconds of the clock that never goes back", "wall": "seconds since 1970 began, UTC"}
-COUNTED = {"peak": "see peak_memory", "total_allocated": "bytes ever allocated", "total_freed": "bytes ever freed"}
-RATIOS = ("mem_fragmentation_ratio", "allocator_frag_smallbins_ratio")
-FIELD_OF_FIGURE = {"rss": "Rss", "pss": "Pss", "private_dirty": "Private_Dirty", "swap": "Swap",
-                   "huge_pages": "AnonHugePages"}  # fmt: skip
-
-
-def _describe(owner: type, texts: dict[str, str]) -> None:
-    for name, text in texts.items():
-        getattr(owner, name).__doc__ = text
-
-
-_describe(Sample, {name: getattr(_zmalloc.Report, name, Sample).__doc__ for name in FIGURES} | CLOCKS | COUNTED)
-_describe(Event, {**CLOCKS, "name": "what happened"})
-_describe(Rates, {"allocated": "bytes allocated a second", "freed": "bytes freed a second"})
-
-# A sample as it is kept; what is None is a number that no figure can be.
-_RECORD = struct.Struct("=2d" + "".join("d" if name in RATIOS else "q" for name in FIGURES))
-_UNKNOWN = [math.nan if name in RATIOS else -(2**63) for name in FIGURES]
-
-
-def _optional(module: str, extra: str) -> Any:
-    """A module of a package that zmalloc can do without."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        what = f"this needs {package}, which can't be imported: install it, or zmalloc[{extra}]"
-        raise ImportError(what, name=package) from error
+__all__ = ["Event", "Monitor", "Rates", "Sample"]
 
 
 def _release(lock: threading.Lock) -> None:
     """Lets who waits for it go on, once and for all."""
     with suppress(RuntimeError):
         lock.release()
-
-
-class _Own:
-    """This process, as the source of figures."""
-
-    def read(self, walk: bool) -> list[float | None]:
-        report: tuple[float | None, ...] = _zmalloc.zmalloc_report(walk)
-        return [*report, _zmalloc.zmalloc_peak_memory(), _zmalloc.zmalloc_total_allocated(),
-                _zmalloc.zmalloc_total_freed()]  # fmt: skip
-
-
-class _Other:
-    """Another process, of which the kernel tells. Where it can be held, its number can't pass to a third unseen."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self._descriptor = -1
-        _zmalloc.zmalloc_process_rss(pid)
-        with suppress(OSError, AttributeError):  # old kernels, other systems, a thread's number
-            self._descriptor = os.pidfd_open(pid)
-
-    def __del__(self) -> None:
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-
-    def _has_ended(self) -> bool:
-        if self._descriptor < 0:
-            return False
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLIN)
-        return bool(poll.poll(0))
-
-    def read(self, walk: bool) -> list[float | None]:
-        figures: dict[str, int | None] = {}
-        if walk:
-            sums = _zmalloc.zmalloc_smaps(self._pid)
-            figures = {name: sums.get(field) for name, field in FIELD_OF_FIGURE.items()}
-            if {"Private_Clean", "Private_Dirty"} <= sums.keys():
-                figures["uss"] = sums["Private_Clean"] + sums["Private_Dirty"]
-        else:
-            figures["rss"] = _zmalloc.zmalloc_process_rss(self._pid)
-        if self._has_ended():
-            raise ProcessLookupError(f"Monitor: process {self._pid} has ended")
-        return [figures.get(name) for name in FIGURES]
 
 
 # All monitors; replaced and never changed, so that it can be read without a lock.
@@ -224,7 +94,7 @@ class Monitor:
     the process watched has ended the monitor stops, with an event "process ended". A monitor that nobody holds ends,
     and so do all before the interpreter does. In a forked child a monitor is stopped: it keeps its samples, with an
     event "fork", and can be started anew; one of this process then watches the child. zmalloc.purge() marks itself, as
-    "purge", in all monitors that run.
+    "purge", in all monitors that run, and so does passing the limit of set_soft_limit(), as "soft limit passed".
 
     A sample takes about as long as report(): with libc the longer the more free blocks there are (several milliseconds
     for 30,000), and with the walk the more memory there is.
@@ -252,15 +122,11 @@ class Monitor:
         if length < 1:
             raise ValueError(f"Monitor: argument 'length' must be at least 1, not {length}")
         self._interval = interval
-        self._length = length
         self._walk = bool(walk)
-        self._pid = None if pid == os.getpid() else pid
-        self._source: _Own | _Other = _Own() if self._pid is None else _Other(self._pid)
-        self._records = bytearray(_RECORD.size * length)
-        self._taken = 0
+        pid = None if pid == os.getpid() else pid
+        self._series = series(length, self._walk, pid)
         self._missed = 0
         self._error: Exception | None = None
-        self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._lock = threading.RLock()  # signal handlers may come in between
         self._running = False
         self._thread: threading.Thread | None = None
@@ -275,12 +141,12 @@ class Monitor:
     @property
     def length(self) -> int:
         """How many samples are kept at most."""
-        return self._length
+        return self._series.length
 
     @property
     def pid(self) -> int | None:
         """The process watched; None for this one."""
-        return self._pid
+        return self._series.pid
 
     @property
     def walk(self) -> bool:
@@ -295,7 +161,7 @@ class Monitor:
     @property
     def taken(self) -> int:
         """How many samples were taken so far, those included that are no longer kept."""
-        return self._taken
+        return self._series.taken
 
     @property
     def missed(self) -> int:
@@ -310,7 +176,7 @@ class Monitor:
     @property
     def nbytes(self) -> int:
         """Bytes that the samples take, from the beginning; up to 1,024 events, the last ones, come on top of that."""
-        return len(self._records)
+        return self._series.nbytes
 
     def start(self) -> None:
         """Takes a sample and starts the thread; does nothing if the monitor runs. Errors as of sample()."""
@@ -336,27 +202,21 @@ class Monitor:
 
     def sample(self) -> Sample:
         """Takes a sample now and returns it. Of another process, errors as of rss, with the walk as of smaps."""
-        return _decoded(self._take())
+        return self._series.sample()
 
     def mark(self, name: str) -> None:
         """Keeps an event of that name, cut at 100 characters, with the time; the last 1,024 are kept."""
         if not isinstance(name, str):
             raise TypeError(f"mark: argument 'name' must be a str, not {type(name).__name__}")
-        self._events.append(Event(time.monotonic(), time.time(), name[:LONGEST_EVENT]))
+        self._series.mark(name)
 
     def samples(self) -> list[Sample]:
         """The samples that are kept, oldest first."""
-        with self._lock:
-            records, taken = bytes(self._records), self._taken
-        first = taken % self._length * _RECORD.size if taken > self._length else 0
-        ordered = records[first:] + records[:first] if first else records[: min(taken, self._length) * _RECORD.size]
-        return [_decoded(record) for record in _RECORD.iter_unpack(ordered)]
+        return self._series.samples()
 
     def events(self) -> list[Event]:
         """The events that are kept, oldest first."""
-        while True:
-            with suppress(RuntimeError):  # another thread marked one meanwhile
-                return list(self._events)
+        return self._series.events()
 
     def rates(self) -> Rates | None:
         """Bytes allocated and freed a second, from the first sample kept to the last.
@@ -364,27 +224,17 @@ class Monitor:
         None before there are two with some time between them, and for another process. Of any two samples: the
         difference of their total_allocated, or total_freed, by that of their times.
         """
-        samples = self.samples()
-        if len(samples) < 2:
-            return None
-        first, last = samples[0], samples[-1]
-        seconds = last.monotonic - first.monotonic
-        if (seconds <= 0 or first.total_allocated is None or first.total_freed is None
-                or last.total_allocated is None or last.total_freed is None):  # fmt: skip
-            return None
-        span = 2 * (sys.maxsize + 1)  # where the totals wrap
-        return Rates((last.total_allocated - first.total_allocated) % span / seconds,
-                     (last.total_freed - first.total_freed) % span / seconds)  # fmt: skip
+        return self._series.rates()
 
     def to_dict(self) -> dict[str, Any]:
         """All that is known, as to_json() has it."""
         return {
             "zmalloc": _zmalloc.ZMALLOC_VERSION,
-            "allocator": _zmalloc.zmalloc_allocator() if self._pid is None else None,
-            "pid": os.getpid() if self._pid is None else self._pid,
+            "allocator": _zmalloc.zmalloc_allocator() if self.pid is None else None,
+            "pid": os.getpid() if self.pid is None else self.pid,
             "interval": self._interval,
             "walk": self._walk,
-            "taken": self._taken,
+            "taken": self.taken,
             "missed": self._missed,
             "error": None if self._error is None else str(self._error),
             "samples": [sample._asdict() for sample in self.samples()],
@@ -397,7 +247,7 @@ class Monitor:
         An object with lists of samples and events, each an object by the names of Sample and Event; unknown is null.
         """
         text = json.dumps(self.to_dict(), allow_nan=False)
-        _write(text + "\n", file)
+        write(text + "\n", file)
         return text
 
     def to_csv(self, file: File | None = None) -> str:
@@ -406,50 +256,30 @@ class Monitor:
         Unknown is empty. The last column, event, has the names of the events since the sample before, with "; "
         between them; that of the last sample also of those after it.
         """
-        samples, events = self.samples(), self.events()
-        names: list[list[str]] = [[] for _ in samples]
-        for event in events if samples else []:
-            place = next((i for i, sample in enumerate(samples) if sample.monotonic >= event.monotonic), -1)
-            names[place].append(event.name)
-        text = StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*Sample._fields, "event"])
-        writer.writerows([*sample, "; ".join(those)] for sample, those in zip(samples, names))
-        _write(text.getvalue(), file)
-        return text.getvalue()
+        text = self._series.to_csv()
+        write(text, file)
+        return text
 
     def to_pandas(self) -> Any:
         """The samples as a pandas.DataFrame: a row each, its index the wall clock (UTC), the figures its columns.
 
-        Bytes are of pandas' type Int64, and unknown ones NA; the ratios are float64, and unknown ones NaN. The events
+        Bytes are of pandas' type Int64 or UInt64, and unknown ones NA; the ratios are float64, and unknown ones NaN. The events
         are in `attrs["events"]`. ImportError without pandas.
         """
-        pandas = _optional("pandas", "pandas")
-        samples = self.samples()
-        index = pandas.to_datetime([sample.wall for sample in samples], unit="s", utc=True).rename("wall")
-        columns: dict[str, Any] = {}
-        for name in Sample._fields:
-            if name != "wall":
-                kind = "float64" if name in (*RATIOS, "monotonic") else "Int64"
-                columns[name] = pandas.array([getattr(sample, name) for sample in samples], dtype=kind)
-        frame = pandas.DataFrame(columns, index=index)
-        frame.attrs["events"] = self.events()
-        return frame
+        return self._series.to_pandas()
 
     def plot(self, target: Any = None, *, title: str | None = None, format: str | None = None) -> Any:
         """Draws the levels over time with matplotlib: each one's gap to the one below as an area, RSS as a line.
 
         target is a path or a binary file, where the picture goes (in the format that the name or `format` says), or
         axes to draw in; without one, they are made. Levels that are unknown are left out, and the area above has both
-        names. Events are vertical lines. Returns the axes; their `figure` has the rest. ImportError without matplotlib.
+        names. Events are vertical lines, limits that were set horizontal ones. Returns the axes; their `figure` has the rest. ImportError without matplotlib.
         """
-        from . import _plot
-
-        return _plot.plot(self, target, title, format)
+        return _plot.plot(self._series, target, title, format)
 
     def __len__(self) -> int:
         """How many samples are kept."""
-        return min(self._taken, self._length)
+        return min(self.taken, self.length)
 
     def __iter__(self) -> Iterator[Sample]:
         """Over samples()."""
@@ -472,25 +302,12 @@ class Monitor:
 
     def __repr__(self) -> str:
         """In a line."""
-        whose = "this process" if self._pid is None else f"process {self._pid}"
         state = "running" if self._running else "stopped"
-        return f"<zmalloc.Monitor of {whose}: {state}, {len(self)} of {self._length} samples>"
+        return f"<zmalloc.Monitor of {self._series.whose}: {state}, {len(self)} of {self.length} samples>"
 
     def _repr_html_(self) -> str:
         """For notebooks: a table, and the picture where matplotlib is."""
-        from . import _html
-
-        return _html.monitor_page(self)
-
-    def _take(self) -> tuple[float, ...]:
-        """Takes a sample, as it is kept."""
-        figures = self._source.read(self._walk)
-        known = [none if figure is None else figure for figure, none in zip(figures, _UNKNOWN)]
-        with self._lock:
-            record = (time.monotonic(), time.time(), *known)
-            _RECORD.pack_into(self._records, self._taken % self._length * _RECORD.size, *record)
-            self._taken += 1
-        return record
+        return _html.monitor_page(self._series)
 
     def _halt(self) -> bool:
         """Ends the thread; whether the monitor ran."""
@@ -505,7 +322,7 @@ class Monitor:
     def _try_sample(self) -> bool:
         """Takes a sample for the monitor itself; whether there can be another."""
         try:
-            self._take()
+            self._series.take()
         except ProcessLookupError as error:
             with self._lock:
                 self._error, self._running, self._thread = error, False, None
@@ -523,19 +340,3 @@ class Monitor:
         self._thread = None
         self._wake = threading.Lock()
         self.mark("fork")
-
-
-def _decoded(record: tuple[Any, ...]) -> Sample:
-    """What was unknown is None again."""
-    figures = [None if figure == none or figure != figure else figure for figure, none in zip(record[2:], _UNKNOWN)]
-    return Sample._make((*record[:2], *figures))
-
-
-def _write(text: str, file: File | None) -> None:
-    if file is None:
-        return
-    if isinstance(file, (str, os.PathLike)):
-        with open(file, "w", encoding="utf-8", newline="") as opened:
-            opened.write(text)
-    else:
-        file.write(text)

@@ -7,10 +7,10 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._monitor import _optional
+from ._series import optional
 
 if TYPE_CHECKING:
-    from ._monitor import Event, Monitor, Sample
+    from ._series import Event, Sample, Series
 
 
 class Level(NamedTuple):
@@ -35,6 +35,7 @@ LEVELS_OF_ANOTHER = [  # as much as the kernel tells
     Level("pss", "PSS", "its part of what is shared", "#bc5090"),
     Level("rss", "RSS", "others' parts of what is shared", "#c8c8c8"),
 ]
+LIMITS = [("limit", "limit", "--"), ("soft_limit", "soft limit", "-.")]
 UNITS = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
 TIMES = [("hours", 3600), ("minutes", 60)]
 SIZE = (9.0, 4.8)  # inches
@@ -49,16 +50,16 @@ class Area(NamedTuple):
     above: list[float]
 
 
-def known_levels(monitor: Monitor, samples: list[Sample]) -> list[Level]:
+def known_levels(series: Series, samples: list[Sample]) -> list[Level]:
     """Those of which any sample tells."""
-    levels = LEVELS if monitor.pid is None else LEVELS_OF_ANOTHER
+    levels = LEVELS if series.pid is None else LEVELS_OF_ANOTHER
     return [level for level in levels if any(getattr(sample, level.field) is not None for sample in samples)]
 
 
-def areas(monitor: Monitor, samples: list[Sample]) -> list[Area]:
+def areas(series: Series, samples: list[Sample]) -> list[Area]:
     """From the lowest level up. What an unknown level would have added is in the area above, by name."""
-    levels = LEVELS if monitor.pid is None else LEVELS_OF_ANOTHER
-    known = known_levels(monitor, samples)
+    levels = LEVELS if series.pid is None else LEVELS_OF_ANOTHER
+    known = known_levels(series, samples)
     found = []
     floor, floor_name, adds = [0.0] * len(samples), "", []
     for level in levels:
@@ -94,9 +95,25 @@ def draw_events(axes: Any, events: list[Event], start: float, scale: int, end: f
             last = place
 
 
-def draw_levels(axes: Any, monitor: Monitor, samples: list[Sample], times: list[float]) -> None:
-    """The areas, and RSS over them as a line: where it is below the allocator's resident, that is seen."""
-    found = areas(monitor, samples)
+def draw_limits(axes: Any, samples: list[Sample], times: list[float], unit: str, size: int, highest: float) -> float:
+    """A line each, while it was set; returns how high the picture is to be. One far above it has its name alone."""
+    top = highest
+    for field, name, style in LIMITS:
+        known = [limit for limit in (getattr(sample, field) for sample in samples) if limit is not None]
+        if not known:
+            continue
+        seen = [limit for limit in known if limit <= 2 * highest]
+        top = max([top, *seen])
+        sizes = " to ".join(f"{limit / size:,.1f}" for limit in sorted({min(known), max(known)}))
+        limits = [math.nan if limit is None else limit / size for limit in (getattr(each, field) for each in samples)]
+        axes.plot(times, limits, color="#c00000", linewidth=1.5, linestyle=style, drawstyle="steps-post",
+                  label=f"{name}: {sizes} {unit}{'' if seen else ', above the picture'}")  # fmt: skip
+    return top
+
+
+def draw_levels(axes: Any, series: Series, samples: list[Sample], times: list[float]) -> None:
+    """The areas, RSS over them as a line (where it is below the allocator's resident, that is seen), and the limits."""
+    found = areas(series, samples)
     highest = max((figure for area in found for figure in area.above if not math.isnan(figure)), default=0.0)
     unit, size = unit_of(UNITS, highest, "bytes")
     for area in found:
@@ -108,34 +125,34 @@ def draw_levels(axes: Any, monitor: Monitor, samples: list[Sample], times: list[
     if any(not math.isnan(figure) for figure in rss):
         axes.plot(times, rss, color="black", linewidth=1.5, marker="." if len(samples) < 3 else None, label="RSS")
     axes.set_ylabel(unit)
-    axes.set_ylim(bottom=0)
+    top = draw_limits(axes, samples, times, unit, size, highest)
+    axes.set_ylim(0, top * 1.05 / size or None)
 
 
-def draw(monitor: Monitor, axes: Any, title: str | None) -> None:
+def draw(series: Series, axes: Any, title: str | None) -> None:
     """All but the legend."""
-    samples = monitor.samples()
-    whose = "this process" if monitor.pid is None else f"process {monitor.pid}"
-    axes.set_title(f"Memory of {whose}" if title is None else title)
+    samples = series.samples()
+    axes.set_title(f"Memory of {series.whose}" if title is None else title)
     if not samples:
         axes.text(0.5, 0.5, "no samples", transform=axes.transAxes, horizontalalignment="center")
         return
     start = samples[0].monotonic
     unit, scale = unit_of(TIMES, samples[-1].monotonic - start, "seconds")
     times = [(sample.monotonic - start) / scale for sample in samples]
-    draw_levels(axes, monitor, samples, times)
+    draw_levels(axes, series, samples, times)
     if times[-1] > 0:
         axes.set_xlim(0, times[-1])
-    draw_events(axes, monitor.events(), start, scale, times[-1])
+    draw_events(axes, series.events(), start, scale, times[-1])
     began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(samples[0].wall))
     axes.set_xlabel(f"{unit} since {began} UTC")
 
 
-def plot(monitor: Monitor, target: Any, title: str | None, format: str | None) -> Any:
+def plot(series: Series, target: Any = None, title: str | None = None, format: str | None = None) -> Any:
     """See Monitor.plot. It leaves pyplot and its windows alone."""
-    figures = _optional("matplotlib.figure", "plot")
-    given = isinstance(target, _optional("matplotlib.axes", "plot").Axes)
+    figures = optional("matplotlib.figure", "plot")
+    given = isinstance(target, optional("matplotlib.axes", "plot").Axes)
     axes = target if given else figures.Figure(figsize=SIZE, layout="constrained").add_subplot()
-    draw(monitor, axes, title)
+    draw(series, axes, title)
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         place: dict[str, Any] = {"loc": "best"} if given else {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13)}

@@ -13,6 +13,8 @@ absent, and never 0:
                                         as prometheus_client's own for processes on Linux
   zmalloc_memory_used_bytes             gauge: in blocks, to the byte
   zmalloc_memory_peak_bytes             gauge: the most that a reading of it found
+  zmalloc_memory_limit_bytes            gauge: the most that may be in blocks; absent where no limit is set
+  zmalloc_memory_soft_limit_bytes       gauge: beyond how much the soft limit's handler is called; absent as well
   zmalloc_memory_allocated_bytes        gauge: in blocks, as the allocator counts
   zmalloc_memory_active_bytes           gauge: in pages that hold blocks
   zmalloc_memory_resident_bytes         gauge: what the allocator holds from the kernel
@@ -40,7 +42,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from . import _zmalloc
-from ._monitor import FIGURES, _Other, _Own
+from ._sources import series
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry
@@ -64,6 +66,8 @@ MEANINGS = {
     "rss": _Meaning(RSS, "Resident memory size in bytes."),
     "used": _Meaning("zmalloc_memory_used_bytes", "Bytes in blocks that are not freed."),
     "peak": _Meaning("zmalloc_memory_peak_bytes", "Most bytes in blocks that a reading found."),
+    "limit": _Meaning("zmalloc_memory_limit_bytes", "Most bytes that may be in blocks."),
+    "soft_limit": _Meaning("zmalloc_memory_soft_limit_bytes", "Bytes in blocks beyond which a handler is called."),
     "allocated": _Meaning("zmalloc_memory_allocated_bytes", "Bytes in blocks, as the allocator counts."),
     "active": _Meaning("zmalloc_memory_active_bytes", "Bytes in pages that hold blocks."),
     "resident": _Meaning("zmalloc_memory_resident_bytes", "Bytes that the allocator holds from the kernel."),
@@ -123,9 +127,8 @@ class Collector:
         pid: int | None = None,
         rss: bool | None = None,
     ) -> None:
-        self._source: _Own | _Other = _Own() if pid is None else _Other(pid)
+        self._series = series(1, bool(walk), pid)
         self._is_own = pid is None
-        self._walk = bool(walk)
         if rss is None:
             rss = registry is None or registry.get_sample_value(RSS) is None
         self._told = {name: meaning for name, meaning in MEANINGS.items() if rss or name != "rss"}
@@ -141,12 +144,11 @@ class Collector:
     def collect(self) -> Iterator[Metric]:
         """The families that have figures now."""
         try:
-            figures = self._source.read(self._walk)
+            figures = self._series.sample()._asdict()
         except ProcessLookupError:
             return
-        by_name = dict(zip(FIGURES, figures))
         for name, meaning in self._told.items():
-            if by_name[name] is not None:
-                yield _family(meaning, by_name[name])
+            if figures[name] is not None:
+                yield _family(meaning, figures[name])
         if self._is_own:
             yield _info({"allocator": _zmalloc.zmalloc_allocator(), "version": _zmalloc.ZMALLOC_VERSION})

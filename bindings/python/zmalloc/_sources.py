@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Where the figures of a sample come from: this process, or another one."""
+
+from __future__ import annotations
+
+import os
+import select
+from contextlib import suppress
+from functools import partial
+
+from . import _zmalloc
+from ._series import FIGURES, Series, packed
+
+FIELD_OF_FIGURE = {"rss": "Rss", "pss": "Pss", "private_dirty": "Private_Dirty", "swap": "Swap",
+                   "huge_pages": "AnonHugePages"}  # fmt: skip
+
+
+class Other:
+    """Another process, of which the kernel tells. Where it can be held, its number can't pass to a third unseen."""
+
+    def __init__(self, pid: int, walk: bool) -> None:
+        self._pid = pid
+        self._walk = walk
+        self._descriptor = -1
+        _zmalloc.zmalloc_process_rss(pid)
+        with suppress(OSError, AttributeError):  # old kernels, other systems, a thread's number
+            self._descriptor = os.pidfd_open(pid)
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    def _has_ended(self) -> bool:
+        if self._descriptor < 0:
+            return False
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def __call__(self, records: bytearray) -> bytes:
+        """Takes a sample, and keeps it."""
+        figures: dict[str, int | None] = {}
+        if self._walk:
+            sums = _zmalloc.zmalloc_smaps(self._pid)
+            figures = {name: sums.get(field) for name, field in FIELD_OF_FIGURE.items()}
+            if {"Private_Clean", "Private_Dirty"} <= sums.keys():
+                figures["uss"] = sums["Private_Clean"] + sums["Private_Dirty"]
+        else:
+            figures["rss"] = _zmalloc.zmalloc_process_rss(self._pid)
+        if self._has_ended():
+            raise ProcessLookupError(f"Monitor: process {self._pid} has ended")
+        return _zmalloc._take_packed(packed(figures.get(name) for name in FIGURES), records)
+
+
+def series(length: int, walk: bool, pid: int | None) -> Series:
+    """One of a process (None: this one). Of this one C does all in a call: ten times a second nothing is in the caches."""
+    return Series(length, pid, partial(_zmalloc._take_own, walk) if pid is None else Other(pid, walk))
