@@ -222,9 +222,11 @@ static void test_sizes_that_no_allocator_serves(void **state)
 
 static pthread_barrier_t barrier;
 
+/* With its first block a thread gets a slot, with its second a share. */
 static void *take_a_little(void *argument)
 {
     void **block = argument;
+    zfree(ztrymalloc(10));
     *block = ztrymalloc(10);
     pthread_barrier_wait(&barrier);
     pthread_barrier_wait(&barrier);

@@ -18,6 +18,7 @@ resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 WRONG = BUILD / "tests" / "programs" / "wrong"
 SIZES = [1, 100, 5000]
+FIRST_PAST = {"byte after": 0, "NUL after": 0, "16th byte after": 15}  # what is written to, from the block's end
 MESSAGE = re.compile(r"zmalloc: (\w+): (\S+): (.*)\n")
 
 
@@ -38,6 +39,10 @@ def test_a_wrong_use_is_told_and_aborts(what: str, number: str, call: str, words
         assert message is not None, result.stderr
         assert message.group(1, 2) == (call, result.stdout)
         assert words in message.group(3)
+        if what in FIRST_PAST:
+            place = re.match(r"overflow: its byte (\d+) was written to, and it has (\d+) bytes", message.group(3))
+            assert place is not None
+            assert int(place[1]) - int(place[2]) == FIRST_PAST[what]
 
 
 def test_any_wrong_use_is_found_among_right_ones() -> None:
