@@ -123,6 +123,7 @@ static const struct {
 
 int main(int argc, char **argv)
 {
+    setvbuf(stderr, NULL, _IOFBF, BUFSIZ); /* as programs may; what is told must be seen all the same */
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
         if (argc == 2 && strcmp(argv[1], ways[i].name) == 0) {
             ways[i].run();

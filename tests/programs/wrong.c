@@ -679,6 +679,7 @@ static int show_guards(void)
 int main(int argc, char **argv)
 {
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
+    setvbuf(stderr, NULL, _IOFBF, BUFSIZ); /* as programs may; what is told must be seen all the same */
     if (argc == 2 && strcmp(argv[1], "list") == 0) {
         return list() > 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     }
