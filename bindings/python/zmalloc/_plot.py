@@ -35,7 +35,7 @@ LEVELS_OF_ANOTHER = [  # as much as the kernel tells
     Level("pss", "PSS", "its part of what is shared", "#bc5090"),
     Level("rss", "RSS", "others' parts of what is shared", "#c8c8c8"),
 ]
-LIMITS = [("limit", "limit", "--"), ("soft_limit", "soft limit", "-.")]
+LIMITS = [("limit", "limit of used", "--"), ("soft_limit", "soft limit of used", "-.")]
 UNITS = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
 TIMES = [("hours", 3600), ("minutes", 60)]
 SIZE = (9.0, 4.8)  # inches

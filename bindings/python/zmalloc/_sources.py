@@ -22,20 +22,15 @@ class Other:
         self._pid = pid
         self._walk = walk
         self._descriptor = -1
+        self._ended = select.poll()
         _zmalloc.zmalloc_process_rss(pid)
         with suppress(OSError, AttributeError):  # old kernels, other systems, a thread's number
             self._descriptor = os.pidfd_open(pid)
+            self._ended.register(self._descriptor, select.POLLIN)
 
     def __del__(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
-
-    def _has_ended(self) -> bool:
-        if self._descriptor < 0:
-            return False
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLIN)
-        return bool(poll.poll(0))
 
     def __call__(self, records: bytearray) -> bytes:
         """Takes a sample, and keeps it."""
@@ -47,7 +42,7 @@ class Other:
                 figures["uss"] = sums["Private_Clean"] + sums["Private_Dirty"]
         else:
             figures["rss"] = _zmalloc.zmalloc_process_rss(self._pid)
-        if self._has_ended():
+        if self._ended.poll(0):
             raise ProcessLookupError(f"Monitor: process {self._pid} has ended")
         return _zmalloc._take_packed(packed(figures.get(name) for name in FIGURES), records)
 
