@@ -128,6 +128,30 @@ def test_every_figure_is_in_its_place() -> None:
             assert (sample.limit, sample.soft_limit) == (1 << 40, None)
 
 
+def test_differences_may_be_negative() -> None:
+    """As where pages of the allocator's are in swap: it calls them resident, and the kernel does not."""
+    from zmalloc import _series, _zmalloc
+
+    figures = {name: -5 for name in _series.FIGURES if name.endswith("_bytes")}
+    kept = _series.packed(map(figures.get, _series.FIGURES))
+    sample = _series.Series(1, None, lambda records: _zmalloc._take_packed(kept, records)).sample()
+    assert {name: value for name, value in sample._asdict().items() if value is not None and name in figures} == figures
+    assert sum(value is not None for value in sample) == 2 + len(figures) == 6
+
+
+def test_nothing_is_written_where_there_is_no_place() -> None:
+    from zmalloc import _series, _zmalloc
+
+    kept = _series.packed(None for _ in _series.FIGURES)
+    for records in (bytearray(), bytearray(100), b"x" * 1000, None):
+        for take, what in ((_zmalloc._take_own, False), (_zmalloc._take_packed, kept)):
+            with pytest.raises(TypeError, match="no place"):
+                take(what, records)
+    for wrong in (b"", kept[1:], bytearray(kept), None):
+        with pytest.raises(TypeError, match="no figures"):
+            _zmalloc._take_packed(wrong, bytearray(1000))
+
+
 def test_a_monitor_without_samples() -> None:
     monitor = zmalloc.Monitor(None)
     assert (len(monitor), monitor.samples(), monitor.events(), monitor.rates()) == (0, [], [], None)
