@@ -20,7 +20,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
 # Nothing that installs or builds anew, and nothing that another compiler makes.
-TESTS = [["--suite", "c", "--suite", "faults", "--suite", "python", "--suite", "lua"], ["parser"], ["programs death"]]
+SUITES = ["c", "faults", "python", "lua", "hardened"]
+TESTS = [[f"--suite={suite}" for suite in SUITES], ["parser"], ["programs death"]]
 OURS = [f"--filter={ROOT}/src/", rf"--filter={ROOT}/bindings/.*\.h"]
 # What belongs to systems other than Linux.
 ELSEWHERE = [rf"--exclude=.*/{name}" for name in (r"darwin\..*", r"freebsd\.c", r"unsupported\.c", r"linux_only\.c")]

@@ -1178,6 +1178,36 @@ static void try_to_lose_slots(void)
     pass_in_child(lose_no_slot);
 }
 
+/* What is done only the first time that a program asks for it: in a child each, before anything else has asked. */
+
+static void do_first(void)
+{
+    descriptors = open_descriptors();
+    fail_by(trial.fault, trial.persistent, operate);
+    check(trial.nth > 2); /* it was met */
+}
+
+static void try_first_times(void)
+{
+    static const struct {
+        struct operation operation;
+        const char *fault;
+    } firsts[] = {
+        {{"zmalloc_set_limit", set_limit, NULL}, "pthread_atfork ENOMEM"},
+        {{"zmalloc_set_soft_limit", set_soft_limit, NULL}, "pthread_atfork ENOMEM"},
+        {{"zmalloc_set_soft_limit", set_soft_limit, NULL}, "mmap ENOMEM"},
+        {{"zmalloc_set_oom_retry_handler", set_answering_handler, NULL}, "mmap ENOMEM"},
+    };
+    for (size_t i = 0; i < LENGTH(firsts); i++) {
+        operation = &firsts[i].operation;
+        name_trial(operation->call, "for the first time");
+        trial.fault = find_fault(firsts[i].fault);
+        for (trial.persistent = 0; trial.persistent < 2; trial.persistent++) {
+            pass_in_child(do_first);
+        }
+    }
+}
+
 /* Before main: the program runs itself again, with the fault in its environment. */
 
 enum { WENT_WELL = 3, WENT_WELL_AND_MET_IT = 4, A_MINUTE = 60 };
@@ -1367,6 +1397,7 @@ int main(int argc, char **argv)
     met = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     make_bystanders();
     start_other();
+    try_first_times();
     warm_up();
     descriptors = open_descriptors();
 

@@ -66,3 +66,6 @@ def test_guards_can_not_be_known_from_addresses() -> None:
     assert len(guards) == len(others) == 32
     assert "00" not in guards + others
     assert sum(a != b for a, b in zip(guards, others)) > 16
+    # Nor one from another: words side by side are as different as chance makes them.
+    words = [int("".join(guards[i : i + 8]), 16) for i in range(0, len(guards), 8)]
+    assert all((a ^ b).bit_count() > 8 for a, b in zip(words, words[1:]))
