@@ -784,17 +784,24 @@ static void set_handler(void)
 
 static int refuse(size_t size, void *context)
 {
-    (void) context;
+    unsigned *refusals = context;
+    (*refusals)++;
     note_oom(size);
     return 0;
 }
 
+/* If it can't be set, the other one stays. */
 static void set_answering_handler(void)
 {
+    static unsigned refusals;
     arm();
-    int status = zmalloc_set_oom_retry_handler(refuse, &trial);
+    int status = zmalloc_set_oom_retry_handler(refuse, &refusals);
     calm();
     check(status == 0 || (status == -ENOMEM && !must_succeed()));
+    refusals = 0;
+    check(zmalloc(SIZE_MAX) == NULL && oom.calls == 1);
+    check(refusals == (status == 0));
+    oom.calls = 0;
     zmalloc_set_oom_handler(note_oom);
 }
 
