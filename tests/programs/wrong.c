@@ -97,6 +97,12 @@ static char *freed(struct victim v)
     return hide(v.ptr);
 }
 
+static char *freed_and_one_byte_in(struct victim v)
+{
+    zfree(v.ptr);
+    return hide(v.ptr + 1);
+}
+
 static char *freed_and_others_made(struct victim v)
 {
     zfree(v.ptr);
@@ -442,6 +448,7 @@ static const struct wrong wrongs[] = {
     {"the end", the_end, WITH(calls), "bytes from the start of"},
     {"before the start", before_the_start, WITH(calls), "not a block, but -16 bytes from the start of"},
     {"freed", freed, WITH(calls), "freed already (it had"},
+    {"freed, one byte in", freed_and_one_byte_in, WITH(calls), "a freed block of"},
     {"freed, others made", freed_and_others_made, WITH(calls), "freed already (it had"},
     {"freed long ago", freed_long_ago, WITH(calls), "not a block, or one freed long ago"},
     {"freed by realloc", freed_by_realloc, WITH(calls), "freed already (it had"},
