@@ -169,6 +169,12 @@ static void test_purge(void **state)
 {
     (void) state;
     check_purge(purge_and_be_told);
+    /* Where there is nothing more to be had, that is what it says; all that is ever had is whole pages. */
+    for (int i = 0; i < 5; i++) {
+        size_t returned = 1;
+        assert_int_equal(zmalloc_purge(&returned), 0);
+        assert_int_equal(returned % (size_t) sysconf(_SC_PAGESIZE), 0);
+    }
 }
 
 static void test_purge_by_its_old_name(void **state)
