@@ -7,7 +7,7 @@
 
 #include <time.h>
 
-enum { WORKERS = 16, HELD = 400, BUDGET = 6 << 20, ROUNDS = 12, STEPS = 2500, PLACES = 64 };
+enum { WORKERS = 16, HELD = 400, BUDGET = 6 << 20, ROUNDS = 10, STEPS = 1000, PLACES = 64 };
 
 static struct worker {
     struct random random;

@@ -136,4 +136,34 @@ describe("limits", function()
       zmalloc.set_soft_limit(nil)
       assert.equal(math.huge, zmalloc.soft_limit())
    end)
+
+   it("of the soft kind don't call a handler that runs, nor tell it of what it has freed again", function()
+      local told = 0
+      local kept = zmalloc.Block(1000000)
+      zmalloc.set_soft_limit(zmalloc.used_memory() + 50000, function()
+         told = told + 1
+         kept:close()
+         zmalloc.Block(100):close()
+         zmalloc.Block(2000000):close()
+         assert.equal(1, told)
+      end)
+      local block = zmalloc.Block(100000)
+      zmalloc.Block(10):close()
+      assert.equal(1, told)
+      block:close()
+   end)
+
+   it("of the soft kind call a handler again that has raised", function()
+      local told = 0
+      zmalloc.set_soft_limit(before + 50000, function()
+         told = told + 1
+         error("too much", 0)
+      end)
+      for round = 1, 2 do
+         assert.same({false, "too much"}, {pcall(zmalloc.Block, 100000)})
+         assert.equal(round, told)
+         collectgarbage()
+         zmalloc.Block(20000):close()
+      end
+   end)
 end)

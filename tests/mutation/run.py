@@ -60,7 +60,7 @@ CALLS = ["account", "allocator", "totals", "oom", "budget", "sizes", "aligned", 
 THREADS = ["threads_followers", "threads_destructors", "threads_slots", "threads_readers", "threads_exchange",
            "threads_budget"]  # fmt: skip
 QUESTIONS = ["smaps", "limits", "region", "frugal", "process", "report", "errors", "allocator",
-             "python process", "python mappings", "python report"]  # fmt: skip
+             "python module", "python process", "python mappings", "python report"]  # fmt: skip
 FAULTS = ["*fault*"]
 TESTS_OF = {
     "src/os/smaps.*": ["smaps", "process", "parser"],

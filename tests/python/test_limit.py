@@ -192,6 +192,23 @@ def test_handler_may_use_the_block_that_passed_the_limit() -> None:
     assert seen == [(200_000, 0)]
 
 
+def test_handler_that_passes_the_limit_itself_is_not_told_of_what_is_freed_again() -> None:
+    kept = [zmalloc.Block(100_000) for _ in range(10)]
+    told: list[int] = []
+
+    def rebuild(used: int) -> None:
+        told.append(used)
+        kept.clear()
+        zmalloc.Block(2_000_000).close()
+
+    soft = zmalloc.used_memory() + 50_000
+    zmalloc.set_soft_limit(soft, rebuild)
+    block = zmalloc.Block(100_000)
+    assert zmalloc.Block(10)
+    assert len(told) == 1 and told[0] > soft >= zmalloc.used_memory()
+    block.close()
+
+
 def test_budget_holds_among_threads() -> None:
     """What they hold together never passes it; what one frees, others can have."""
     budget = zmalloc.used_memory() + 2_000_000

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import zmalloc
 
 
@@ -63,3 +66,17 @@ def test_blocks_that_outlive_the_interpreter_do_no_harm(script: Callable) -> Non
         "cycle = [zmalloc.Block(7)]; cycle.append(cycle)\n"
     )
     assert (result.returncode, result.stderr) == (0, "")
+
+
+# Where Debian says which version there is; the private jemalloc's is its archive's.
+PACKAGES = {"tcmalloc": "libtcmalloc-minimal4", "mimalloc": "libmimalloc2.0", "libc": "libc6"}
+
+
+@pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="no Debian packages here to compare with")
+def test_the_allocators_version_is_its_packages() -> None:
+    name, _, version = zmalloc.allocator.partition("-")
+    if name not in PACKAGES:
+        pytest.skip(f"{name} is no package's")
+    query = ["dpkg-query", "-W", "-f${Version}", PACKAGES[name]]
+    installed = subprocess.run(query, check=True, capture_output=True, text=True).stdout
+    assert re.match(rf"{re.escape(version)}(?!\d)", installed), installed
