@@ -10,6 +10,7 @@ static const char pressure_key;
 
 /* What zmalloc's handler has to tell the end of the call, in the same thread. */
 static _Thread_local struct {
+    bool handler_runs;
     bool passed;
     size_t used;
 } pressure;
@@ -21,10 +22,18 @@ static void note_pressure(size_t used, void *unused)
     pressure.used = used;
 }
 
+/* What the handler's own calls passed is told after the next one, unless it has freed that again. */
+static void end_handler(void)
+{
+    pressure.handler_runs = false;
+    pressure.used = zmalloc_used_memory();
+    pressure.passed = pressure.passed && pressure.used > zmalloc_soft_limit();
+}
+
 /* What the handler raises leaves the call, which has done its work. */
 static void after_pressure(lua_State *L)
 {
-    if (!pressure.passed) {
+    if (!pressure.passed || pressure.handler_runs) {
         return;
     }
     pressure.passed = false;
@@ -32,7 +41,12 @@ static void after_pressure(lua_State *L)
     lua_rawgetp(L, LUA_REGISTRYINDEX, &pressure_key);
     if (lua_isfunction(L, -1)) {
         push_size(L, pressure.used);
-        lua_call(L, 1, 0);
+        pressure.handler_runs = true;
+        int status = lua_pcall(L, 1, 0, 0);
+        end_handler();
+        if (status != LUA_OK) {
+            lua_error(L);
+        }
     } else {
         lua_pop(L, 1);
     }

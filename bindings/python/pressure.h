@@ -22,6 +22,14 @@ static void note_pressure(size_t used, void *unused)
     pressure.used = used;
 }
 
+/* What the handler's own calls passed is told after the next one, unless it has freed that again. */
+static void end_handler(void)
+{
+    pressure.handler_runs = false;
+    pressure.used = zmalloc_used_memory();
+    pressure.passed = pressure.passed && pressure.used > zmalloc_soft_limit();
+}
+
 /* What it raises is pending afterwards, and the result is -1. */
 static int tell_pressure(void)
 {
@@ -33,8 +41,8 @@ static int tell_pressure(void)
     PyObject *handler = Py_NewRef(pressure_handler); /* it may set another one */
     PyObject *answer = PyObject_CallFunction(handler, "N", PyLong_FromSize_t(pressure.used));
     Py_DECREF(handler);
-    pressure.handler_runs = false;
     Py_XDECREF(answer);
+    end_handler();
     return answer != NULL ? 0 : -1;
 }
 
