@@ -17,7 +17,10 @@ static inline size_t zm_claim_likely_size(size_t size)
 static inline size_t zm_claim_largest_size(size_t size)
 {
     enum { ROUNDING = 8 << 10 };
-    return !ZM_KNOWS_SIZE || ZM_HEAP_COUNTS ? zm_claim_likely_size(size) : 2 * size + ROUNDING;
+    if (!ZM_KNOWS_SIZE || ZM_HEAP_COUNTS) {
+        return zm_claim_likely_size(size);
+    }
+    return size <= (PTRDIFF_MAX - ROUNDING) / 2 ? 2 * size + ROUNDING : PTRDIFF_MAX; /* no block is larger */
 }
 
 /* Claims what the block would add to the bytes in use. Requests too large for any allocator are refused here too. */

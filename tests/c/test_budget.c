@@ -227,6 +227,19 @@ static void test_sizes_that_no_allocator_serves(void **state)
     }
 }
 
+/* With 32 bits such a block may be had, and twice its size is more than pointers reach. */
+static void test_realloc_to_the_largest_sizes_is_refused(void **state)
+{
+    (void) state;
+    void *ptr = zmalloc(1000);
+    limit_to(10 << 20);
+    for (size_t below = 200; below < 8000; below += 1300) {
+        assert_null(ztryrealloc(ptr, PTRDIFF_MAX - below));
+    }
+    limit_to(0);
+    zfree(ptr);
+}
+
 /* What a thread took and doesn't use is there for others. */
 
 static pthread_barrier_t barrier;
@@ -543,6 +556,7 @@ static const struct CMUnitTest tests[] = {
     limited(test_realloc_claims_its_growth_alone),
     limited(test_shrinking_and_freeing_always_work),
     limited(test_sizes_that_no_allocator_serves),
+    limited(test_realloc_to_the_largest_sizes_is_refused),
     limited(test_what_lies_idle_is_taken_back),
     limited(test_soft_limit_calls_once_until_memory_is_low_again),
     limited(test_soft_limit_is_seen_by_every_way),
