@@ -176,7 +176,8 @@ static bool holds(size_t budget, double seconds)
 
 int main(int argc, char **argv)
 {
-    size_t budget = argc > 1 ? (size_t) strtoul(argv[1], NULL, 10) : 300000;
+    long asked = argc > 1 ? strtol(argv[1], NULL, 10) : 300000;
+    size_t budget = asked > 0 ? (size_t) asked : 0;
     double seconds = argc > 2 ? strtod(argv[2], NULL) : 3;
 
     pthread_mutexattr_t attributes;

@@ -39,10 +39,14 @@ def main() -> None:
     prometheus_client.start_http_server(int(sys.argv[1]), "127.0.0.1")
     print("ready", flush=True)
     for line in sys.stdin:
-        name, path = line.split(maxsplit=1)
-        {"keep": keep, "drop": drop}[name](path.strip())
-        commands.labels(name).inc()
-        print(f"{len(files)} files", flush=True)
+        name, _, path = line.strip().partition(" ")
+        try:
+            {"keep": keep, "drop": drop}[name](path)
+        except (KeyError, OSError) as error:
+            print(f"can't {name} {path}: {error!r}", flush=True)
+        else:
+            commands.labels(name).inc()
+            print(f"{len(files)} files", flush=True)
 
 
 if __name__ == "__main__":

@@ -127,6 +127,8 @@ def test_prometheus_sees_what_the_service_keeps(tmp_path: Path) -> None:
 
         assert service.stdout.readline() == "ready\n"
         before, kept, dropped = scrape(port), after(f"keep {file}"), after(f"drop {file}")
+        for wrong in (f"keep {tmp_path}/none", "drop", "", "lose it"):
+            assert after(wrong)["files_kept"] == 0
         service.stdin.close()
     assert service.returncode == 0
 

@@ -81,6 +81,14 @@ def test_arguments_that_are_none(arguments: dict, error: type[Exception], words:
         zmalloc.Monitor(**arguments)
 
 
+@pytest.mark.parametrize("pid", [None, -1, os.getpid()])
+def test_this_process_by_all_its_names(pid: int | None) -> None:
+    monitor = zmalloc.Monitor(None, pid=pid)
+    monitor.sample()
+    assert monitor.pid is None
+    assert monitor.samples()[-1].used is not None
+
+
 def test_a_sample_is_a_report_and_more() -> None:
     report = [name for name, member in vars(zmalloc.Report).items() if inspect.ismemberdescriptor(member)]
     assert list(zmalloc.Sample._fields) == ["monotonic", "wall", *report, *COUNTED, *LIMITS]
