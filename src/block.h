@@ -36,6 +36,13 @@ static inline size_t zm_block_size(size_t size)
     return whole <= ZM_HEAP_UNALIGNED_UP_TO ? ZM_HEAP_UNALIGNED_UP_TO + 1 : whole;
 }
 
+/* What the allocator says that a block for so much will have. Where it can't say, no more than that is known. */
+static inline size_t zm_block_good_size(size_t size)
+{
+    size_t good = ZM_KNOWS_SIZE ? zm_heap_good_size(zm_block_size(size)) : 0;
+    return good != 0 ? good : size;
+}
+
 static inline struct zm_prefix *zm_block_prefix(void *ptr)
 {
     return (struct zm_prefix *) ptr - 1;

@@ -6,24 +6,18 @@
 #include "block.h"
 #include "limit.h"
 
-/* What the allocator says that the block will have. Where it can't say, the block is looked at once it is there. */
-static inline size_t zm_claim_likely_size(size_t size)
-{
-    size_t good = ZM_KNOWS_SIZE ? zm_heap_good_size(zm_block_size(size)) : 0;
-    return good != 0 ? good : size;
-}
-
 /* What it may have once it has grown, when it can't be had back as it was: mimalloc may double it. */
 static inline size_t zm_claim_largest_size(size_t size)
 {
     enum { ROUNDING = 8 << 10 };
     if (!ZM_KNOWS_SIZE || ZM_HEAP_COUNTS) {
-        return zm_claim_likely_size(size);
+        return zm_block_good_size(size);
     }
     return size <= (PTRDIFF_MAX - ROUNDING) / 2 ? 2 * size + ROUNDING : PTRDIFF_MAX; /* no block is larger */
 }
 
-/* Claims what the block would add to the bytes in use. Requests too large for any allocator are refused here too. */
+/* Claims what the block would add to the bytes in use; where that can't be said, it is looked at once it is there.
+ * Requests too large for any allocator are refused here too. */
 static inline struct zm_claim zm_claim(size_t size, size_t margin, size_t old, size_t (*expected_size)(size_t))
 {
     if (size > ZM_LARGEST) {
@@ -38,7 +32,7 @@ static inline struct zm_claim zm_claim(size_t size, size_t margin, size_t old, s
 
 static inline struct zm_claim zm_claim_new(size_t size, size_t margin)
 {
-    return zm_claim(size, margin, 0, zm_claim_likely_size);
+    return zm_claim(size, margin, 0, zm_block_good_size);
 }
 
 /* The block, if there is room for what it has beyond the old one. */

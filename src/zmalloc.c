@@ -205,7 +205,7 @@ static void *move(void *ptr, size_t size, size_t *usable)
 {
     size_t usable_before = zm_block_usable(ptr);
     size_t old = usable_before + zm_block_margin(ptr);
-    struct zm_claim claimed = zm_claim(size, ZM_PREFIX, old, zm_claim_likely_size);
+    struct zm_claim claimed = zm_claim(size, ZM_PREFIX, old, zm_block_good_size);
     void *block = claimed.granted ? zm_heap_allocate(zm_block_size(size)) : NULL;
     void *moved = hand_out(zm_claim_keep(&claimed, block, old), size, usable);
     if (moved != NULL) {
@@ -390,11 +390,8 @@ size_t zmalloc_good_size(size_t size)
     if (size > ZM_LARGEST) {
         return 0;
     }
-    size_t good = ZM_KNOWS_SIZE ? zm_heap_good_size(zm_block_size(size)) : 0;
-    if (good > ZM_LARGEST) {
-        return 0;
-    }
-    return good != 0 ? good : size;
+    size_t good = zm_block_good_size(size);
+    return good <= ZM_LARGEST ? good : 0;
 }
 
 __attribute__((noinline, alloc_size(2))) void *extend_to_usable(void *ptr, size_t size)

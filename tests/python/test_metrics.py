@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import subprocess
 import sys
@@ -252,3 +253,10 @@ def test_without_prometheus_client(script: Callable) -> None:
     )
     words = "zmalloc.metrics needs prometheus_client, which can't be imported: install it, or zmalloc[metrics]"
     assert result.stdout == f"{words} prometheus_client\n", result.stderr
+
+
+@pytest.mark.parametrize("pid", [None, -1, os.getpid()])
+def test_this_process_by_all_its_names(pid: int | None) -> None:
+    registry = prometheus.CollectorRegistry()
+    metrics.Collector(registry, pid=pid)
+    assert registry.get_sample_value("zmalloc_memory_used_bytes") is not None

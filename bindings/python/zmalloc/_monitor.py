@@ -123,7 +123,6 @@ class Monitor:
             raise ValueError(f"Monitor: argument 'length' must be at least 1, not {length}")
         self._interval = interval
         self._walk = bool(walk)
-        pid = None if pid in (-1, os.getpid()) else pid  # -1 is what C calls this process
         self._series = series(length, self._walk, pid)
         self._missed = 0
         self._error: Exception | None = None

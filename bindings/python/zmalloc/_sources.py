@@ -48,5 +48,9 @@ class Other:
 
 
 def series(length: int, walk: bool, pid: int | None) -> Series:
-    """One of a process (None: this one). Of this one C does all in a call: ten times a second nothing is in the caches."""
-    return Series(length, pid, partial(_zmalloc._take_own, walk) if pid is None else Other(pid, walk))
+    """One of a process: of this one for None, -1 (as in C) and its own number. Of this one C does all in a call, as ten
+    times a second nothing is in the caches.
+    """
+    if pid is None or pid in (-1, os.getpid()):
+        return Series(length, None, partial(_zmalloc._take_own, walk))
+    return Series(length, pid, Other(pid, walk))

@@ -128,7 +128,6 @@ class Collector:
         rss: bool | None = None,
     ) -> None:
         self._series = series(1, bool(walk), pid)
-        self._is_own = pid is None
         if rss is None:
             rss = registry is None or registry.get_sample_value(RSS) is None
         self._told = {name: meaning for name, meaning in MEANINGS.items() if rss or name != "rss"}
@@ -150,5 +149,5 @@ class Collector:
         for name, meaning in self._told.items():
             if figures[name] is not None:
                 yield _family(meaning, figures[name])
-        if self._is_own:
+        if self._series.pid is None:
             yield _info({"allocator": _zmalloc.zmalloc_allocator(), "version": _zmalloc.ZMALLOC_VERSION})
