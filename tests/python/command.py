@@ -51,10 +51,19 @@ def take_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
-def start(*arguments: object, without: str | None = None, **settings: str) -> subprocess.Popen[str]:
+class Program(subprocess.Popen[str]):
+    """One that does not stay when a test has failed."""
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is not None:
+            self.kill()
+        super().__exit__(kind, *error)
+
+
+def start(*arguments: object, without: str | None = None, **settings: str) -> Program:
     """The program, with pipes; without a package, as if that were not installed."""
     command = COMMAND if without is None else [sys.executable, "-c", WITHOUT.format(without)]
-    return subprocess.Popen(
+    return Program(
         [*command, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env=environment(settings), text=True, encoding="utf-8", errors="surrogateescape", preexec_fn=heed_interrupts,
     )  # fmt: skip

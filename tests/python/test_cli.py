@@ -21,6 +21,7 @@ from zmalloc import _cli
 from zmalloc._parser import make_parser
 
 from command import inside, rows, run, run_as_nobody, start
+from waiting import wait_until
 
 COMMANDS = ("report", "smaps", "mappings", "watch", "plot", "serve", "completion", "manual")
 KERNEL = {"rss": "Rss", "pss": "Pss", "private_dirty": "Private_Dirty", "swap": "Swap", "huge_pages": "AnonHugePages"}
@@ -369,11 +370,30 @@ def test_interrupt(command: tuple[str, ...], stopped: int, tmp_path: Path) -> No
     pytest.importorskip({"plot": "matplotlib", "serve": "prometheus_client"}.get(command[0], "zmalloc"))
     with start(*command, *picture, stopped) as process:
         if picture:  # it says nothing
-            while b"matplotlib" not in Path(f"/proc/{process.pid}/maps").read_bytes():
-                time.sleep(0.01)
+            wait_until(lambda: b"matplotlib" in Path(f"/proc/{process.pid}/maps").read_bytes())
         else:
             assert select.select([process.stdout], [], [], 50)[0]  # no line waits for more
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (-signal.SIGINT, "")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [("plot", "-o"), ("serve", "--port", "0")], ids=" ".join)
+def test_interrupt_at_the_beginning(command: tuple[str, ...], stopped: int, tmp_path: Path) -> None:
+    """While it imports, too, where Python may make another error of an exception, or ignore it."""
+    pytest.importorskip({"plot": "matplotlib", "serve": "prometheus_client"}[command[0]])
+    picture = [tmp_path / "picture.png"] if command[0] == "plot" else []
+    for milliseconds in range(0, 200, 10):
+        with start(*command, *picture, stopped) as process:
+            wait_until(lambda: _ends_at_once(process.pid))  # noqa: B023
+            time.sleep(milliseconds / 1000)
+            process.send_signal(signal.SIGINT)
+            assert (process.wait(timeout=60), process.stderr.read()) == (-signal.SIGINT, "")
+
+
+def _ends_at_once(pid: int) -> bool:
+    """Whether it has come as far as the module, and an interrupt is nothing that Python handles."""
+    caught = Path(f"/proc/{pid}/status").read_text().split("SigCgt:")[1].split()[0]
+    handled = int(caught, 16) >> (signal.SIGINT - 1) & 1
+    return not handled and b"_zmalloc" in Path(f"/proc/{pid}/maps").read_bytes()

@@ -24,18 +24,12 @@ from xml.etree import ElementTree
 import pytest
 import zmalloc
 
+from waiting import wait_until
+
 RATIOS = ("mem_fragmentation_ratio", "allocator_frag_smallbins_ratio")
 COUNTED = ("peak", "total_allocated", "total_freed")
 LIMITS = ("limit", "soft_limit")
 OF_ANOTHER = ("rss", "pss", "uss", "private_dirty", "swap", "huge_pages")
-
-
-def wait_until(true: Callable[[], object], seconds: float = 30) -> None:
-    """What must come true soon; how soon is the machine's affair."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.002)
 
 
 def monitor_threads() -> list[threading.Thread]:

@@ -3,9 +3,18 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
-from ._cli import main
+
+def main() -> int:
+    """The program; its exit status."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # an import may make another error of an exception
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from ._cli import main as carry_out
+
+    return carry_out()
+
 
 if __name__ == "__main__":
     sys.exit(main())

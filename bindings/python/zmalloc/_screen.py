@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import textwrap
 import unicodedata
@@ -200,6 +201,8 @@ class Rolling:
             from rich.live import Live
 
             self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+            if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # it would leave the cursor hidden
+                signal.signal(signal.SIGINT, signal.default_int_handler)
             self._live.start()
         return self
 
