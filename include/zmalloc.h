@@ -251,9 +251,9 @@ ZMALLOC_API void zmalloc_reset_peak_memory(void);
  *
  * The blocks that the program holds never pass it, but for requests that are under way in other threads as it is set. A
  * reading may: it can find the old block of a realloc beside the new one, and miss what others free while it sums.
- * Threads take what is left in steps, of
- * 64 KiB at most and less where less is left; before a request is refused, what others took and don't use is taken
- * back. A request that finds room only by what another thread frees in that moment may be refused.
+ * Threads take what is left in steps, of 64 KiB at most and less where less is left; before a request is refused, what
+ * others took and don't use is taken back. A request that finds room only by what another thread frees in that moment may
+ * be refused.
  *
  * Where no limit is set this costs nothing. -ENOMEM if there is no memory to prepare for forks, the first time.
  */

@@ -14,8 +14,8 @@
 /* The most that a thread is allowed beyond what it asked for, and into how many such steps what is left is cut. */
 enum { LARGEST_STEP = 64 << 10, STEPS = 32 };
 
-/* How often a request that may or may not fit is looked at again, for others to finish what they are at. */
-enum { LOOKS_AT_MOST = 50 };
+/* How often a request that may or may not fit waits for others to finish what they are at: yields, then some sleeps. */
+enum { PAUSES_AT_MOST = 120 };
 
 #define NONE SIZE_MAX
 
@@ -84,26 +84,16 @@ static size_t step_within(size_t limit, size_t most)
     return step < LARGEST_STEP ? step : LARGEST_STEP;
 }
 
+enum verdict { FITS, MAY_FIT, TOO_MUCH };
+
 /* The bytes are claimed already, so in use they are among the most but not among the least. */
-static bool fits(size_t bytes, struct range *range)
+static enum verdict weigh(size_t bytes, const struct range *range)
 {
     size_t limit = atomic_load(&hard_limit);
-    unsigned pauses = 0;
-    for (int look = 0; look < LOOKS_AT_MOST; look++) {
-        *range = read_range();
-        if (range->most <= limit) {
-            return true;
-        }
-        if (plus(range->least, bytes) > limit) {
-            return false;
-        }
-        if (range->idle) {
-            zm_share_take_back_all();
-        } else {
-            zm_pause(&pauses);
-        }
+    if (range->most <= limit) {
+        return FITS;
     }
-    return false;
+    return plus(range->least, bytes) > limit ? TOO_MUCH : MAY_FIT;
 }
 
 /* As the bytes in use are known here, it is seen here when they have become few again. */
@@ -123,22 +113,41 @@ static size_t next_limit(void)
     return hard < soft ? hard : soft;
 }
 
-static void grant(struct zm_claim *claim)
+/* Claims the bytes, for as long as it takes to see whether they fit. */
+static enum verdict look(struct zm_claim *claim)
 {
-    struct range range;
     lock();
     atomic_fetch_add(&claim->share->claimed, claim->bytes);
-    claim->granted = fits(claim->bytes, &range);
-    if (claim->granted) {
+    struct range range = read_range();
+    if (range.idle && weigh(claim->bytes, &range) == MAY_FIT) {
+        zm_share_take_back_all();
+        range = read_range();
+    }
+    enum verdict verdict = weigh(claim->bytes, &range);
+    if (verdict == FITS) {
         watch_soft_limit(claim, &range);
         if (zm_account_is_live()) {
             atomic_fetch_add(&claim->share->allowed, step_within(next_limit(), range.most));
         }
     } else {
         atomic_fetch_sub(&claim->share->claimed, claim->bytes);
-        claim->share = NULL;
     }
     unlock();
+    return verdict;
+}
+
+static void grant(struct zm_claim *claim)
+{
+    unsigned pauses = 0;
+    enum verdict verdict = look(claim);
+    while (verdict == MAY_FIT && pauses < PAUSES_AT_MOST) {
+        zm_pause(&pauses);
+        verdict = look(claim);
+    }
+    claim->granted = verdict == FITS;
+    if (!claim->granted) {
+        claim->share = NULL;
+    }
 }
 
 /* Uses up what this thread was allowed, if it is enough. */
