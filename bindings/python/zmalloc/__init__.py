@@ -129,7 +129,8 @@ def set_soft_limit(
 
     It is called once, in the thread that passed it, when the call that did so is done; what it raises leaves that call,
     whose new Block is then freed. It is called again only when the bytes in use have been seen below bytes - hysteresis,
-    which is a tenth of bytes unless told. Monitors that run have it as an event "soft limit passed".
+    which is a tenth of bytes unless told, and never inside itself; while it runs, another thread that passes the limit
+    anew calls it too. Monitors that run have it as an event "soft limit passed".
 
     >>> kept = [zmalloc.Block(100_000) for _ in range(10)]
     >>> zmalloc.set_soft_limit(zmalloc.used_memory() + 150_000, lambda used: kept.clear())
