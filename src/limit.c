@@ -86,14 +86,14 @@ static size_t step_within(size_t limit, size_t most)
 
 enum verdict { FITS, MAY_FIT, TOO_MUCH };
 
-/* The bytes are claimed already, so in use they are among the most but not among the least. */
-static enum verdict weigh(size_t bytes, const struct range *range)
+/* What this call claims is among the most, but not among the least. */
+static enum verdict weigh(size_t claimed, const struct range *range)
 {
     size_t limit = atomic_load(&hard_limit);
     if (range->most <= limit) {
         return FITS;
     }
-    return plus(range->least, bytes) > limit ? TOO_MUCH : MAY_FIT;
+    return plus(range->least, claimed) > limit ? TOO_MUCH : MAY_FIT;
 }
 
 /* As the bytes in use are known here, it is seen here when they have become few again. */
@@ -113,17 +113,17 @@ static size_t next_limit(void)
     return hard < soft ? hard : soft;
 }
 
-/* Claims the bytes, for as long as it takes to see whether they fit. */
-static enum verdict look(struct zm_claim *claim)
+/* Claims the bytes beside those that this call has claimed before, for as long as it takes to see whether they fit. */
+static enum verdict look(struct zm_claim *claim, size_t before)
 {
     lock();
     atomic_fetch_add(&claim->share->claimed, claim->bytes);
     struct range range = read_range();
-    if (range.idle && weigh(claim->bytes, &range) == MAY_FIT) {
+    if (range.idle && weigh(before + claim->bytes, &range) == MAY_FIT) {
         zm_share_take_back_all();
         range = read_range();
     }
-    enum verdict verdict = weigh(claim->bytes, &range);
+    enum verdict verdict = weigh(before + claim->bytes, &range);
     if (verdict == FITS) {
         watch_soft_limit(claim, &range);
         if (zm_account_is_live()) {
@@ -136,13 +136,13 @@ static enum verdict look(struct zm_claim *claim)
     return verdict;
 }
 
-static void grant(struct zm_claim *claim)
+static void grant(struct zm_claim *claim, size_t before)
 {
     unsigned pauses = 0;
-    enum verdict verdict = look(claim);
+    enum verdict verdict = look(claim, before);
     while (verdict == MAY_FIT && pauses < PAUSES_AT_MOST) {
         zm_pause(&pauses);
-        verdict = look(claim);
+        verdict = look(claim, before);
     }
     claim->granted = verdict == FITS;
     if (!claim->granted) {
@@ -167,20 +167,25 @@ static bool use_allowed(struct zm_share *share, size_t bytes)
     return false;
 }
 
-struct zm_claim zm_limit_claim(size_t bytes)
+static struct zm_claim claim_beside(size_t before, size_t bytes)
 {
     struct zm_claim claim = {.share = zm_share_own(), .bytes = bytes};
     if (bytes == 0 || use_allowed(claim.share, bytes)) {
         claim.granted = true;
     } else {
-        grant(&claim);
+        grant(&claim, before);
     }
     return claim;
 }
 
+struct zm_claim zm_limit_claim(size_t bytes)
+{
+    return claim_beside(0, bytes);
+}
+
 bool zm_limit_extend(struct zm_claim *claim, size_t bytes)
 {
-    struct zm_claim more = zm_limit_claim(bytes);
+    struct zm_claim more = claim_beside(claim->bytes, bytes);
     if (more.granted) {
         claim->bytes += more.bytes;
         claim->may_cross |= more.may_cross;
