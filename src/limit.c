@@ -14,7 +14,7 @@
 /* The most that a thread is allowed beyond what it asked for, and into how many such steps what is left is cut. */
 enum { LARGEST_STEP = 64 << 10, STEPS = 32 };
 
-/* How often a request that may or may not fit waits for others to finish what they are at: yields, then some sleeps. */
+/* How often a request that may or may not fit waits for others' claims: yields, then some sleeps. */
 enum { PAUSES_AT_MOST = 120 };
 
 #define NONE SIZE_MAX
@@ -113,7 +113,7 @@ static size_t next_limit(void)
     return hard < soft ? hard : soft;
 }
 
-/* Claims the bytes beside those that this call has claimed before, for as long as it takes to see whether they fit. */
+/* Claims the bytes beside those claimed before, for as long as it takes to see whether they fit. */
 static enum verdict look(struct zm_claim *claim, size_t before)
 {
     lock();
