@@ -15,7 +15,7 @@ extern void *PLAIN_REALLOC(void *ptr, size_t size);
 extern void PLAIN_FREE(void *ptr);
 extern size_t PLAIN_SIZE(void *ptr);
 
-#if defined(CONTENDER_zmalloc)
+#if defined(CONTENDER_zmalloc) || defined(CONTENDER_limited)
 
 #include <zmalloc.h>
 
@@ -23,6 +23,16 @@ extern size_t PLAIN_SIZE(void *ptr);
 #define contender_calloc zcalloc
 #define contender_realloc zrealloc
 #define contender_free zfree
+
+#ifdef CONTENDER_limited
+
+/* That is never met. */
+__attribute__((constructor)) static void set_limit(void)
+{
+    zmalloc_set_limit(PTRDIFF_MAX);
+}
+
+#endif
 
 #elif defined(CONTENDER_plain)
 

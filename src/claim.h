@@ -23,7 +23,7 @@ static inline struct zm_claim zm_claim(size_t size, size_t margin, size_t old, s
     if (size > ZM_LARGEST) {
         return (struct zm_claim){.granted = false};
     }
-    if (!atomic_load_explicit(&zm_limit_watches, memory_order_relaxed)) {
+    if (!zm_limit_is_set()) {
         return (struct zm_claim){.granted = true};
     }
     size_t bytes = expected_size(size) + margin;

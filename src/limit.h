@@ -11,6 +11,11 @@
 /* Whether any limit is set. Then all allocations take the long way, and claim their bytes first. */
 extern atomic_bool zm_limit_watches;
 
+static inline bool zm_limit_is_set(void)
+{
+    return atomic_load_explicit(&zm_limit_watches, memory_order_relaxed);
+}
+
 /* The bytes of a block that is about to be allocated. */
 struct zm_claim {
     struct zm_share *share; /* where they are claimed; NULL: nowhere, as there is no limit or it is in the way */
