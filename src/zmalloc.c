@@ -123,6 +123,12 @@ static inline bool free_short(void *ptr)
     return true;
 }
 
+/* Neither by what is set nor as no allocator serves it. */
+static inline bool is_unlimited(size_t size)
+{
+    return ZM_LIKELY(size <= ZM_LARGEST && !zm_limit_is_set());
+}
+
 static LONG_WAY void *allocate_within_limits(size_t size, size_t *usable, void *(*allocate)(size_t))
 {
     struct zm_claim claimed = zm_claim_new(size, ZM_PREFIX);
@@ -133,10 +139,8 @@ static LONG_WAY void *allocate_within_limits(size_t size, size_t *usable, void *
 /* By one of the allocator's calls. */
 static inline void *allocate_by(void *(*allocate)(size_t), size_t size, size_t *usable)
 {
-    if (ZM_LIKELY(size <= ZM_LARGEST && !zm_limit_is_set())) {
-        return hand_out(allocate(zm_block_size(size)), size, usable);
-    }
-    return allocate_within_limits(size, usable, allocate);
+    return is_unlimited(size) ? hand_out(allocate(zm_block_size(size)), size, usable)
+                              : allocate_within_limits(size, usable, allocate);
 }
 
 /* For those calls that go to the handler. */
@@ -231,20 +235,31 @@ static void count_freed_by_reallocation(size_t bytes, bool was_live)
 }
 
 /* The new block is counted first: the bytes of a claim are never out of sight. */
-static void *reallocate(void *ptr, size_t size, size_t *usable)
+static inline void *reallocate_counted(void *ptr, size_t size, size_t *usable, size_t old)
 {
-    size_t old = zm_block_usable(ptr) + ZM_PREFIX;
-    struct zm_claim claimed = zm_claim(size, ZM_PREFIX, old, zm_claim_largest_size);
-    if (!claimed.granted) {
-        return move(ptr, size, usable);
-    }
     bool was_live = zm_account_is_live();
     void *block = zm_heap_reallocate(zm_block_of(ptr), zm_block_size(size));
     void *moved = hand_out(block, size, usable);
     if (moved != NULL) {
         count_freed_by_reallocation(old, was_live);
     }
-    return zm_claim_settle(&claimed, moved);
+    return moved;
+}
+
+static LONG_WAY void *reallocate_within_limits(void *ptr, size_t size, size_t *usable, size_t old)
+{
+    struct zm_claim claimed = zm_claim(size, ZM_PREFIX, old, zm_claim_largest_size);
+    if (!claimed.granted) {
+        return move(ptr, size, usable);
+    }
+    return zm_claim_settle(&claimed, reallocate_counted(ptr, size, usable, old));
+}
+
+static void *reallocate(void *ptr, size_t size, size_t *usable)
+{
+    size_t old = zm_block_usable(ptr) + ZM_PREFIX;
+    return is_unlimited(size) ? reallocate_counted(ptr, size, usable, old)
+                              : reallocate_within_limits(ptr, size, usable, old);
 }
 
 LONG_WAY void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
