@@ -235,31 +235,20 @@ static void count_freed_by_reallocation(size_t bytes, bool was_live)
 }
 
 /* The new block is counted first: the bytes of a claim are never out of sight. */
-static inline void *reallocate_counted(void *ptr, size_t size, size_t *usable, size_t old)
+static void *reallocate(void *ptr, size_t size, size_t *usable)
 {
+    size_t old = zm_block_usable(ptr) + ZM_PREFIX;
+    struct zm_claim claimed = zm_claim(size, ZM_PREFIX, old, zm_claim_largest_size);
+    if (!claimed.granted) {
+        return move(ptr, size, usable);
+    }
     bool was_live = zm_account_is_live();
     void *block = zm_heap_reallocate(zm_block_of(ptr), zm_block_size(size));
     void *moved = hand_out(block, size, usable);
     if (moved != NULL) {
         count_freed_by_reallocation(old, was_live);
     }
-    return moved;
-}
-
-static LONG_WAY void *reallocate_within_limits(void *ptr, size_t size, size_t *usable, size_t old)
-{
-    struct zm_claim claimed = zm_claim(size, ZM_PREFIX, old, zm_claim_largest_size);
-    if (!claimed.granted) {
-        return move(ptr, size, usable);
-    }
-    return zm_claim_settle(&claimed, reallocate_counted(ptr, size, usable, old));
-}
-
-static void *reallocate(void *ptr, size_t size, size_t *usable)
-{
-    size_t old = zm_block_usable(ptr) + ZM_PREFIX;
-    return is_unlimited(size) ? reallocate_counted(ptr, size, usable, old)
-                              : reallocate_within_limits(ptr, size, usable, old);
+    return zm_claim_settle(&claimed, moved);
 }
 
 LONG_WAY void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
