@@ -38,7 +38,7 @@ help: ## this list
 	@echo "TREE is one of $(TREES) $(CHECKED_TREES)"
 
 setup: ## install what is missing: Debian's packages (as root or with sudo) and jemalloc's source
-	@.ci/setup
+	@tools/setup
 
 demo: setup ## build with jemalloc and run the three examples, in C, Python and Lua
 	@$(MAKE) --no-print-directory build-jemalloc
@@ -48,13 +48,13 @@ demo: setup ## build with jemalloc and run the three examples, in C, Python and 
 test: setup ## build and test every tree, and build for other platforms
 	@for tree in $(TREES) $(CHECKED_TREES) $(LUA_TREES); do $(MAKE) --no-print-directory test-$$tree || exit; done
 	@$(MAKE) --no-print-directory lint cross
-	@.ci/count $(patsubst %,build/%,$(TREES) $(CHECKED_TREES) $(LUA_TREES) lint cross)
+	@tools/count $(patsubst %,build/%,$(TREES) $(CHECKED_TREES) $(LUA_TREES) lint cross)
 	@echo "make test: done"
 
 lint: setup ## have clang-tidy, cppcheck and gcc's analyzer read the library's sources
 	@$(MAKE) --no-print-directory build-jemalloc
 	@echo "== lint"
-	@.ci/lint
+	@tools/lint
 
 fuzz: setup ## try two million inputs on the parsers; TIMES=10 for ten times as many
 	@$(MAKE) --no-print-directory build-libc
@@ -67,11 +67,11 @@ valgrind: setup ## have valgrind look on at tests in C, with the C library's mal
 
 cross: ## build for macOS, FreeBSD and musl with zig, where that can be installed; run what runs here
 	@echo "== cross"
-	@MESON=$(MESON) PYTHON=$(PYTHON) .ci/cross
+	@MESON=$(MESON) PYTHON=$(PYTHON) tools/cross
 
 arches: ## build for i386, aarch64, s390x and musl and run the tests in C there; ARGS="s390x-linux/libc" for some
-	@.ci/setup arches
-	@MESON=$(MESON) PYTHON=$(PYTHON) .ci/arches $(ARGS)
+	@tools/setup arches
+	@MESON=$(MESON) PYTHON=$(PYTHON) tools/arches $(ARGS)
 
 bench: setup ## build every tree and run the benchmarks; ARGS="--subject churn --json FILE" for some
 	@for tree in $(TREES); do $(MAKE) --no-print-directory build-$$tree || exit; done
@@ -79,12 +79,12 @@ bench: setup ## build every tree and run the benchmarks; ARGS="--subject churn -
 
 soak: setup ## the long forms of the tests, over and over: MINUTES=10; prints what they held
 	@for tree in $(TREES) libc-hardened; do $(MAKE) --no-print-directory build-$$tree || exit; done
-	@.ci/setup long
+	@tools/setup long
 	@$(MESON) test -C build/libc --no-rebuild --print-errorlogs --suite long
 	@MESON=$(MESON) $(PYTHON) tests/soak.py $(or $(MINUTES),10) $(TREES:%=build/%) build/libc-hardened
 
 coverage: ## which branches of our own C the tests reach, into build/coverage; TREES=libc for one tree
-	@.ci/setup long
+	@tools/setup long
 	@MESON=$(MESON) PYTHON=$(PYTHON) $(PYTHON) tests/coverage/run.py build/coverage \
 	    $(if $(filter command line,$(origin TREES)),$(TREES),$(TREES) hardened)
 
@@ -94,7 +94,7 @@ mutation: setup ## small changes to src/ that tests have to notice: COUNT=300 SE
 
 docs: setup ## the reference for C, Python and Lua, into build/docs
 	@$(MAKE) --no-print-directory build-libc
-	@PYTHON=$(PYTHON) docs/build build/libc build/docs
+	@PYTHON=$(PYTHON) tools/docs build/libc build/docs
 	@echo "make docs: build/docs/index.html"
 
 build-%: build/%/build.ninja ## build one TREE

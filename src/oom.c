@@ -2,7 +2,7 @@
 /* What is done when there is no memory: the handlers that programs set. */
 #include "oom.h"
 
-#include "hook.h"
+#include "sync/callback.h"
 #include "zmalloc.h"
 
 #include <errno.h>

@@ -2,9 +2,9 @@
 /* The z* calls: edge cases and failure policy around the allocator and the account. */
 #include "zmalloc.h"
 
-#include "account.h"
-#include "block.h"
-#include "claim.h"
+#include "account/account.h"
+#include "heap/block.h"
+#include "limit/claim.h"
 #include "oom.h"
 
 #include <stdbool.h>

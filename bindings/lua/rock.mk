@@ -10,13 +10,12 @@ PYTHON ?= python3
 out := build/rock
 system := $(shell uname -s | tr '[:upper:]' '[:lower:]')
 
-# The lists of sources are Meson's.
-core := $(shell sed -n "/^core_sources = files(/,/^)/s/^  '\([^']*\)',$$/\1/p" src/meson.build)
-platform := $(shell sed -n "s/^  '$(system)': \[\(.*\)\],$$/\1/p" src/meson.build | tr -d "',")
-sources := $(core:%=src/%) src/allocator/libc.c $(addprefix src/os/,$(or $(platform),unsupported.c))
+# The list of sources is the library's own.
+of = $(shell sed -n 's/^$1 \{1,\}/src\//p' src/sources.txt)
+sources := $(call of,core) $(call of,allocator:libc) $(or $(call of,os:$(system)),$(call of,os:none))
 
 flags := -std=c11 -D_GNU_SOURCE '-DZM_ALLOCATOR_HOT_HALF="libc.h"' -fvisibility=hidden -pthread
-includes := -Iinclude -Ibindings -Ibindings/lua -I$(out) -I$(LUA_INCDIR)
+includes := -Iinclude -Isrc -Ibindings/common -Ibindings/lua/c -I$(out) -I$(LUA_INCDIR)
 
 # The entry is all that shows. An unloaded library's destructors would be a crash when the next thread ends.
 ifeq ($(system),darwin)
@@ -30,7 +29,7 @@ endif
 module:
 	mkdir -p $(out)/library
 	echo '{ global: luaopen_zmalloc; local: *; };' >$(out)/exports
-	$(PYTHON) bindings/struct_fields.py include/zmalloc.h $(out)/struct_fields.h
+	$(PYTHON) bindings/common/struct_fields.py include/zmalloc.h $(out)/struct_fields.h
 	$(PYTHON) bindings/lua/annotations.py bindings/lua/library/zmalloc.lua.in include/zmalloc.h bindings/lua/zmalloc.lua \
 	    $(out)/library/zmalloc.lua
 	$(SWIG) -Wall -Werror -Iinclude -Ibindings -lua -nomoduleglobal -o $(out)/zmalloc_lua.c bindings/zmalloc.i

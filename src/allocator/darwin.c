@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The macOS allocator, the cold half: statistics of all its zones together. */
-#include "allocator.h"
+#include "allocator/allocator.h"
 
 #include <errno.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* jemalloc, the cold half: every question is a mallctl. */
-#include "allocator.h"
+#include "allocator/allocator.h"
 
 #include <errno.h>
 #include <stdio.h>

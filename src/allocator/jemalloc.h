@@ -3,7 +3,7 @@
 #ifndef ZM_ALLOCATOR_JEMALLOC_H
 #define ZM_ALLOCATOR_JEMALLOC_H
 
-#include "size_table.h"
+#include "allocator/size_table.h"
 
 #include <jemalloc/jemalloc.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The C library's malloc, the cold half: glibc answers, other C libraries have nothing to ask. */
-#include "allocator.h"
+#include "allocator/allocator.h"
 
 #include <errno.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* mimalloc, the cold half. */
-#include "allocator.h"
+#include "allocator/allocator.h"
 
 #include <errno.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Fills the table of usable sizes when the library is loaded, if what the allocator says is what it does. */
-#include "size_table.h"
+#include "allocator/size_table.h"
 
-#include "allocator.h"
+#include "allocator/allocator.h"
 
 uint16_t zm_size_table[ZM_SIZE_TABLE_LIMIT / ZM_SIZE_TABLE_STEP + 1];
 bool zm_size_table_holds;

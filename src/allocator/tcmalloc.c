@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tcmalloc (gperftools), the cold half: MallocExtension's numeric properties. */
-#include "allocator.h"
+#include "allocator/allocator.h"
 
 #include <errno.h>
 #include <gperftools/malloc_extension_c.h>

@@ -3,7 +3,7 @@
 #ifndef ZM_ALLOCATOR_TCMALLOC_H
 #define ZM_ALLOCATOR_TCMALLOC_H
 
-#include "size_table.h"
+#include "allocator/size_table.h"
 
 #include <gperftools/nallocx.h>
 #include <gperftools/tcmalloc.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Figures by name: finding and adding. */
-#include "fields.h"
+#include "os/fields.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #ifndef ZM_MAPPING_H
 #define ZM_MAPPING_H
 
-#include "fields.h"
+#include "os/fields.h"
 
 struct zm_mapping {
     uint64_t begin;

@@ -3,7 +3,7 @@
 #ifndef ZM_OS_H
 #define ZM_OS_H
 
-#include "mapping.h"
+#include "os/mapping.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -22,9 +22,9 @@ ROOT = HERE.parent.parent
 # Nothing that installs or builds anew, and nothing that another compiler makes.
 SUITES = ["c", "faults", "python", "lua", "hardened"]
 TESTS = [[f"--suite={suite}" for suite in SUITES], ["parser"], ["programs death"]]
-OURS = [f"--filter={ROOT}/src/", rf"--filter={ROOT}/bindings/.*\.h"]
+OURS = [f"--filter={ROOT}/src/", rf"--filter={ROOT}/bindings/.*\.[ch]"]
 # What belongs to systems other than Linux.
-ELSEWHERE = [rf"--exclude=.*/{name}" for name in (r"darwin\..*", r"freebsd\.c", r"unsupported\.c", r"linux_only\.c")]
+ELSEWHERE = [rf"--exclude=.*/{name}" for name in (r"darwin\..*", r"freebsd\.c", r"unsupported\.c", r"not_linux\.c")]
 # Meson's own trial programs were never run.
 NOT_OURS = [
     "--exclude-directories=.*/meson-private",

@@ -8,7 +8,7 @@
 #include "expect.h"
 
 /* Its readers of lines are its own affair; nothing else of it is called. */
-#include "cgroup.c"
+#include "os/linux/cgroup.c"
 
 struct found {
     int error;

@@ -6,8 +6,8 @@
 #include "expect.h"
 
 /* Their parsers are their own affair; nothing else of them is called. */
-#include "linux.c"
-#include "procfs.c"
+#include "os/linux/machine.c"
+#include "os/linux/process.c"
 
 #include <ctype.h>
 #include <limits.h>

@@ -4,7 +4,7 @@
  * left out, and the end is where a plain reader sees it. An input's last byte says how short a record may be.
  */
 #include "expect.h"
-#include "region.h"
+#include "os/unix/region.h"
 
 #include <string.h>
 

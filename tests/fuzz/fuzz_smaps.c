@@ -5,7 +5,7 @@
  */
 #include "chunks.h"
 #include "expect.h"
-#include "smaps.h"
+#include "os/linux/smaps.h"
 
 #include <string.h>
 

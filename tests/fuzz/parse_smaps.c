@@ -4,7 +4,7 @@
  * to be cut in pieces (see chunks.h) and how long it is; what was found in them goes to standard output.
  */
 #include "chunks.h"
-#include "smaps.h"
+#include "os/linux/smaps.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -30,7 +30,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
 # Other systems' files, and what holds nothing that runs.
-LEFT_OUT = ["*/darwin.*", "*/freebsd.c", "*/unsupported.c", "*/linux_only.c"]
+LEFT_OUT = ["*/darwin.*", "*/freebsd.c", "*/unsupported.c", "*/not_linux.c"]
 
 # The first pattern that a file fits says in which trees it is tried, one after the other.
 TREES_OF = {
@@ -38,17 +38,14 @@ TREES_OF = {
     "src/allocator/tcmalloc.*": ["tcmalloc"],
     "src/allocator/mimalloc.*": ["mimalloc"],
     "src/allocator/size_table.*": ["tcmalloc", "mimalloc"],
-    "src/hardened.*": ["hardened"],
-    "src/heap.h": ["hardened"],
-    "src/lock.h": ["hardened"],
-    "src/quarantine.*": ["hardened"],
-    "src/registry.*": ["hardened"],
-    "src/os/random.c": ["hardened"],
-    "src/block.h": ["libc-prefix", "libc"],
+    "src/hardened/*": ["hardened"],
+    "src/heap/heap.h": ["hardened"],
+    "src/os/unix/random.c": ["hardened"],
+    "src/heap/block.h": ["libc-prefix", "libc"],
     "src/zmalloc.c": ["libc", "libc-prefix", "tcmalloc"],
-    "src/claim.h": ["libc", "libc-prefix", "tcmalloc"],
-    "src/account.c": ["libc", "jemalloc"],
-    "src/introspect.c": ["libc", "jemalloc"],
+    "src/limit/claim.h": ["libc", "libc-prefix", "tcmalloc"],
+    "src/account/account.c": ["libc", "jemalloc"],
+    "src/inspect/allocator.c": ["libc", "jemalloc"],
     "*": ["libc"],
 }
 OPTIONS_OF = {"libc-prefix": ["-Dsize_prefix=true"], "hardened": ["-Dhardened=true"]}
@@ -57,26 +54,28 @@ OPTIONS_OF = {"libc-prefix": ["-Dsize_prefix=true"], "hardened": ["-Dhardened=tr
 CALLS = ["account", "allocator", "totals", "oom", "budget", "sizes", "aligned", "calls", "lua_alloc 5.4", "unload*",
          "served*", "hostile*", "hardened*", "misuse*", "programs death",
          "programs hardened", "python out_of_memory"]  # fmt: skip
-THREADS = ["threads_followers", "threads_destructors", "threads_slots", "threads_readers", "threads_exchange",
+THREADS = ["unit_readers", "threads_destructors", "threads_slots", "threads_readers", "threads_exchange",
            "threads_budget"]  # fmt: skip
 QUESTIONS = ["smaps", "limits", "region", "frugal", "process", "report", "errors", "allocator",
              "python module", "python process", "python mappings", "python report"]  # fmt: skip
 FAULTS = ["*fault*"]
+READERS = ["unit_readers", "account", "totals", *THREADS[1:], "threads_fork"]
 TESTS_OF = {
-    "src/os/smaps.*": ["smaps", "process", "parser"],
-    "src/os/lines.*": ["smaps", "process", "limits", "parser"],
+    "src/os/linux/smaps.*": ["smaps", "process", "parser"],
+    "src/os/linux/lines.*": ["smaps", "process", "limits", "parser"],
     "src/os/fields.*": ["smaps", "process", "region", "parser"],
-    "src/os/region.*": ["region"],
-    "src/os/remap.c": ["region"],
-    "src/os/posix.c": QUESTIONS + CALLS + FAULTS,
-    "src/os/random.c": CALLS + FAULTS,
+    "src/os/unix/region.*": ["region"],
+    "src/os/unix/remap.c": ["region"],
+    "src/os/unix/posix.c": QUESTIONS + CALLS + FAULTS,
+    "src/os/unix/random.c": CALLS + FAULTS,
     "src/os/*": QUESTIONS + FAULTS,
-    "src/process.c": QUESTIONS + FAULTS,
-    "src/report.c": QUESTIONS + FAULTS,
-    "src/introspect.c": ["allocator", *QUESTIONS, *CALLS, *FAULTS],
+    "src/inspect/process.c": QUESTIONS + FAULTS,
+    "src/inspect/report.c": QUESTIONS + FAULTS,
+    "src/inspect/allocator.c": ["allocator", *QUESTIONS, *CALLS, *FAULTS],
     "src/allocator/*.c": ["allocator", *CALLS, *QUESTIONS, *FAULTS],
-    "src/account.*": CALLS + THREADS + FAULTS,
-    "src/follower.*": ["threads_followers", "account", "totals", *THREADS[1:], "threads_fork"],
+    "src/account/account.*": CALLS + THREADS + FAULTS,
+    "src/account/counters.*": READERS,
+    "src/account/readers.*": READERS,
     "*": CALLS + THREADS + FAULTS,
 }
 

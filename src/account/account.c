@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* How a thread comes to be followed and stops to be, and how all are read. */
+#include "account/account.h"
+
+#include "sync/atomic_max.h"
+#include "account/slots.h"
+
+#include <pthread.h>
+#include <stdint.h>
+
+/* When a reader is content with a sum, in bytes that others freed during it, and when it gives up. */
+enum { TOLERANCE = 4096, PASSES_AT_MOST = 8 };
+
+/*
+ * Counts of threads that are not live: not yet registered, ending, or past what memory or keys allow. As
+ * all sums and differences they are taken modulo 2^N: they may wrap, the bytes in use are right.
+ */
+static _Atomic size_t shared_allocated;
+static _Atomic size_t shared_freed;
+
+/* Whether a limit needs to see all allocations. */
+static atomic_bool detours_all;
+
+/* The most bytes in use that a reader found. */
+static _Atomic size_t peak;
+
+_Thread_local struct zm_thread zm_self = {.detour = ZM_NOT_LIVE};
+
+/* Set for good when a thread gives its slot back. */
+static _Thread_local bool ending;
+
+static pthread_key_t key;
+static bool ready;
+
+static bool find_counters(const _Atomic size_t **allocated, const _Atomic size_t **freed)
+{
+    if (ZM_COUNTED_BY_ALLOCATOR) {
+        return zm_allocator_thread_counters(allocated, freed) == 0;
+    }
+    *allocated = &zm_self.allocated;
+    *freed = &zm_self.freed;
+    return true;
+}
+
+static size_t usual_detour(void)
+{
+    return ZM_COUNTED_BY_ALLOCATOR || zm_heap_grants() ? ZM_HEAP_UNALIGNED_UP_TO : ZM_ALL_BUT_LIVE;
+}
+
+/* Never touches that of a thread that is not live, or not any more. */
+static void set_detour(struct zm_thread *thread, bool all)
+{
+    size_t usual = usual_detour();
+    size_t from = all ? usual : ZM_ALL_BUT_LIVE;
+    size_t to = all ? ZM_ALL_BUT_LIVE : usual;
+    __atomic_compare_exchange_n(&thread->detour, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+/* Who sets detours_all meanwhile either finds this thread live, or is seen here. */
+static void go_live(struct zm_slot *slot)
+{
+    __atomic_store_n(&zm_self.detour, usual_detour(), __ATOMIC_SEQ_CST);
+    atomic_store(&slot->thread, &zm_self);
+    bool all = false;
+    while (all != atomic_load(&detours_all)) {
+        all = !all;
+        set_detour(&zm_self, all);
+    }
+}
+
+/* Makes this thread live, if it can be told when it ends. */
+static void register_thread(void)
+{
+    const _Atomic size_t *allocated;
+    const _Atomic size_t *freed;
+    if (!ready || ending || !find_counters(&allocated, &freed)) {
+        return;
+    }
+    struct zm_slot *slot = zm_slots_take();
+    if (slot == NULL) {
+        return;
+    }
+    if (pthread_setspecific(key, slot) != 0) {
+        zm_slots_give_back();
+        return;
+    }
+    zm_follower_start(&slot->follower, allocated, freed);
+    go_live(slot);
+}
+
+/* What others may want of the slot's thread. */
+static void clear(struct zm_slot *slot)
+{
+    atomic_store(&slot->thread, NULL);
+    atomic_store(&slot->share.allowed, 0);
+    atomic_store(&slot->share.claimed, 0);
+}
+
+static void end_thread(void *own)
+{
+    struct zm_slot *slot = own;
+    ending = true;
+    __atomic_store_n(&zm_self.detour, ZM_NOT_LIVE, __ATOMIC_SEQ_CST);
+    clear(slot);
+    zm_follower_stop(&slot->follower);
+    zm_slots_give_back();
+}
+
+static void end_in_child(struct zm_slot *slot)
+{
+    zm_follower_stop_in_child(&slot->follower);
+    clear(slot);
+}
+
+/* The other threads are not in the child. What they counted stays; their slots are free. */
+static void start_child(void)
+{
+    zm_follower_start_child();
+    zm_slots_start_child(end_in_child);
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    /* An allocator may need a key too, and can do less than we without one: it goes first. */
+    zm_allocator_free(zm_allocator_allocate(1));
+    ready = pthread_key_create(&key, end_thread) == 0 && pthread_atfork(NULL, NULL, start_child) == 0;
+}
+
+void zm_account_allocated_when_not_live(size_t bytes)
+{
+    atomic_fetch_add_explicit(&shared_allocated, bytes, memory_order_relaxed);
+    zm_account_allocated_when_live(bytes); /* for this thread's own readings */
+    register_thread();                     /* from the next block on */
+}
+
+/* Never registers: the C library itself frees after the last round of key destructors. */
+void zm_account_freed_when_not_live(size_t bytes)
+{
+    atomic_fetch_add_explicit(&shared_freed, bytes, memory_order_release);
+    zm_account_freed_when_live(bytes);
+}
+
+size_t zm_account_thread_allocated(void)
+{
+    const _Atomic size_t *allocated;
+    const _Atomic size_t *freed;
+    return find_counters(&allocated, &freed) ? atomic_load_explicit(allocated, memory_order_relaxed) : 0;
+}
+
+size_t zm_account_thread_freed(void)
+{
+    const _Atomic size_t *allocated;
+    const _Atomic size_t *freed;
+    return find_counters(&allocated, &freed) ? atomic_load_explicit(freed, memory_order_relaxed) : 0;
+}
+
+static void add_allocated(struct zm_slot *slot, void *total)
+{
+    *(size_t *) total += zm_follower_allocated(&slot->follower);
+}
+
+static size_t sum_allocated(void)
+{
+    size_t total = atomic_load_explicit(&shared_allocated, memory_order_relaxed);
+    zm_slots_each(add_allocated, &total);
+    return total;
+}
+
+static void add_freed(struct zm_slot *slot, void *total)
+{
+    *(size_t *) total += zm_follower_freed(&slot->follower);
+}
+
+static size_t sum_freed(void)
+{
+    size_t total = atomic_load_explicit(&shared_freed, memory_order_acquire);
+    zm_slots_each(add_freed, &total);
+    return total;
+}
+
+/*
+ * An allocator that counts by itself does not release what it counts: a difference can be a little below zero. Very
+ * little: only small blocks come and go without a lock, and a process of 32 bits can have nearly all of its 4 GiB in
+ * use.
+ */
+static size_t not_below_zero(size_t difference)
+{
+    return difference < SIZE_MAX - SIZE_MAX / 1024 ? difference : 0;
+}
+
+/*
+ * Threads go on while they are summed, and a reader may lose the processor in the middle. Freed is summed before
+ * and after allocated: what lies between the two is how far off the difference may be. The best of a few passes
+ * is kept.
+ */
+static struct zm_reading sum_used(void)
+{
+    struct zm_reading best = {.error = SIZE_MAX};
+
+    size_t freed = sum_freed();
+    for (int pass = 0; pass < PASSES_AT_MOST && best.error > TOLERANCE; pass++) {
+        size_t allocated = sum_allocated();
+        size_t freed_after = sum_freed();
+        if (freed_after - freed < best.error) {
+            best = (struct zm_reading){.used = not_below_zero(allocated - freed), .error = freed_after - freed};
+        }
+        freed = freed_after;
+    }
+    return best;
+}
+
+static size_t visit(size_t (*sum)(void))
+{
+    struct zm_visit visit = zm_follower_enter();
+    size_t total = sum();
+    zm_follower_leave(visit);
+    return total;
+}
+
+struct zm_reading zm_account_read(void)
+{
+    struct zm_visit own = zm_follower_enter();
+    struct zm_reading reading = sum_used();
+    zm_follower_leave(own);
+    return reading;
+}
+
+size_t zm_account_used(void)
+{
+    size_t used = zm_account_read().used;
+    zm_raise_to(&peak, used);
+    return used;
+}
+
+size_t zm_account_peak(void)
+{
+    zm_account_used();
+    return atomic_load(&peak);
+}
+
+void zm_account_reset_peak(void)
+{
+    atomic_store(&peak, zm_account_read().used);
+}
+
+size_t zm_account_total_allocated(void)
+{
+    return visit(sum_allocated);
+}
+
+size_t zm_account_total_freed(void)
+{
+    return visit(sum_freed);
+}
+
+static void detour_if_live(struct zm_slot *slot, void *context)
+{
+    const bool *all = context;
+    struct zm_thread *thread = atomic_load(&slot->thread);
+    if (thread != NULL) {
+        set_detour(thread, *all);
+    }
+}
+
+void zm_account_detour_all(bool all)
+{
+    atomic_store(&detours_all, all);
+    struct zm_visit own = zm_follower_enter(); /* a thread that ends waits until it is not looked at any more */
+    zm_slots_each(detour_if_live, &all);
+    zm_follower_leave(own);
+}

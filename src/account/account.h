@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Bytes in use: two counters a thread that only grow, allocated and freed, summed on read. */
+#ifndef ZM_ACCOUNT_H
+#define ZM_ACCOUNT_H
+
+#include "heap/heap.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ZM_LIKELY(condition) __builtin_expect(condition, true)
+
+/* Whether the allocator counts what a thread does, by the very sizes that zmalloc counts. */
+#ifdef ZMALLOC_SIZE_PREFIX
+enum { ZM_COUNTED_BY_ALLOCATOR = false };
+#else
+enum { ZM_COUNTED_BY_ALLOCATOR = ZM_HEAP_COUNTS };
+#endif
+
+/* What a thread keeps. The counters are not used where the allocator counts. All that it does is on them, also what
+ * it did while it was not live; then readers of the sums do not look at them. */
+struct zm_thread {
+    /* Requests up to this size take the long way: those too small to be aligned, or all. Another thread may change it
+     * between values of a thread that is live; read by zm_account_detour. */
+    size_t detour;
+    _Atomic size_t allocated;
+    _Atomic size_t freed;
+};
+
+#define ZM_NOT_LIVE SIZE_MAX
+#define ZM_ALL_BUT_LIVE (SIZE_MAX - 1)
+
+/* Code that is not for a shared library is for an executable, which knows where its own TLS is. */
+#if defined(__PIC__) && !defined(__PIE__)
+#define ZM_TLS_MODEL
+#else
+#define ZM_TLS_MODEL __attribute__((tls_model("local-exec")))
+#endif
+
+extern _Thread_local struct zm_thread zm_self ZM_TLS_MODEL;
+
+/* A plain read, as an atomic one is an instruction more in every call: of a word, which is read whole. */
+__attribute__((no_sanitize("thread"))) static inline size_t zm_account_detour(void)
+{
+    return zm_self.detour;
+}
+
+/* Live: what this thread allocates and frees is read from its counters. Others count on two shared ones. */
+static inline bool zm_account_is_live(void)
+{
+    return ZM_LIKELY(zm_account_detour() != ZM_NOT_LIVE);
+}
+
+void zm_account_allocated_when_not_live(size_t bytes);
+void zm_account_freed_when_not_live(size_t bytes);
+
+/* Only this thread writes its counters, so no locked add. */
+static inline void zm_account_allocated_when_live(size_t bytes)
+{
+    if (!ZM_COUNTED_BY_ALLOCATOR) {
+        size_t sum = atomic_load_explicit(&zm_self.allocated, memory_order_relaxed) + bytes;
+        atomic_store_explicit(&zm_self.allocated, sum, memory_order_relaxed);
+    }
+}
+
+/* Released, so that a reader who sees a block freed also sees it allocated, on whatever thread that was. */
+static inline void zm_account_freed_when_live(size_t bytes)
+{
+    if (!ZM_COUNTED_BY_ALLOCATOR) {
+        size_t sum = atomic_load_explicit(&zm_self.freed, memory_order_relaxed) + bytes;
+        atomic_store_explicit(&zm_self.freed, sum, memory_order_release);
+    }
+}
+
+/* All of these take no lock, allocate nothing, and are safe in a signal handler. */
+
+/* Allocated and not freed, in all threads; and the most that this was ever seen to be. */
+size_t zm_account_used(void);
+size_t zm_account_peak(void);
+void zm_account_reset_peak(void);
+
+/* The same, and how far off it may be: at the end, no less than used - error are in use; at the beginning, no more
+ * than used were. */
+struct zm_reading {
+    size_t used;
+    size_t error;
+};
+struct zm_reading zm_account_read(void);
+
+size_t zm_account_total_allocated(void);
+size_t zm_account_total_freed(void);
+
+/* By this thread. */
+size_t zm_account_thread_allocated(void);
+size_t zm_account_thread_freed(void);
+
+/* Whether all allocations of all live threads, now and to come, take the long way. Not by two threads at once. */
+void zm_account_detour_all(bool all);
+
+#endif

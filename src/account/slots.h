@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The threads' slots: as many as threads that lived at once, in a list that only grows. */
+#ifndef ZM_SLOTS_H
+#define ZM_SLOTS_H
+
+#include "account/counters.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct zm_thread;
+
+/*
+ * What a thread may take of a limit. Bytes move from allowed to claimed, from there into the account, and only then
+ * are claimed no more; who reads the three in that order misses none, and may see some twice.
+ */
+struct zm_share {
+    _Atomic size_t allowed; /* and not used yet; others may take it back */
+    _Atomic size_t claimed; /* for a block that is about to be allocated */
+};
+
+/* What follows a thread. A slot outlives its thread, sums included, and then serves another. */
+struct zm_slot {
+    _Alignas(128) struct zm_follower follower;
+    atomic_bool taken;
+    _Atomic(struct zm_thread *) thread; /* while it is live */
+    struct zm_share share;
+};
+
+/* Slots come in chunks that are never given back. */
+struct zm_chunk {
+    struct zm_slot *slots;
+    size_t length;
+    _Atomic size_t used; /* no slot from here on was ever taken */
+    _Atomic(struct zm_chunk *) next;
+};
+
+extern struct zm_chunk zm_slots;
+
+/* For this thread, which has none; NULL if there is no memory for more. */
+struct zm_slot *zm_slots_take(void);
+
+/* This thread's. */
+void zm_slots_give_back(void);
+
+/* This thread's, or NULL. */
+struct zm_slot *zm_slots_own(void);
+
+/* In a forked child: the other threads are not in it, and their slots are given back once they were seen to. */
+void zm_slots_start_child(void (*see_to)(struct zm_slot *slot));
+
+/* All that were ever taken before this began. */
+static inline void zm_slots_each(void (*look)(struct zm_slot *slot, void *context), void *context)
+{
+    for (struct zm_chunk *chunk = &zm_slots; chunk != NULL; chunk = atomic_load(&chunk->next)) {
+        size_t used = atomic_load(&chunk->used);
+        for (size_t i = 0; i < used; i++) {
+            look(&chunk->slots[i], context);
+        }
+    }
+}
+
+#endif

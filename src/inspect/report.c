@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The report: every figure there is, and what lies between them. */
+#include "inspect/allocator.h"
+#include "zmalloc.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+static double ratio(size_t part, size_t whole)
+{
+    bool known = part != ZMALLOC_UNKNOWN && whole != ZMALLOC_UNKNOWN;
+    return known && part != 0 && whole != 0 ? (double) whole / (double) part : (double) NAN;
+}
+
+/* What the level adds to the one below, which it then takes the place of, if it is known. */
+static int64_t climb(size_t *below, size_t level)
+{
+    if (level == ZMALLOC_UNKNOWN) {
+        return ZMALLOC_UNKNOWN_DIFFERENCE;
+    }
+    int64_t difference = (int64_t) level - (int64_t) *below;
+    *below = level;
+    return difference;
+}
+
+static size_t find(const struct zmalloc_field *fields, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(fields[i].name, name) == 0) {
+            return fields[i].bytes;
+        }
+    }
+    return ZMALLOC_UNKNOWN;
+}
+
+static void fill_from_walk(struct zmalloc_report *report)
+{
+    struct zmalloc_field fields[ZMALLOC_MOST_FIELDS];
+    size_t count;
+    zmalloc_smaps(-1, fields, &count);
+    size_t rss = find(fields, count, "Rss");
+    size_t clean = find(fields, count, "Private_Clean");
+    size_t dirty = find(fields, count, "Private_Dirty");
+    if (rss != ZMALLOC_UNKNOWN) {
+        report->rss = rss;
+    }
+    if (clean != ZMALLOC_UNKNOWN && dirty != ZMALLOC_UNKNOWN) {
+        report->uss = clean + dirty;
+    }
+    report->pss = find(fields, count, "Pss");
+    report->private_dirty = dirty;
+    report->swap = find(fields, count, "Swap");
+    report->huge_pages = find(fields, count, "AnonHugePages");
+}
+
+int zmalloc_report(struct zmalloc_report *report, int walk)
+{
+    if (report == NULL) {
+        return -EINVAL;
+    }
+    struct zm_allocator_info info;
+    zm_introspect_allocator(&info);
+    *report = (struct zmalloc_report){
+        .used = zmalloc_used_memory(),
+        .allocated = info.allocated,
+        .active = info.active,
+        .resident = info.resident,
+        .mapped = info.mapped,
+        .retained = info.retained,
+        .metadata = info.metadata,
+        .pss = ZMALLOC_UNKNOWN,
+        .uss = ZMALLOC_UNKNOWN,
+        .private_dirty = ZMALLOC_UNKNOWN,
+        .swap = ZMALLOC_UNKNOWN,
+        .huge_pages = ZMALLOC_UNKNOWN,
+    };
+    if (zmalloc_rss(&report->rss) != 0) {
+        report->rss = ZMALLOC_UNKNOWN;
+    }
+    if (walk) {
+        fill_from_walk(report);
+    }
+    size_t below = report->used;
+    report->allocator_overhead_bytes = climb(&below, report->allocated);
+    report->allocator_frag_bytes = climb(&below, report->active);
+    report->allocator_rss_bytes = climb(&below, report->resident);
+    report->rss_overhead_bytes = climb(&below, report->rss);
+    report->mem_fragmentation_ratio = ratio(report->used, report->rss);
+    report->allocator_frag_smallbins_ratio = ratio(info.small_allocated, info.small_active);
+    return 0;
+}

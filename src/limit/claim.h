@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a call claims of the limits before it asks for a block, which may turn out larger than was thought. */
+#ifndef ZM_CLAIM_H
+#define ZM_CLAIM_H
+
+#include "heap/block.h"
+#include "limit/limit.h"
+
+/* What it may have once it has grown, when it can't be had back as it was: mimalloc may double it. */
+static inline size_t zm_claim_largest_size(size_t size)
+{
+    enum { ROUNDING = 8 << 10 };
+    if (!ZM_KNOWS_SIZE || ZM_HEAP_COUNTS) {
+        return zm_block_good_size(size);
+    }
+    return size <= (PTRDIFF_MAX - ROUNDING) / 2 ? 2 * size + ROUNDING : PTRDIFF_MAX; /* no block is larger */
+}
+
+/* Claims what the block would add to the bytes in use; where that can't be said, it is looked at once it is there.
+ * Requests too large for any allocator are refused here too. */
+static inline struct zm_claim zm_claim(size_t size, size_t margin, size_t old, size_t (*expected_size)(size_t))
+{
+    if (size > ZM_LARGEST) {
+        return (struct zm_claim){.granted = false};
+    }
+    if (!zm_limit_is_set()) {
+        return (struct zm_claim){.granted = true};
+    }
+    size_t bytes = expected_size(size) + margin;
+    return zm_limit_claim(bytes > old ? bytes - old : 0);
+}
+
+static inline struct zm_claim zm_claim_new(size_t size, size_t margin)
+{
+    return zm_claim(size, margin, 0, zm_block_good_size);
+}
+
+/* The block, if there is room for what it has beyond the old one. */
+static inline void *zm_claim_keep(struct zm_claim *claim, void *block, size_t old)
+{
+    if (!ZM_KNOWS_SIZE || block == NULL || claim->share == NULL) {
+        return block;
+    }
+    size_t bytes = zm_heap_usable_size(block);
+    size_t claimed = claim->bytes + old;
+    if (bytes > claimed && !zm_limit_extend(claim, bytes - claimed)) {
+        zm_heap_free(block);
+        return NULL;
+    }
+    return block;
+}
+
+/* The end of a claim, and of each call that made one: what the caller gets is in the account now. */
+static inline void *zm_claim_settle(const struct zm_claim *claim, void *ptr)
+{
+    if (claim->share != NULL) {
+        zm_limit_settle(claim);
+    }
+    return ptr;
+}
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Linux: the machine's memory, and pages. Processes are procfs.c's, limits cgroup.c's. */
+#include "os/linux/file.h"
+#include "os/os.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+int zm_os_memory_size(uint64_t *bytes)
+{
+    long pages = sysconf(_SC_PHYS_PAGES);
+    if (pages <= 0) {
+        return -ENOSYS;
+    }
+    *bytes = (uint64_t) pages * zm_os_page_size();
+    return 0;
+}
+
+/* The kernel's rule for all processes: "always [madvise] never", the one in force in brackets. */
+static int parse_thp(const char *text, enum zm_thp *mode)
+{
+    static const char *const words[] = {"[never]", "[madvise]", "[always]"};
+    for (int i = ZM_THP_NEVER; i <= ZM_THP_ALWAYS; i++) {
+        if (strstr(text, words[i]) != NULL) {
+            *mode = (enum zm_thp) i;
+            return 0;
+        }
+    }
+    return -EIO;
+}
+
+static int system_thp(enum zm_thp *mode)
+{
+    char text[64];
+    long length = zm_file_read_text_of("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof(text));
+    if (length == -ENOENT) {
+        *mode = ZM_THP_NEVER; /* a kernel without huge pages, if it speaks at all */
+        return access("/sys/kernel/mm", F_OK) == 0 ? 0 : -ENOSYS;
+    }
+    return length >= 0 ? parse_thp(text, mode) : (int) length;
+}
+
+int zm_os_thp(enum zm_thp *mode)
+{
+    enum { EXCEPT_ADVISED = 2 }; /* with it, what asks for huge pages by madvise still gets them */
+    int disabled = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
+    if (disabled < 0) {
+        return -errno;
+    }
+    int error = system_thp(mode);
+    enum zm_thp most = disabled == 0 ? ZM_THP_ALWAYS : disabled & EXCEPT_ADVISED ? ZM_THP_MADVISE : ZM_THP_NEVER;
+    if (error == 0 && *mode > most) {
+        *mode = most;
+    }
+    return error;
+}
+
+int zm_os_disable_thp(bool disable)
+{
+    return prctl(PR_SET_THP_DISABLE, disable, 0, 0, 0) == 0 ? 0 : -errno;
+}
+
+void zm_os_discard(void *pages, size_t bytes)
+{
+    madvise(pages, bytes, MADV_DONTNEED);
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Readers that stay where they are, one step at a time, while the threads that they may be looking at end: an end
+ * waits for them. It has the source in it, to put a race of two instructions together by hand.
+ */
+#include "account/counters.c"
+
+#include "../c/threads.h"
+
+#include <time.h>
+
+enum { THREADS_AT_ONCE = 8 };
+
+struct ending {
+    struct zm_follower follower;
+    _Atomic size_t allocated;
+    _Atomic size_t freed;
+    atomic_bool is_over;
+    pthread_t thread;
+};
+
+static void *stop(void *argument)
+{
+    struct ending *ending = argument;
+    zm_follower_stop(&ending->follower);
+    atomic_store(&ending->is_over, true);
+    return NULL;
+}
+
+static void begin(struct ending *ending)
+{
+    *ending = (struct ending){.freed = 0};
+    zm_follower_start(&ending->follower, &ending->allocated, &ending->freed);
+}
+
+static void end(struct ending *ending)
+{
+    ending->thread = start(stop, ending);
+}
+
+/* If it is to wait, it does so however long this is. */
+static void give_time(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 30000000}, NULL);
+}
+
+static void check_waits(struct ending *ending)
+{
+    give_time();
+    check(!atomic_load(&ending->is_over));
+}
+
+static void an_end_waits_for_the_reader_inside(void)
+{
+    struct ending ending;
+    for (int i = 0; i < 3; i++) {
+        begin(&ending);
+        struct zm_visit visit = zm_follower_enter();
+        end(&ending);
+        check_waits(&ending);
+        zm_follower_leave(visit);
+        join(ending.thread);
+    }
+}
+
+/* Until the end that waits has turned the phase over. */
+static void wait_for_turn(struct zm_visit visit)
+{
+    struct zm_visit other;
+    do {
+        other = zm_follower_enter();
+        zm_follower_leave(other);
+    } while (other.phase == visit.phase);
+}
+
+/* They take turns: else one would take another's, and miss the readers of a phase. */
+static void ends_at_once_wait_too(void)
+{
+    struct ending first;
+    struct ending others[THREADS_AT_ONCE];
+    begin(&first);
+    struct zm_visit early = zm_follower_enter();
+    end(&first);
+    wait_for_turn(early);
+    struct zm_visit late = zm_follower_enter();
+    for (size_t i = 0; i < THREADS_AT_ONCE; i++) {
+        begin(&others[i]);
+        end(&others[i]);
+    }
+    give_time();
+    zm_follower_leave(early);
+    for (size_t i = 0; i < THREADS_AT_ONCE; i++) {
+        check_waits(&others[i]);
+    }
+    zm_follower_leave(late);
+    join(first.thread);
+    for (size_t i = 0; i < THREADS_AT_ONCE; i++) {
+        join(others[i].thread);
+    }
+}
+
+/* As a reader does that saw the phase, lost the processor while a thread ended, and only then counts itself. */
+static struct zm_visit enter_late(unsigned seen)
+{
+    return (struct zm_visit){.phase = seen, .forks = atomic_fetch_add(&readers[seen], 1) / A_FORK};
+}
+
+static void an_end_waits_for_who_is_counted_late(void)
+{
+    struct ending ending;
+    for (unsigned late = 0; late < 2; late++) {
+        begin(&ending);
+        struct zm_visit visit = enter_late((atomic_load(&phase) + late) % 2);
+        end(&ending);
+        check_waits(&ending);
+        zm_follower_leave(visit);
+        join(ending.thread);
+    }
+}
+
+/* In a child, a reader of the parent's is neither waited for nor taken off; one of its own is. And so in its child.
+ */
+static void a_child_has_readers_of_its_own(void)
+{
+    struct ending ending;
+    for (unsigned i = 0; i < 4; i++) {
+        struct zm_visit before = enter_late(i % 2);
+        atomic_flag_test_and_set(&turning);
+        zm_follower_start_child();
+        begin(&ending);
+        zm_follower_stop(&ending.follower);
+
+        begin(&ending);
+        struct zm_visit visit = enter_late(i % 2);
+        zm_follower_leave(before);
+        end(&ending);
+        check_waits(&ending);
+        zm_follower_leave(visit);
+        join(ending.thread);
+    }
+}
+
+static void count(struct ending *ending, size_t allocated, size_t freed)
+{
+    atomic_fetch_add(&ending->allocated, allocated);
+    atomic_fetch_add(&ending->freed, freed);
+}
+
+static void check_sums(const struct ending *ending, size_t allocated, size_t freed)
+{
+    check(zm_follower_allocated(&ending->follower) == allocated);
+    check(zm_follower_freed(&ending->follower) == freed);
+}
+
+/* One thread after the other, whose counters have counted before: only what they grow by adds to the sums. */
+static void sums_stay(void)
+{
+    struct ending ending = {.allocated = 1000, .freed = 900};
+    size_t allocated = 0;
+    size_t freed = 0;
+    for (size_t i = 1; i <= 5; i++) {
+        zm_follower_start(&ending.follower, &ending.allocated, &ending.freed);
+        check_sums(&ending, allocated, freed);
+        count(&ending, 30 * i, 20 * i);
+        allocated += 30 * i;
+        freed += 20 * i;
+        check_sums(&ending, allocated, freed);
+        if (i % 2 == 0) {
+            zm_follower_stop(&ending.follower);
+        } else {
+            zm_follower_stop_in_child(&ending.follower);
+        }
+        count(&ending, 7, 5);
+        check_sums(&ending, allocated, freed);
+        zm_follower_stop_in_child(&ending.follower); /* it has ended already */
+        check_sums(&ending, allocated, freed);
+    }
+}
+
+/* Two places in turn: that of the thread before is whole until the next thread has ended as well. */
+static void the_place_left_last_is_whole(void)
+{
+    struct ending ending;
+    begin(&ending);
+    count(&ending, 3, 2);
+    zm_follower_stop(&ending.follower);
+    for (size_t i = 0; i < 4; i++) {
+        const struct zm_place *left = current_place(&ending.follower);
+        struct zm_place as_it_was = *left;
+        zm_follower_start(&ending.follower, &ending.allocated, &ending.freed);
+        count(&ending, 30, 20);
+        zm_follower_stop(&ending.follower);
+        check(current_place(&ending.follower) != left);
+        check(left->allocated_before == as_it_was.allocated_before && left->freed_before == as_it_was.freed_before);
+        check(left->allocated == NULL && left->freed == NULL);
+    }
+}
+
+int main(void)
+{
+    an_end_waits_for_the_reader_inside();
+    ends_at_once_wait_too();
+    an_end_waits_for_who_is_counted_late();
+    a_child_has_readers_of_its_own();
+    sums_stay();
+    the_place_left_last_is_whole();
+    return 0;
+}
