@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the unit tests share: cmocka, every way to give a block back, patterns, and a handler that takes notes. */
+/* What the unit tests share: cmocka, every way to give a block back, and a handler that takes notes. */
 #ifndef SUPPORT_H
 #define SUPPORT_H
 
 #include "emulation.h"
+#include "patterns.h"
 #include "ways.h"
 
 #include <setjmp.h>
@@ -95,42 +96,6 @@ static const struct release releases[] = {
             fail_msg("%s, size %zu: not so: %s", name, (size_t) (size), #condition);                                 \
         }                                                                                                            \
     } while (0)
-
-/* A byte that differs between neighbours in a block and between blocks of different seeds. */
-static inline unsigned char pattern(size_t i, unsigned seed)
-{
-    return (unsigned char) (i * 131 + i / 256 + seed * 29 + 1);
-}
-
-static inline void fill(void *ptr, size_t from, size_t to, unsigned seed)
-{
-    unsigned char *bytes = ptr;
-    for (size_t i = from; i < to; i++) {
-        bytes[i] = pattern(i, seed);
-    }
-}
-
-static inline bool filled(const void *ptr, size_t length, unsigned seed)
-{
-    const unsigned char *bytes = ptr;
-    for (size_t i = 0; i < length; i++) {
-        if (bytes[i] != pattern(i, seed)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static inline bool all_zero(const void *ptr, size_t length)
-{
-    const unsigned char *bytes = ptr;
-    for (size_t i = 0; i < length; i++) {
-        if (bytes[i] != 0) {
-            return false;
-        }
-    }
-    return true;
-}
 
 static inline bool aligned(const void *ptr)
 {
