@@ -25,7 +25,7 @@ MESON = os.environ.get("MESON", "meson")
 
 # Programs that take how many seconds, and how many times as long as in a test, to run.
 SECONDS = ("stress", "stress_cxx")
-TIMES = ("budget", "destructors", "endings", "exchange", "fork", "limits", "readers", "slots")
+TIMES = ("destructors", "endings", "exchange", "fork", "limit", "readers", "rlimit", "slots")
 FUZZERS = ("smaps", "cgroup", "proc", "records")
 
 PIECE = 20  # seconds, roughly, that a job takes

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A stopped child of known shape: every mapping and every field, against a plain reading of what the kernel says. */
-#include "children.h"
+#include "mapping_copies.h"
 
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -9,28 +9,6 @@
 #define PR_SET_VMA 0x53564d41
 #define PR_SET_VMA_ANON_NAME 0
 #endif
-
-enum { MOST_MAPPINGS = 400, LONGEST_PATH = 1024 };
-
-/* Both readings, ours and the plain one, end up as this. */
-struct figures {
-    size_t count;
-    struct zmalloc_field all[ZMALLOC_MOST_FIELDS];
-};
-
-struct mapping {
-    uint64_t begin;
-    uint64_t end;
-    uint64_t offset;
-    char permissions[8];
-    char path[LONGEST_PATH];
-    struct figures fields;
-};
-
-struct process {
-    size_t count;
-    struct mapping mappings[MOST_MAPPINGS];
-};
 
 /* The regions that the child makes. */
 enum {
@@ -222,21 +200,6 @@ static void read_plainly(const char *text, struct process *process)
     fclose(lines);
 }
 
-static int collect(const struct zmalloc_mapping *mapping, void *context)
-{
-    struct process *process = context;
-    if (process->count == MOST_MAPPINGS) {
-        return 1;
-    }
-    struct mapping *copy = &process->mappings[process->count++];
-    *copy = (struct mapping){.begin = mapping->begin, .end = mapping->end, .offset = mapping->offset};
-    snprintf(copy->permissions, sizeof(copy->permissions), "%s", mapping->permissions);
-    snprintf(copy->path, sizeof(copy->path), "%s", mapping->path);
-    copy->fields.count = mapping->count;
-    memcpy(copy->fields.all, mapping->fields, mapping->count * sizeof(*mapping->fields));
-    return 0;
-}
-
 static bool same_fields(const struct figures *a, const struct figures *b)
 {
     bool same = a->count == b->count;
@@ -280,8 +243,9 @@ static void sum_up(const struct process *process, struct figures *sums)
     }
 }
 
-/* What both sides said, of a moment in which nothing moved. */
 static struct process ours;
+
+/* What both sides said, of a moment in which nothing moved. */
 static struct process plain;
 static struct process plain_rollup;
 static struct figures plain_sums;
@@ -434,113 +398,8 @@ static void test_child_of_known_shape(void **state)
     clean_up();
 }
 
-/* This process, too, without a process number, and by its own. */
-static void test_this_process(void **state)
-{
-    (void) state;
-    for (int by_number = 0; by_number < 2; by_number++) {
-        ours.count = 0;
-        assert_int_equal(zmalloc_mappings(by_number ? getpid() : -1, collect, &ours), 0);
-        bool found = false;
-        for (size_t i = 0; i < ours.count; i++) {
-            const struct mapping *mapping = &ours.mappings[i];
-            assert_true(mapping->begin < mapping->end);
-            assert_true(i == 0 || ours.mappings[i - 1].end <= mapping->begin);
-            found = found || (mapping->begin <= (uintptr_t) &ours && (uintptr_t) &ours < mapping->end);
-        }
-        assert_true(found);
-    }
-}
-
-struct stopper {
-    int visits;
-    int stop_at;
-    int result;
-};
-
-static int stop(const struct zmalloc_mapping *mapping, void *context)
-{
-    (void) mapping;
-    struct stopper *stopper = context;
-    stopper->visits++;
-    return stopper->visits == stopper->stop_at ? stopper->result : 0;
-}
-
-static void test_visitor_that_has_seen_enough(void **state)
-{
-    (void) state;
-    static const int results[] = {1, 7, -7, -1, INT32_MAX, INT32_MIN, -ENOENT, -ESRCH};
-    ours.count = 0;
-    assert_int_equal(zmalloc_mappings(-1, collect, &ours), 0);
-    int last = (int) ours.count;
-    for (size_t i = 0; i < LENGTH(results); i++) {
-        const int stops[] = {1, 2, 5, last - 1, last};
-        for (size_t j = 0; j < LENGTH(stops); j++) {
-            struct stopper stopper = {0, stops[j], results[i]};
-            assert_int_equal(zmalloc_mappings(-1, stop, &stopper), results[i]);
-            assert_int_equal(stopper.visits, stops[j]);
-        }
-    }
-}
-
-struct hoard {
-    size_t visits;
-    void *blocks[8];
-};
-
-/* It changes the very mappings that are being read. */
-static int allocate(const struct zmalloc_mapping *mapping, void *context)
-{
-    struct hoard *hoard = context;
-    if (mapping->begin >= mapping->end || mapping->count == 0) {
-        return -1;
-    }
-    void **block = &hoard->blocks[hoard->visits++ % LENGTH(hoard->blocks)];
-    zfree(*block);
-    *block = zmalloc(hoard->visits % 3 == 0 ? 4 * MIB : 100);
-    size_t bytes;
-    return zmalloc_smap_bytes_by_field("Rss", -1, &bytes);
-}
-
-static void test_visitor_that_allocates_and_asks(void **state)
-{
-    (void) state;
-    struct hoard hoard = {0};
-    assert_int_equal(zmalloc_mappings(-1, allocate, &hoard), 0);
-    assert_true(hoard.visits > 5);
-    for (size_t i = 0; i < LENGTH(hoard.blocks); i++) {
-        zfree(hoard.blocks[i]);
-    }
-}
-
-/* How many descriptors another program, started now, would have beside those that were there before. */
-static int count_inherited(const struct zmalloc_mapping *mapping, void *context)
-{
-    (void) mapping;
-    size_t *counts = context;
-    for (int fd = 0; fd < 1024; fd++) {
-        int flags = fcntl(fd, F_GETFD);
-        counts[0] += flags >= 0 && (flags & FD_CLOEXEC) != 0;
-        counts[1] += flags >= 0 && (flags & FD_CLOEXEC) == 0;
-    }
-    return 1;
-}
-
-static void test_nothing_is_inherited(void **state)
-{
-    (void) state;
-    size_t before[2] = {0};
-    size_t during[2] = {0};
-    count_inherited(NULL, before);
-    assert_int_equal(zmalloc_mappings(-1, count_inherited, during), 1);
-    assert_int_equal(during[0], before[0] + 2); /* the process's folder, and its file in there */
-    assert_int_equal(during[1], before[1]);
-}
-
 static const struct CMUnitTest tests[] = {
-    tidy(test_child_of_known_shape),         tidy(test_this_process),
-    tidy(test_visitor_that_has_seen_enough), tidy(test_visitor_that_allocates_and_asks),
-    tidy(test_nothing_is_inherited),
+    tidy(test_child_of_known_shape),
 };
 
 int main(void)

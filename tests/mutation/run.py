@@ -51,19 +51,23 @@ TREES_OF = {
 OPTIONS_OF = {"libc-prefix": ["-Dsize_prefix=true"], "hardened": ["-Dhardened=true"]}
 
 # Which tests are to notice: the quick ones first; from then on, those first that noticed the most changes to the file.
-CALLS = ["account", "allocator", "totals", "oom", "budget", "sizes", "aligned", "calls", "lua_alloc 5.4", "unload*",
+LIMITS = ["limit", "soft_limit", "oom_retry"]
+CALLS = ["account", "allocator", "totals", "oom", *LIMITS, "sizes", "aligned", "calls", "lua_alloc 5.4", "unload*",
          "served*", "hostile*", "hardened*", "misuse*", "programs death",
          "programs hardened", "python out_of_memory"]  # fmt: skip
 THREADS = ["unit_readers", "threads_destructors", "threads_slots", "threads_readers", "threads_exchange",
-           "threads_budget"]  # fmt: skip
-QUESTIONS = ["smaps", "limits", "region", "frugal", "process", "report", "errors", "allocator",
+           "threads_limit"]  # fmt: skip
+PROCESS = ["process", "process_errors", "no_proc", "process_ends"]
+QUESTIONS = ["smaps", "mappings", "machine", "cgroup", "region", "frugal", *PROCESS, "report", "allocator",
              "python module", "python process", "python mappings", "python report"]  # fmt: skip
 FAULTS = ["*fault*"]
 READERS = ["unit_readers", "account", "totals", *THREADS[1:], "threads_fork"]
 TESTS_OF = {
-    "src/os/linux/smaps.*": ["smaps", "process", "parser"],
-    "src/os/linux/lines.*": ["smaps", "process", "limits", "parser"],
-    "src/os/fields.*": ["smaps", "process", "region", "parser"],
+    "src/os/linux/smaps.*": ["smaps", "mappings", *PROCESS, "parser"],
+    "src/os/linux/lines.*": ["smaps", *PROCESS, "cgroup", "parser"],
+    "src/os/linux/cgroup.*": ["cgroup", "machine", *PROCESS, "parser", *FAULTS],
+    "src/os/linux/machine.*": ["machine", "cgroup", *PROCESS, "python process", *FAULTS],
+    "src/os/fields.*": ["smaps", *PROCESS, "region", "parser"],
     "src/os/unix/region.*": ["region"],
     "src/os/unix/remap.c": ["region"],
     "src/os/unix/posix.c": QUESTIONS + CALLS + FAULTS,
@@ -73,6 +77,8 @@ TESTS_OF = {
     "src/inspect/report.c": QUESTIONS + FAULTS,
     "src/inspect/allocator.c": ["allocator", *QUESTIONS, *CALLS, *FAULTS],
     "src/allocator/*.c": ["allocator", *CALLS, *QUESTIONS, *FAULTS],
+    "src/limit/*": [*LIMITS, "threads_limit", *CALLS, *THREADS, *FAULTS],
+    "src/sync/callback.*": ["oom", *LIMITS, *CALLS, *THREADS, *FAULTS],
     "src/account/account.*": CALLS + THREADS + FAULTS,
     "src/account/counters.*": READERS,
     "src/account/readers.*": READERS,

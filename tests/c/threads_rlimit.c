@@ -4,7 +4,7 @@
  * new ones begin: every failure is told as it should be, no block is harmed, and bytes in use are exact.
  */
 #include "inbox.h"
-#include "threads.h"
+#include "marks.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -55,48 +55,6 @@ static void note(size_t size)
 {
     told.calls++;
     told.size = size;
-}
-
-/*
- * A small block's bytes all follow from its first; a large one's at both ends and here and there between, as it would
- * take long to write to it all.
- */
-enum { SMALL = 2048, END = 512, STRIDE = 64 << 10 };
-
-static size_t next_marked(size_t i, size_t usable)
-{
-    if (usable <= SMALL || i < END - 1 || i >= usable - END) {
-        return i + 1;
-    }
-    size_t next = (i / STRIDE + 1) * STRIDE;
-    return next < usable - END ? next : usable - END;
-}
-
-static unsigned char marked(size_t i, unsigned char first)
-{
-    return (unsigned char) (first + i * 7 + i / STRIDE);
-}
-
-static void mark(unsigned char *block, size_t usable, unsigned char first)
-{
-    for (size_t i = 0; i < usable; i = next_marked(i, usable)) {
-        block[i] = marked(i, first);
-    }
-}
-
-/* The part of it that a block of some other size has, too. */
-static void check_marks(const unsigned char *block, size_t usable, size_t part)
-{
-    for (size_t i = 0; i < part; i = next_marked(i, usable)) {
-        check(block[i] == marked(i, block[0]));
-    }
-}
-
-static void check_zero(const unsigned char *block, size_t size)
-{
-    for (size_t i = 0; i < size; i = next_marked(i, size)) {
-        check(block[i] == 0);
-    }
 }
 
 /* After a failure the handler was called once or not at all, and this thread's account is as it was. */

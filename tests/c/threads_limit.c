@@ -7,7 +7,7 @@
 
 #include <time.h>
 
-enum { WORKERS = 16, HELD = 400, BUDGET = 6 << 20, ROUNDS = 10, STEPS = 1000, PLACES = 64 };
+enum { WORKERS = 16, HELD = 400, LIMIT = 6 << 20, ROUNDS = 10, STEPS = 1000, PLACES = 64 };
 
 static struct worker {
     struct random random;
@@ -28,7 +28,7 @@ static _Atomic size_t refused;
 static _Atomic size_t crossings;
 
 /* Zero while the limit may change. */
-static _Atomic size_t allowed;
+static _Atomic size_t limit_in_force;
 
 static void note(size_t size)
 {
@@ -46,7 +46,7 @@ static void count_crossing(size_t used, void *context)
 static void hold(size_t bytes)
 {
     size_t sum = atomic_fetch_add(&held, bytes) + bytes;
-    size_t limit = atomic_load(&allowed);
+    size_t limit = atomic_load(&limit_in_force);
     check(limit == 0 || sum <= limit);
     size_t most = atomic_load(&most_held);
     while (limit != 0 && most < sum && !atomic_compare_exchange_weak(&most_held, &most, sum)) {
@@ -213,8 +213,8 @@ static int retry_now_and_then(size_t size, void *context)
 static void change_limits(void)
 {
     for (size_t i = 0; i < 200; i++) {
-        check(zmalloc_set_limit(i % 3 == 0 ? 0 : BUDGET / (i % 5 + 1)) == 0);
-        check(zmalloc_set_soft_limit(i % 4 == 0 ? 0 : BUDGET / (i % 7 + 2), 1000, count_crossing, &crossings) == 0);
+        check(zmalloc_set_limit(i % 3 == 0 ? 0 : LIMIT / (i % 5 + 1)) == 0);
+        check(zmalloc_set_soft_limit(i % 4 == 0 ? 0 : LIMIT / (i % 7 + 2), 1000, count_crossing, &crossings) == 0);
         if (i % 2 == 0) {
             check(zmalloc_set_oom_retry_handler(retry_now_and_then, &workers[i % WORKERS]) == 0);
         } else {
@@ -233,23 +233,23 @@ int main(int argc, char **argv)
     }
     for (unsigned i = 0; i < scale; i++) {
         zmalloc_set_oom_handler(note);
-        check(zmalloc_set_limit(base + BUDGET) == 0);
-        check(zmalloc_set_soft_limit(base + BUDGET / 2, BUDGET / 8, count_crossing, &crossings) == 0);
-        atomic_store(&allowed, BUDGET);
+        check(zmalloc_set_limit(base + LIMIT) == 0);
+        check(zmalloc_set_soft_limit(base + LIMIT / 2, LIMIT / 8, count_crossing, &crossings) == 0);
+        atomic_store(&limit_in_force, LIMIT);
         run(base, NULL);
-        atomic_store(&allowed, 0);
+        atomic_store(&limit_in_force, 0);
         run(base, change_limits);
     }
     check(zmalloc_set_limit(0) == 0 && zmalloc_set_soft_limit(0, 0, NULL, NULL) == 0);
-    void *more = zmalloc(4 * BUDGET);
+    void *more = zmalloc(4 * LIMIT);
     zfree(more);
     check_used(base);
 
     /* It was met, and made good use of. */
     check(atomic_load(&refused) > 1000 && atomic_load(&served) > 1000 && atomic_load(&crossings) > 0);
-    check(atomic_load(&most_held) > BUDGET / 10 * 9);
+    check(atomic_load(&most_held) > LIMIT / 10 * 9);
     printf("%zu requests served, %zu refused; of a limit of %d bytes at most %zu held; %zu crossings of the soft "
            "limit\n",
-           atomic_load(&served), atomic_load(&refused), BUDGET, atomic_load(&most_held), atomic_load(&crossings));
+           atomic_load(&served), atomic_load(&refused), LIMIT, atomic_load(&most_held), atomic_load(&crossings));
     return 0;
 }
