@@ -53,7 +53,7 @@ OPTIONS_OF = {"libc-prefix": ["-Dsize_prefix=true"], "hardened": ["-Dhardened=tr
 # Which tests are to notice: the quick ones first; from then on, those first that noticed the most changes to the file.
 LIMITS = ["limit", "soft_limit", "oom_retry"]
 CALLS = ["account", "allocator", "totals", "oom", *LIMITS, "sizes", "aligned", "calls", "lua_alloc 5.4", "unload*",
-         "served*", "hostile*", "hardened*", "misuse*", "programs death",
+         "served*", "hostile*", "hardened*", "python misuse", "programs death",
          "programs hardened", "python out_of_memory"]  # fmt: skip
 THREADS = ["unit_readers", "threads_destructors", "threads_slots", "threads_readers", "threads_exchange",
            "threads_limit"]  # fmt: skip

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+import json
+import os
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 from mutants import Mutant, changes_in, mutants_of, read_equivalents, stale
+from run import TESTS_OF
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -95,3 +99,14 @@ def test_no_judgement_is_stale() -> None:
     equivalents = read_equivalents(HERE / "equivalents.txt")
     assert equivalents
     assert stale(ROOT, equivalents) == []
+
+
+def test_tests_that_are_to_notice_exist() -> None:
+    """But for those of the hardened tree, and for a language's where it has none here."""
+    info = Path(os.environ["ZMALLOC_BUILD"]) / "meson-info" / "intro-tests.json"
+    tests = [test["name"] for test in json.loads(info.read_text())]
+    languages = [name for name in ("python ", "lua_alloc ") if not any(test.startswith(name) for test in tests)]
+    names = {name for row in TESTS_OF.values() for name in row} - {"hardened*", "programs hardened"}
+    assert len(names) > 20
+    missing = {name for name in names if not any(fnmatch(test, name) for test in tests)}
+    assert {name for name in missing if not name.startswith(tuple(languages))} == set()

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The table in README.md has every source, and every source of this build has a test that Meson runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SOURCES = HERE.parent / "src"
+INFO = Path(os.environ["ZMALLOC_BUILD"]) / "meson-info"
+
+CROSS = "make cross"  # in a row's place for tests: this machine can't run it
+ROW = re.compile(r"^\| `([^`]+\.[ch])` \| (.+) \|$", re.M)
+
+
+def read_table() -> dict[str, list[str]]:
+    return {row[1]: re.findall("`([^`]+)`", row[2]) for row in ROW.finditer((HERE / "README.md").read_text())}
+
+
+def read_sources() -> list[tuple[str, str]]:
+    """(part, file)."""
+    lines = [line.split() for line in (SOURCES / "sources.txt").read_text().splitlines()]
+    return [(line[0], line[1]) for line in lines if line and line[0] != "#"]
+
+
+def options() -> dict[str, object]:
+    return {option["name"]: option["value"] for option in json.loads((INFO / "intro-buildoptions.json").read_text())}
+
+
+def tests_of_meson() -> list[str]:
+    return [test["name"] for test in json.loads((INFO / "intro-tests.json").read_text())]
+
+
+def exists(name: str, tests: list[str]) -> bool:
+    return any(fnmatch(test, name) for test in tests)
+
+
+def parts_of_this_build() -> set[str]:
+    hardened = {"hardened"} if options()["hardened"] else set()
+    return {"core", "calls", f"allocator:{os.environ['ZMALLOC_ALLOCATOR']}", "os:linux"} | hardened
+
+
+def test_table_has_every_source() -> None:
+    table, sources = read_table(), {file for _, file in read_sources()}
+    assert len(sources) > 20
+    assert sources - set(table) == set()
+    others = set(table) - sources
+    assert {file for file in others if not file.endswith(".h") or not (SOURCES / file).is_file()} == set()
+
+
+def test_only_other_systems_have_none() -> None:
+    table = read_table()
+    elsewhere = {file for part, file in read_sources() if part.endswith((":darwin", ":freebsd", ":none"))}
+    assert {file for file, tests in table.items() if tests == [CROSS]} <= elsewhere
+
+
+def test_every_source_of_this_build_has_a_test() -> None:
+    table, tests, parts = read_table(), tests_of_meson(), parts_of_this_build()
+    untested = [
+        file
+        for part, file in read_sources()
+        if part in parts and not any(exists(name, tests) for name in table[file])
+    ]
+    assert untested == []
+
+
+def test_every_test_is_there() -> None:
+    """Those in C. The modules' tests need their languages, and the hardened build has other tests than the rest."""
+    table, tests = read_table(), tests_of_meson()
+    if options()["hardened"]:
+        pytest.skip("the hardened build leaves tests out")
+    hardened = {file for part, file in read_sources() if part == "hardened"}
+    names = {name for file, row in table.items() if file not in hardened for name in row}
+    ours = {name for name in names if not name.startswith(("python ", "lua", CROSS))}
+    assert len(ours) > 20
+    assert {name for name in ours if not exists(name, tests)} == set()
