@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from zmalloc._derived import Command, commands
-from zmalloc._parser import EXAMPLES, NOTES, STATUS
+from zmalloc._cli.derived import Command, commands
+from zmalloc._cli.parser import EXAMPLES, NOTES, STATUS
 
 from .text import escaped, heading, links
 

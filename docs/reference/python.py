@@ -116,7 +116,7 @@ def pytest() -> list[str]:
 
 def part() -> str:
     stub = parsed(PACKAGE / "_zmalloc.pyi")
-    watching = parsed(PACKAGE / "_series.py") | parsed(PACKAGE / "_monitor.py")
+    watching = parsed(PACKAGE / "_monitor" / "series.py") | parsed(PACKAGE / "_monitor" / "monitor.py")
     monitors = {name: nodes for name, nodes in watching.items() if hasattr(zmalloc, name)}
     declared = parsed(PACKAGE / "__init__.py") | parsed(PACKAGE / "_track.py") | monitors | stub
     groups = {"Calls": [], "Types": [], "Constants": []} | {f"C: {title}": [] for title in c.names().values()}

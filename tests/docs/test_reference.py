@@ -17,7 +17,7 @@ from urllib.parse import unquote, urldefrag
 
 import pytest
 import zmalloc
-from zmalloc._derived import commands
+from zmalloc._cli.derived import commands
 
 SOURCE = Path(os.environ["ZMALLOC_SOURCE"])
 BUILD = os.environ["ZMALLOC_BUILD"]
@@ -66,7 +66,7 @@ def words(text: str) -> list[str]:
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("reference")
-    build = [SOURCE / "docs" / "build", BUILD, folder]
+    build = [SOURCE / "tools" / "docs", BUILD, folder]
     done = subprocess.run(build, env={**os.environ, "PYTHON": sys.executable}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout + done.stderr == ""

@@ -20,7 +20,8 @@ os.environ.pop("PYTHONPATH", None)
 
 VERSION = introspect("projectinfo")["version"]
 PACKAGE = SOURCE / "bindings" / "python" / "zmalloc"
-FILES = {path.name for path in PACKAGE.iterdir() if path.is_file()} - {"meson.build"}
+FILES = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*")
+         if path.is_file() and path.name != "meson.build" and "__pycache__" not in path.parts}  # fmt: skip
 
 
 def copy_project(folder: Path) -> Path:

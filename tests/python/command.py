@@ -19,7 +19,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import IO, NamedTuple
 
 import pytest
-from zmalloc import _cli, _monitor  # noqa: F401 (another user may not be able to read where the module lies)
+from zmalloc._cli import program
+from zmalloc._monitor import monitor  # noqa: F401 (another user may not be able to read where the module lies)
 
 COMMAND = [sys.executable, "-m", "zmalloc"]
 WITHOUT = "import sys; sys.modules[{!r}] = None; from zmalloc.__main__ import main; sys.exit(main())"
@@ -81,7 +82,7 @@ def inside(*arguments: object) -> Said:
     """The same in this process, so that no other comes to share its memory with those that are looked at."""
     out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
     with redirect_stdout(out), redirect_stderr(err):
-        status = _cli.main([str(argument) for argument in arguments])
+        status = program.main([str(argument) for argument in arguments])
     return Said(status, out.buffer.getvalue().decode(), err.buffer.getvalue().decode())
 
 
@@ -153,7 +154,7 @@ def run_as_nobody(*arguments: object) -> Said:
         os.setgroups([])
         os.setgid(65534)
         os.setuid(65534)
-        return _cli.main([str(argument) for argument in arguments])
+        return program.main([str(argument) for argument in arguments])
 
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         status = _in_child(out, err, work)

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 import zmalloc
-from zmalloc import _cli
-from zmalloc._parser import make_parser
+from zmalloc._cli.commands import COMMANDS as CARRIED_OUT
+from zmalloc._cli.parser import make_parser
 
 from command import inside, rows, run, run_as_nobody, start
 from waiting import wait_until
@@ -270,7 +270,7 @@ def test_help_of_all() -> None:
 
 
 def test_every_command_is_one() -> None:
-    assert set(COMMANDS) == set(_cli.COMMANDS)
+    assert set(COMMANDS) == set(CARRIED_OUT)
     with pytest.raises(Exception, match="required: COMMAND"):
         make_parser("").parse_args([])
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 import zmalloc
-from zmalloc import _derived
+from zmalloc._cli import derived
 
 from command import inside, run, start
 
@@ -180,7 +180,7 @@ def test_manual_page(tmp_path: Path) -> None:
     done = subprocess.run(groff, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     text = " ".join(done.stdout.split())
-    for command in _derived.commands()[1]:
+    for command in derived.commands()[1]:
         assert f"zmalloc {command.name}" in text
         options = re.findall(r"--[a-z]+", inside(command.name, "--help").out)
         assert set(options) >= {"--help"}

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from zmalloc import _screen
+from zmalloc._cli import screen as screen_module
 
 from command import STYLE, Said, Terminal, inside, on_terminal, rows, run, start
 
@@ -234,8 +234,8 @@ SIZES = {0: "0 B", 1: "1 B", 1023: "1023 B", 1024: "1.0 KiB", 1536: "1.5 KiB", 9
 
 def test_sizes_for_people(stopped: int) -> None:
     for size, text in SIZES.items():
-        assert _screen.human(size) == text
+        assert screen_module.human(size) == text
     fields = ("Size", "Rss", "Anonymous", "Swap")  # which stay as they are
     exact, human = (rows(inside("smaps", stopped, *fields, *option).out)[1:] for option in (["--bytes"], []))
-    assert human == [[name, _screen.human(int(size))] for name, size in exact]
-    assert _screen.shown(None, False) == _screen.shown(None, True) == "unknown"
+    assert human == [[name, screen_module.human(int(size))] for name, size in exact]
+    assert screen_module.shown(None, False) == screen_module.shown(None, True) == "unknown"

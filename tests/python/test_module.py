@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,3 +82,17 @@ def test_the_allocators_version_is_its_packages() -> None:
     query = ["dpkg-query", "-W", "-f${Version}", PACKAGES[name]]
     installed = subprocess.run(query, check=True, capture_output=True, text=True).stdout
     assert re.match(rf"{re.escape(version)}(?!\d)", installed), installed
+
+
+def test_what_is_listed_is_the_interface() -> None:
+    """Not what the package needs for itself: what it imports, and its own parts, however many were loaded."""
+    importlib.import_module("zmalloc._cli.program")
+    importlib.import_module("zmalloc.pytest_plugin")
+    listed = {name for name in dir(zmalloc) if not re.fullmatch(r"__\w+__", name)}
+    assert {"Block", "Monitor", "Track", "report", "zmalloc_report", "ZMALLOC_VERSION", "allocator"} <= listed
+    assert not {"sys", "annotations", "overload", "TYPE_CHECKING", "metrics", "pytest_plugin"} & listed
+    assert not [name for name in listed if name.startswith("_") or isinstance(getattr(zmalloc, name), types.ModuleType)]
+    made_here = {name for name, thing in vars(zmalloc).items()
+                 if getattr(thing, "__module__", None) == "zmalloc" and not name.startswith("_")}  # fmt: skip
+    assert len(made_here) > 15 and made_here <= listed
+    assert listed == set(zmalloc.__all__)

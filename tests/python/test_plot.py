@@ -109,7 +109,7 @@ def test_what_is_drawn_is_what_was_sampled(monitor: zmalloc.Monitor) -> None:
 
 def test_areas_lie_on_each_other(monitor: zmalloc.Monitor) -> None:
     """The upper edge of each is the lower edge of the next, wherever neither turns round."""
-    from zmalloc._plot import areas
+    from zmalloc._monitor.plot import areas
 
     found = areas(monitor._series, monitor.samples())
     for lower, upper in zip(found, found[1:]):
@@ -241,7 +241,7 @@ def test_another_process(walk: bool) -> None:
 
 @pytest.mark.parametrize(("seconds", "unit"), [(100, "seconds"), (600, "minutes"), (10_000, "hours")])
 def test_units_of_time(seconds: int, unit: str) -> None:
-    from zmalloc._plot import TIMES, unit_of
+    from zmalloc._monitor.plot import TIMES, unit_of
 
     assert unit_of(TIMES, seconds, "seconds")[0] == unit
 

@@ -72,7 +72,7 @@ static struct {
 static PyObject *report_as_html(PyObject *report, PyObject *unused)
 {
     (void) unused;
-    PyObject *writer = PyImport_ImportModule("zmalloc._html");
+    PyObject *writer = PyImport_ImportModule("zmalloc._monitor.html");
     PyObject *table = writer != NULL ? PyObject_CallMethod(writer, "report_table", "(O)", report) : NULL;
     Py_XDECREF(writer);
     return table;

@@ -10,8 +10,8 @@ sys.modules["zmalloc"] = ModuleType("zmalloc")
 sys.modules["zmalloc"].__path__ = [sys.argv[1]]
 sys.dont_write_bytecode = True
 
-from zmalloc import _derived  # noqa: E402
+from zmalloc._cli import derived  # noqa: E402
 
 version, file = sys.argv[2], Path(sys.argv[3])
-text = _derived.manual(version) if file.suffix == ".1" else _derived.COMPLETIONS[file.suffix[1:] or "zsh"]()
+text = derived.manual(version) if file.suffix == ".1" else derived.COMPLETIONS[file.suffix[1:] or "zsh"]()
 file.write_text(text, encoding="utf-8")

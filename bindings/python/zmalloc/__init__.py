@@ -13,7 +13,7 @@ process has; OSError with ENOSYS where the platform can't tell, and with other n
 
 from __future__ import annotations
 
-import sys
+import sys as _sys
 from typing import TYPE_CHECKING, overload
 
 from . import _zmalloc
@@ -27,26 +27,35 @@ from ._zmalloc import AllocatorInfo, Block, Decay, Mapping, MemoryLimits, Report
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ._monitor import Monitor as Monitor
-    from ._series import Event as Event
-    from ._series import Rates as Rates
-    from ._series import Sample as Sample
+    from ._monitor.monitor import Monitor as Monitor
+    from ._monitor.series import Event as Event
+    from ._monitor.series import Rates as Rates
+    from ._monitor.series import Sample as Sample
 else:
 
     def __getattr__(name: str) -> object:
         """Monitors and what belongs to them are only loaded for who uses them."""
         if name not in _OF_MONITORS:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from . import _monitor
+        from ._monitor import monitor
 
-        globals().update({each: getattr(_monitor, each) for each in _OF_MONITORS})
+        globals().update({each: getattr(monitor, each) for each in _OF_MONITORS})
         return globals()[name]
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *_OF_MONITORS})
+        """The calls and types, and none of what this file needs for itself."""
+        return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
 
 
 _OF_MONITORS = ("Event", "Monitor", "Rates", "Sample")
+_OF_PYTHON = (
+    "Track", "ZMALLOC_LIB", "allocator", "allocator_info", "background_thread", "decay", "disable_thp", "good_size",
+    "limit", "mappings", "memory_limit", "memory_limits", "memory_size", "peak_memory", "private_dirty", "purge",
+    "report", "reset_peak_memory", "rss", "set_decay", "set_limit", "set_oom_handler", "set_soft_limit", "smaps",
+    "soft_limit", "thp", "track", "used_memory",
+)  # fmt: skip
+if not TYPE_CHECKING:  # a checker takes what it sees
+    __all__ = sorted({*_OF_PYTHON, *_OF_MONITORS, *(name for name in dir(_zmalloc) if not name.startswith("_"))})
 
 __version__: str = _zmalloc.ZMALLOC_VERSION
 ZMALLOC_LIB: str = _zmalloc.zmalloc_allocator()
@@ -61,7 +70,7 @@ track = Track
 
 def _mark(event: str) -> None:
     """Marks the event in the monitors that run; where none was ever made this costs next to nothing."""
-    monitors = sys.modules.get("zmalloc._monitor")
+    monitors = _sys.modules.get("zmalloc._monitor.monitor")
     if monitors is not None:
         monitors.mark_running(event)
 

@@ -11,7 +11,7 @@ def main() -> int:
     """The program; its exit status."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # an import may make another error of an exception
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from ._cli import main as carry_out
+    from ._cli.program import main as carry_out
 
     return carry_out()
 

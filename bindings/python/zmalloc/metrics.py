@@ -42,7 +42,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from . import _zmalloc
-from ._sources import series
+from ._monitor.sources import series
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry

@@ -8,8 +8,8 @@ import select
 from contextlib import suppress
 from functools import partial
 
-from . import _zmalloc
-from ._series import FIGURES, Series, packed
+from .. import _zmalloc
+from .series import FIGURES, Series, packed
 
 FIELD_OF_FIGURE = {"rss": "Rss", "pss": "Pss", "private_dirty": "Private_Dirty", "swap": "Swap",
                    "huge_pages": "AnonHugePages"}  # fmt: skip

@@ -15,12 +15,13 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from . import _html, _plot, _zmalloc
-from ._series import Event, Rates, Sample, write
-from ._sources import series
+from .. import _zmalloc
+from . import html, plot
+from .series import Event, Rates, Sample, write
+from .sources import series
 
 if TYPE_CHECKING:
-    from ._series import File
+    from .series import File
 
 __all__ = ["Event", "Monitor", "Rates", "Sample"]
 
@@ -274,7 +275,7 @@ class Monitor:
         axes to draw in; without one, they are made. Levels that are unknown are left out, and the area above has both
         names. Events are vertical lines, limits that were set horizontal ones. Returns the axes; their `figure` has the rest. ImportError without matplotlib.
         """
-        return _plot.plot(self._series, target, title, format)
+        return plot.plot(self._series, target, title, format)
 
     def __len__(self) -> int:
         """How many samples are kept."""
@@ -306,7 +307,7 @@ class Monitor:
 
     def _repr_html_(self) -> str:
         """For notebooks: a table, and the picture where matplotlib is."""
-        return _html.monitor_page(self._series)
+        return html.monitor_page(self._series)
 
     def _halt(self) -> bool:
         """Ends the thread; whether the monitor ran."""

@@ -11,7 +11,7 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from ._parser import EXAMPLES, NOTES, STATUS, make_parser
+from .parser import EXAMPLES, NOTES, STATUS, make_parser
 
 # How bash gets what can stand in a place, and zsh, and fish; by what the parser calls the place. Others are free.
 SMAPS_FIELDS = r"sed -n 's/^\([A-Z][A-Za-z_]*\): .*kB$/\1/p' /proc/self/smaps 2>/dev/null | sort -u"

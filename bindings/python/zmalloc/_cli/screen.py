@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -185,6 +186,11 @@ def show(table: Table) -> None:
         return
     for line in table.fitted(_room()).lines():
         print(line)
+
+
+def print_json(value: object) -> None:
+    """Prints it in a line, at once."""
+    print(json.dumps(value, allow_nan=False), flush=True)
 
 
 class Rolling:

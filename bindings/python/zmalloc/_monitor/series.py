@@ -17,7 +17,7 @@ from importlib import import_module
 from io import StringIO
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from . import _zmalloc
+from .. import _zmalloc
 
 if TYPE_CHECKING:
     File = str | os.PathLike[str] | IO[str]

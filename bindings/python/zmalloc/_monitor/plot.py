@@ -7,10 +7,10 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ._series import optional
+from .series import optional
 
 if TYPE_CHECKING:
-    from ._series import Event, Sample, Series
+    from .series import Event, Sample, Series
 
 
 class Level(NamedTuple):

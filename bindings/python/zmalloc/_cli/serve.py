@@ -9,14 +9,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import TYPE_CHECKING
 
-from .metrics import Collector  # says so itself where prometheus_client is missing
+from ..metrics import Collector  # says so itself where prometheus_client is missing
 
 # isort: split
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 if TYPE_CHECKING:
-    from ._monitor import Monitor
+    from .._monitor.monitor import Monitor
 
 
 class _Answer(BaseHTTPRequestHandler):

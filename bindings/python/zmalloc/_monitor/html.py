@@ -8,12 +8,12 @@ from html import escape
 from io import StringIO
 from typing import TYPE_CHECKING
 
-from . import _plot
-from ._series import FIGURES, RATIOS, optional
+from . import plot
+from .series import FIGURES, RATIOS, optional
 
 if TYPE_CHECKING:
-    from ._series import Series
-    from ._zmalloc import Report
+    from .series import Series
+    from .._zmalloc import Report
 
 
 def _text(name: str, figure: float | None) -> str:
@@ -45,7 +45,7 @@ def _picture(series: Series) -> str:
         return ""
     text = StringIO()
     with matplotlib.rc_context({"svg.fonttype": "none"}):
-        axes = _plot.plot(series)
+        axes = plot.plot(series)
         axes.figure.savefig(text, format="svg", metadata={"Date": None})
     svg = text.getvalue()
     label = escape(f"{axes.get_title()}: the figures of the table over time", quote=True)

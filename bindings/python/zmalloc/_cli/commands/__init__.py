@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What each command does: asks the module, and tells the answer to people or to other programs."""
+
+from __future__ import annotations
+
+from .derived import completion, manual
+from .mappings import mappings
+from .plot import plot
+from .report import report
+from .serve import serve
+from .smaps import smaps
+from .watch import watch
+
+COMMANDS = {command.__name__: command for command in (report, smaps, mappings, watch, plot, serve, completion, manual)}

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""zmalloc watch."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ..screen import Column, Rolling, print_json, shown
+from ..watched import KERNEL, Watched
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def watch(arguments: argparse.Namespace) -> int:
+    watched = Watched(arguments.pid)
+    if arguments.json:
+        for sample in watched.samples(arguments.interval, arguments.count):
+            print_json(watched.figures(sample))
+        return watched.end()
+    names = [*(("used", "allocated", "active", "resident") if watched.is_own else ()), *KERNEL]
+    widths = [max(len(name), 14 if arguments.bytes else 9) for name in names]
+    heads = [name.rjust(width) for name, width in zip(names, widths)]
+    columns = [Column("time".ljust(8)), *(Column(head, True, leave=i) for i, head in enumerate(heads))]
+    with Rolling(columns) as table:
+        for sample in watched.samples(arguments.interval, arguments.count):
+            sizes = [shown(getattr(sample, name), arguments.bytes) for name in names]
+            cells = [size.rjust(width) for size, width in zip(sizes, widths)]
+            table.add([time.strftime("%H:%M:%S", time.localtime(sample.wall)), *cells])
+    return watched.end()
