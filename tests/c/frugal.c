@@ -1,36 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Questions allocate nothing: every malloc in this process is counted. */
+#include "counted_malloc.h"
 #include "zmalloc.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-/* glibc's own, by names that nobody takes the place of. */
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t number, size_t size);
-void *__libc_realloc(void *ptr, size_t size);
-
-static size_t calls;
-
-void *malloc(size_t size)
-{
-    calls++;
-    return __libc_malloc(size);
-}
-
-void *calloc(size_t number, size_t size)
-{
-    calls++;
-    return __libc_calloc(number, size);
-}
-
-void *realloc(void *ptr, size_t size)
-{
-    calls++;
-    return __libc_realloc(ptr, size);
-}
 
 static int pass(const struct zmalloc_mapping *mapping, void *context)
 {
@@ -82,6 +58,6 @@ int main(void)
     ask_of(getppid());
     ask_of(LONG_MAX);
     ask();
-    fprintf(stderr, "%zu calls of malloc\n", calls);
+    fprintf(stderr, "%ld calls of malloc\n", calls);
     return calls == 0 ? 0 : 1;
 }

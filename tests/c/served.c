@@ -3,6 +3,7 @@
  * Which allocator serves a block? This program puts a malloc of its own, which counts, before everyone else's. Only
  * the allocator called "libc" may come by it; every other is asked whether a block is its own, where it can be.
  */
+#include "counted_malloc.h"
 #include "zmalloc.h"
 
 #include <errno.h>
@@ -13,32 +14,8 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-/* What glibc calls its own functions where a program brings others. */
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t number, size_t size);
-void *__libc_realloc(void *block, size_t size);
 void *__libc_memalign(size_t alignment, size_t size);
 void __libc_free(void *block);
-
-static long calls;
-
-void *malloc(size_t size)
-{
-    calls++;
-    return __libc_malloc(size);
-}
-
-void *calloc(size_t number, size_t size)
-{
-    calls++;
-    return __libc_calloc(number, size);
-}
-
-void *realloc(void *block, size_t size)
-{
-    calls++;
-    return __libc_realloc(block, size);
-}
 
 void *memalign(size_t alignment, size_t size)
 {

@@ -10,12 +10,6 @@
 
 enum { LASTING = 16, SHORT = 6, WORKERS = LASTING + SHORT, HELD = 150, STEPS = 3000, SECONDS = 10 };
 
-/* What this program reckons; the library is asked for each block's size and for nothing else. */
-struct sums {
-    size_t allocated;
-    size_t freed;
-};
-
 static struct worker {
     struct random random;
     struct sums sums;
@@ -81,10 +75,7 @@ static void make(struct worker *worker)
 
 static unsigned char *take_any(struct worker *worker)
 {
-    size_t i = below(&worker->random, worker->held);
-    unsigned char *block = worker->blocks[i];
-    worker->blocks[i] = worker->blocks[--worker->held];
-    return block;
+    return take_any_of(&worker->random, worker->blocks, &worker->held);
 }
 
 static void release(struct worker *worker, unsigned char *block)

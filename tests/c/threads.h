@@ -80,6 +80,21 @@ static inline size_t below(struct random *random, size_t limit)
     return (size_t) (random->state >> 16) % limit;
 }
 
+/* What a program reckons; the library is asked for each block's size and for nothing else. */
+struct sums {
+    size_t allocated;
+    size_t freed;
+};
+
+/* Takes one of the blocks out; the last of them takes its place. */
+static inline unsigned char *take_any_of(struct random *random, unsigned char **blocks, size_t *count)
+{
+    size_t i = below(random, *count);
+    unsigned char *block = blocks[i];
+    blocks[i] = blocks[--*count];
+    return block;
+}
+
 /* Calls of several kinds that leave nothing behind. */
 static inline void churn(struct random *random, int rounds)
 {

@@ -93,10 +93,7 @@ static void make(struct worker *worker)
 
 static unsigned char *pick(struct worker *worker)
 {
-    size_t place = below(&worker->random, worker->count);
-    unsigned char *block = worker->blocks[place];
-    worker->blocks[place] = worker->blocks[--worker->count];
-    return block;
+    return take_any_of(&worker->random, worker->blocks, &worker->count);
 }
 
 static void change(struct worker *worker)

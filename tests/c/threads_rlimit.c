@@ -26,12 +26,6 @@ struct figures {
 
 static struct figures *figures;
 
-/* What this program reckons; the library is asked for each block's size and for nothing else. */
-struct sums {
-    size_t allocated;
-    size_t freed;
-};
-
 struct worker {
     struct random random;
     struct sums sums;
@@ -120,10 +114,7 @@ static bool make(struct worker *worker, size_t size)
 
 static unsigned char *take_any(struct worker *worker)
 {
-    size_t i = below(&worker->random, worker->held);
-    unsigned char *block = worker->blocks[i];
-    worker->blocks[i] = worker->blocks[--worker->held];
-    return block;
+    return take_any_of(&worker->random, worker->blocks, &worker->held);
 }
 
 static void release(struct worker *worker, unsigned char *block)
