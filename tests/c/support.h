@@ -102,13 +102,18 @@ static inline bool aligned(const void *ptr)
     return (uintptr_t) ptr % _Alignof(max_align_t) == 0;
 }
 
+static inline bool allocator_is(const char *name)
+{
+    return strncmp(ZMALLOC_LIB, name, strlen(name)) == 0;
+}
+
 /* A C library other than glibc tells nothing of its malloc, and has no way to have it give memory back. */
 static inline bool malloc_is_mute(void)
 {
 #ifdef __GLIBC__
     return false;
 #else
-    return strncmp(ZMALLOC_LIB, "libc", 4) == 0;
+    return allocator_is("libc");
 #endif
 }
 

@@ -8,11 +8,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static bool allocator_is(const char *name)
-{
-    return strncmp(ZMALLOC_LIB, name, strlen(name)) == 0;
-}
-
 static size_t resident_now(void)
 {
     FILE *statm = fopen("/proc/self/statm", "r");

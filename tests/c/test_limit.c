@@ -32,7 +32,7 @@ static int forget_yields(void **state)
  * themselves. */
 static size_t variation(size_t size)
 {
-    return strncmp(ZMALLOC_LIB, "libc", 4) != 0 ? 0 : size < 64 << 10 ? 32 : 8 << 10;
+    return !allocator_is("libc") ? 0 : size < 64 << 10 ? 32 : 8 << 10;
 }
 
 /* Just enough room, and too little. */

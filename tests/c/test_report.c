@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The report: its parts make a whole, and every figure that can be known is. And how soon unused pages go. */
+/* The report: its parts make a whole, and every figure that can be known is. */
 #include "children.h"
 
-#include <limits.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
-
-static bool allocator_is(const char *name)
-{
-    return strncmp(ZMALLOC_LIB, name, strlen(name)) == 0;
-}
 
 static bool close_to(size_t a, size_t b, size_t tolerance)
 {
@@ -320,101 +314,11 @@ static void test_while_others_allocate(void **state)
     }
 }
 
-static void test_decay(void **state)
-{
-    (void) state;
-    bool decays = allocator_is("jemalloc");
-    long dirty = -7;
-    long muzzy = -7;
-    assert_int_equal(zmalloc_decay(&dirty, &muzzy), decays ? 0 : -ENOTSUP);
-    assert_int_equal(zmalloc_decay(NULL, &muzzy), -EINVAL);
-    assert_int_equal(zmalloc_decay(&dirty, NULL), -EINVAL);
-    if (!decays) {
-        assert_int_equal(dirty, -1);
-        assert_int_equal(muzzy, -1);
-        assert_int_equal(zmalloc_set_decay(1, 1), -ENOTSUP);
-        assert_int_equal(zmalloc_set_decay(-2, 1), -EINVAL);
-        assert_int_equal(zmalloc_set_decay(1, -2), -EINVAL);
-        return;
-    }
-    long old_dirty = dirty;
-    long old_muzzy = muzzy;
-    assert_true(old_dirty >= -1 && old_muzzy >= -1);
-    const long long longest = 18446744072000;
-    const long most = (long) (longest < LONG_MAX ? longest : LONG_MAX);
-    const long times[] = {0, 1, 10000, 123456, -1, most};
-    for (size_t i = 0; i < LENGTH(times); i++) {
-        assert_int_equal(zmalloc_set_decay(times[i], times[LENGTH(times) - 1 - i]), 0);
-        assert_int_equal(zmalloc_decay(&dirty, &muzzy), 0);
-        assert_int_equal(dirty, times[i]);
-        assert_int_equal(muzzy, times[LENGTH(times) - 1 - i]);
-    }
-    assert_int_equal(zmalloc_set_decay(500, 600), 0);
-    const long wrong[] = {-2, LONG_MIN, (long) (longest * 2), LONG_MAX};
-    const size_t wrongs = longest < LONG_MAX ? LENGTH(wrong) : 2; /* a long of 32 bits can't be too long */
-    for (size_t i = 0; i < wrongs; i++) {
-        assert_int_equal(zmalloc_set_decay(wrong[i], 7), -EINVAL);
-        assert_int_equal(zmalloc_set_decay(7, wrong[i]), -EINVAL);
-        assert_int_equal(zmalloc_decay(&dirty, &muzzy), 0);
-        assert_int_equal(dirty, 500);
-        assert_int_equal(muzzy, 600);
-    }
-    assert_int_equal(zmalloc_set_decay(old_dirty, old_muzzy), 0);
-}
-
-/* With no time at all, pages go when the last block in them does; with all the time there is, they stay. */
-static void test_decay_is_obeyed(void **state)
-{
-    (void) state;
-    enum { SIZE = 32 * MIB };
-    long dirty;
-    long muzzy;
-    if (zmalloc_decay(&dirty, &muzzy) != 0) {
-        print_message("skipped: this allocator does not decay\n");
-        skip();
-    }
-    for (int at_once = 0; at_once < 2; at_once++) {
-        assert_int_equal(zmalloc_set_decay(at_once ? 0 : -1, at_once ? 0 : -1), 0);
-        void *block = zmalloc(SIZE);
-        memset(block, 1, SIZE);
-        size_t full = zmalloc_get_rss();
-        zfree(block);
-        size_t less = full - zmalloc_get_rss();
-        expect(at_once ? less > SIZE / 10 * 9 : less + SIZE / 2 < SIZE, "given back", less);
-        assert_int_equal(zmalloc_purge(NULL), 0);
-    }
-    assert_int_equal(zmalloc_set_decay(dirty, muzzy), 0);
-}
-
-static void test_background_thread_is_told(void **state)
-{
-    (void) state;
-    bool has_one = allocator_is("jemalloc");
-    int expected = has_one ? 0 : -ENOTSUP;
-    int enabled = -1;
-    assert_int_equal(zmalloc_background_thread_enabled(NULL), -EINVAL);
-    assert_int_equal(zmalloc_background_thread_enabled(&enabled), expected);
-    assert_int_equal(enabled, 0);
-    static const int wanted[] = {1, 1, 0, 7, 0, 0, -1, 0};
-    for (size_t i = 0; i < LENGTH(wanted); i++) {
-        assert_int_equal(zmalloc_background_thread(wanted[i]), expected);
-        enabled = -1;
-        assert_int_equal(zmalloc_background_thread_enabled(&enabled), expected);
-        assert_int_equal(enabled, has_one && wanted[i] != 0);
-    }
-}
-
 static const struct CMUnitTest tests[] = {
-    tidy(test_parts_sum_to_rss),
-    tidy(test_what_is_known),
-    tidy(test_without_the_walk),
-    tidy(test_with_the_walk),
-    tidy(test_holes_between_small_blocks),
-    tidy(test_purge_lowers_resident),
+    tidy(test_parts_sum_to_rss),           tidy(test_what_is_known),
+    tidy(test_without_the_walk),           tidy(test_with_the_walk),
+    tidy(test_holes_between_small_blocks), tidy(test_purge_lowers_resident),
     tidy(test_while_others_allocate),
-    tidy(test_decay),
-    tidy(test_decay_is_obeyed),
-    tidy(test_background_thread_is_told),
 };
 
 int main(void)

@@ -84,11 +84,6 @@ static void test_blocks_freed_with_their_size_are_whole_when_they_come_back(void
     }
 }
 
-static bool allocator_is(const char *name)
-{
-    return strncmp(ZMALLOC_LIB, name, strlen(name)) == 0;
-}
-
 /* A prefix holds what was asked for; libc's malloc can't be asked, and mimalloc tells too little of large blocks. */
 static bool told_exactly(size_t size)
 {
