@@ -64,6 +64,7 @@ def copy_source(folder: Path) -> Path:
     subprojects.mkdir()
     for wrap in SOURCE.glob("subprojects/*.wrap"):
         shutil.copy(wrap, subprojects)
+    shutil.copytree(SOURCE / "subprojects" / "packagefiles", subprojects / "packagefiles")
     built = next(BUILD.glob("subprojects/jemalloc-*/jemalloc/libzmalloc-jemalloc.a"), None)
     if built is not None:
         # Unpacked already, so that Meson fetches nothing; and for the long build stands a copy of its results.

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What Meson refuses for the Python module, or leaves out, with the reason."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from package import failure
+from tree import MESON, SOURCE, run
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+LIBC = ["-Dallocator=libc", *(f"-D{part}=disabled" for part in ("tests", "lua", "examples", "benchmarks"))]
+
+
+def old_python(folder: Path) -> Path:
+    """A Python that says it is 3.8."""
+    python = folder / "python"
+    python.write_text(
+        "#!/bin/sh\n"
+        f"exec {SYSTEM_PYTHON} -c 'import sys; sys.version_info = (3, 8, 0, \"final\", 0)\n"
+        "code = open(sys.argv[1]).read() if sys.argv[1].endswith(\".py\") else sys.argv[2]\n"
+        "sys.argv = sys.argv[1:]\n"
+        "import sysconfig; sysconfig.get_python_version = lambda: \"3.8\"\n"
+        "exec(code)' \"$@\"\n"
+    )
+    python.chmod(0o755)
+    return python
+
+
+REASONS = {"missing": "there is no Python that python_command names", "old": "needs 3.9 or later"}
+
+
+@pytest.mark.parametrize("which", REASONS)
+def test_an_unfit_python(which: str, tmp_path: Path) -> None:
+    """Enabled, the module is an error; else it is left out. The reason is said either way."""
+    python = old_python(tmp_path) if which == "old" else "python3.99"
+    options = [*LIBC, f"-Dpython_command={python}"]
+    said = run(*MESON, "setup", tmp_path / "auto", SOURCE, *options)
+    assert "Message: No Python module:" in said and REASONS[which] in said
+    said = failure(*MESON, "setup", tmp_path / "enabled", SOURCE, "-Dpython=enabled", *options)
+    assert REASONS[which] in said[said.index("ERROR:") :]
+
+
+def test_a_path_where_there_is_no_python(tmp_path: Path) -> None:
+    said = failure(*MESON, "setup", tmp_path / "build", SOURCE, *LIBC, f"-Dpython_command={tmp_path}/python")
+    assert f"python_command: there is no {tmp_path}/python" in said[said.index("ERROR:") :]
+
+
+@pytest.mark.parametrize("folder", ["lib64", "lib"])
+def test_a_folder_that_debian_does_not_search(folder: str, tmp_path: Path) -> None:
+    if not Path("/etc/debian_version").exists():
+        pytest.skip("this is not Debian")
+    options = [*LIBC, "-Dpython=disabled", "--prefix=/usr/local", f"--libdir={folder}"]
+    said = run(*MESON, "setup", tmp_path / "build", SOURCE, *options)
+    assert ("configure with --libdir=lib" in said) is (folder == "lib64")
+    assert re.search(rf"library *: /usr/local/{folder}\n", said)
