@@ -37,12 +37,13 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z%-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo "TREE is one of $(TREES) $(CHECKED_TREES)"
 
-setup: ## install what is missing: Debian's packages (as root or with sudo) and jemalloc's source
+setup: ## install what is missing to build and test: Debian's packages (as root or with sudo) and jemalloc's source
 	@tools/setup
 
-demo: setup ## build with jemalloc and run the three examples, in C, Python and Lua
-	@$(MAKE) --no-print-directory build-jemalloc
-	@MESON=$(MESON) PYTHON=$(PYTHON) examples/demo build/jemalloc
+demo: ## install what that takes, build with jemalloc and run the three examples, in C, Python and Lua
+	@tools/setup demo
+	@$(MAKE) --no-print-directory build-demo
+	@MESON=$(MESON) PYTHON=$(PYTHON) examples/demo build/demo
 	@echo "make demo: done"
 
 test: setup ## build and test every tree, and build for other platforms
@@ -108,6 +109,12 @@ test-%: build-% ## build and test one TREE
 build/%/build.ninja:
 	@echo "== $*: configure"
 	@$(foreach word,$(WORDS),$(ENVIRONMENT_$(word))) $(MESON) setup build/$* $(OPTIONS)
+
+# No tests, and no --werror: a newcomer's compiler may warn of more than ours.
+build/demo/build.ninja:
+	@echo "== demo: configure"
+	@$(MESON) setup build/demo -Dallocator=jemalloc -Dpython=enabled -Dlua=enabled -Dexamples=enabled -Dtests=disabled \
+	    -Dbenchmarks=disabled -Dpython_command=$(PYTHON)
 
 test-lua%: build/lua%/build.ninja ## build and test the module for one Lua: test-lua5.1, test-luajit
 	@echo "== lua$*: build and test"
