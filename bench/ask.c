@@ -99,14 +99,14 @@ static size_t mappings(void)
 
 static size_t report(void)
 {
-    struct zmalloc_report all;
+    struct zmalloc_report all = {.size = sizeof(all)};
     zmalloc_report(&all, 0);
     return all.rss;
 }
 
 static size_t report_with_walk(void)
 {
-    struct zmalloc_report all;
+    struct zmalloc_report all = {.size = sizeof(all)};
     zmalloc_report(&all, 1);
     return all.rss;
 }

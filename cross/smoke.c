@@ -109,7 +109,7 @@ static void check_limits(void)
 
 static void check_report(void)
 {
-    struct zmalloc_report report;
+    struct zmalloc_report report = {.size = sizeof(report)};
     check(zmalloc_report(&report, 1) == 0);
     int64_t differences[] = {report.allocator_overhead_bytes, report.allocator_frag_bytes, report.allocator_rss_bytes,
                              report.rss_overhead_bytes};

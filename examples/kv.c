@@ -166,7 +166,7 @@ static void print_difference(const char *name, int64_t bytes)
 /* The differences and used_memory add up to used_memory_rss. */
 static void report(const char *stage, const struct store *store)
 {
-    struct zmalloc_report memory;
+    struct zmalloc_report memory = {.size = sizeof(memory)};
     zmalloc_report(&memory, 0);
 
     printf("# %s, %zu words\n", stage, store->words);

@@ -40,9 +40,9 @@
 
 /** The version of this header, and of the library that it came with. */
 #define ZMALLOC_VERSION_MAJOR 0
-#define ZMALLOC_VERSION_MINOR 1
+#define ZMALLOC_VERSION_MINOR 2
 #define ZMALLOC_VERSION_PATCH 0
-#define ZMALLOC_VERSION "0.1.0"
+#define ZMALLOC_VERSION "0.2.0"
 
 #if defined(__GNUC__) || defined(__clang__)
 #define ZMALLOC_API __attribute__((visibility("default")))
@@ -71,6 +71,26 @@
 #ifndef ZMALLOC_SIZE_PREFIX
 #define HAVE_MALLOC_SIZE 1
 #endif
+
+/*
+ * Structs with figures begin with their size, so that they can grow: a later version may add fields, at the end and
+ * nowhere else. A program and a library of different versions then agree on what is there.
+ *
+ *     struct zmalloc_report report = {.size = sizeof(report)};
+ *     int error = zmalloc_report(&report, 0);
+ *
+ * - Set size to the size of the struct before the call. In C++ before C++20: `struct zmalloc_report report = {};`
+ *   and then `report.size = sizeof(report);`.
+ * - The call writes nothing beyond that size, and sets size to the bytes that it filled. They are fewer if the
+ *   library is older than the program's header. The bytes after them are left as they were: 0 with the initialisers
+ *   above. ZMALLOC_HAS says whether a field is filled.
+ * - The struct can be passed again as the call left it.
+ * - A size that is less than the struct had in version 0.2.0 is an error, -EINVAL. Then nothing is written.
+ * - In a struct that the library makes (struct zmalloc_mapping), the library has set the size.
+ */
+
+/** Whether a field is filled: 1 or 0. record is a pointer to a struct that begins with its size. */
+#define ZMALLOC_HAS(record, field) ((uintptr_t) (&(record)->field + 1) - (uintptr_t) (record) <= (record)->size)
 
 /** What the extended calls write for a figure that the allocator or the platform can't tell. */
 #define ZMALLOC_UNKNOWN SIZE_MAX
@@ -357,11 +377,11 @@ ZMALLOC_API size_t zmalloc_get_smap_bytes_by_field(char *field, long pid);
 /** As zmalloc_get_smap_bytes_by_field. On error *bytes is 0. */
 ZMALLOC_API int zmalloc_smap_bytes_by_field(const char *field, long pid, size_t *bytes);
 
-/** The most fields that are told, and the longest name of one; Linux has some 25, of up to 15 characters. */
+/** The most fields that this version reports, and the longest name of one in any version. Linux has some 25. */
 #define ZMALLOC_MOST_FIELDS 48
 #define ZMALLOC_LONGEST_FIELD 31
 
-/** A figure by its name, in bytes. */
+/** A figure by its name, in bytes. This struct does not grow: arrays are made of it. */
 struct zmalloc_field {
     char name[ZMALLOC_LONGEST_FIELD + 1]; /* without a colon: "Rss" */
     size_t bytes;                         /* in one mapping, or their sum */
@@ -369,8 +389,11 @@ struct zmalloc_field {
 
 /**
  * Writes the sums, over all mappings of the process, of all the fields that the kernel sums itself (in
- * /proc/PID/smaps_rollup; of all the fields of smaps where that is missing) to fields, which has room for
- * ZMALLOC_MOST_FIELDS, and how many they are to *count; 0 on error.
+ * /proc/PID/smaps_rollup; of all the fields of smaps where that is missing) to fields.
+ *
+ * Set *count to how many fields there is room for: ZMALLOC_MOST_FIELDS is enough for the library that came with this
+ * header. The call sets it to how many fields it found. If they are more than there is room for, it writes as many as
+ * fit, and returns -ERANGE. On any other error *count is 0.
  *
  * macOS and FreeBSD: the sums of the mappings' fields, but for Rss, which is the kernel's own sum for the process; on
  * macOS also Footprint, what the system holds the process to.
@@ -379,6 +402,7 @@ ZMALLOC_API int zmalloc_smaps(long pid, struct zmalloc_field *fields, size_t *co
 
 /** A mapping of a process: a range of its addresses, and what is there. */
 struct zmalloc_mapping {
+    size_t size;                        /* of this struct, as far as the library filled it: see ZMALLOC_HAS */
     uint64_t begin;                     /* first address */
     uint64_t end;                       /* address after the last */
     uint64_t offset;                    /* where in the file the range begins, in bytes */
@@ -408,6 +432,7 @@ ZMALLOC_API int zmalloc_memory_size(size_t *bytes);
 
 /** Limits on memory, in bytes; ZMALLOC_NO_LIMIT where none is set, ZMALLOC_UNKNOWN where it can't be told. */
 struct zmalloc_memory_limits {
+    size_t size;          /* of this struct: set before the call, which sets it to what it filled */
     size_t physical;      /* the machine's memory, as zmalloc_memory_size */
     size_t cgroup;        /* the least of the control group's and of those above it, as far up as can be seen (Linux) */
     size_t address_space; /* RLIMIT_AS: of all mappings together */
@@ -416,7 +441,7 @@ struct zmalloc_memory_limits {
 
 /**
  * Writes each limit on its own. What passes physical or cgroup makes the kernel kill a process; the other two make
- * allocations fail.
+ * allocations fail. -EINVAL if limits is NULL, or its size is not set or too small; then nothing is written.
  */
 ZMALLOC_API int zmalloc_memory_limits(struct zmalloc_memory_limits *limits);
 
@@ -521,6 +546,8 @@ ZMALLOC_API int zmalloc_purge(size_t *returned);
  * pages that were never touched.
  */
 struct zmalloc_report {
+    size_t size; /* of this struct: set before the call, which sets it to what it filled */
+
     size_t used;      /* zmalloc_used_memory */
     size_t allocated; /* see zmalloc_allocator_info */
     size_t active;    /* see zmalloc_allocator_info */
@@ -551,7 +578,8 @@ struct zmalloc_report {
 
 /**
  * Fills the report. walk: 1 has the kernel walk the page tables, which takes longer the more memory there is (in the
- * order of 1 ms for each GiB); 0 leaves what comes of it unknown.
+ * order of 1 ms for each GiB); 0 leaves what comes of it unknown. -EINVAL if report is NULL, or its size is not set
+ * or too small; then nothing is written.
  */
 ZMALLOC_API int zmalloc_report(struct zmalloc_report *report, int walk);
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Writes what the public header says of its structs as C macros: which fields there are, and the words about each.
+Not the struct's own size, which is for C alone.
 
 SWIG passes comments on for calls alone, so structs would otherwise need a copy of them for help().
 """
@@ -38,6 +39,7 @@ def macros(header: str, struct: str) -> str:
     members = fields(body)
     if len(members) != re.sub(COMMENT, "", body, flags=re.DOTALL).count(";"):
         sys.exit(f"struct_fields: not all fields of struct {struct} were understood")
+    members = [member for member in members if member[0] != "size"]
     lines = [f"#define {struct}_doc {words(comment)}"]
     lines += [f"#define {struct}_{name}_doc {words(comment)}" for name, comment in members]
     lines += [f"#define {struct}_fields(FIELD) " + " ".join(f"FIELD({name})" for name, _ in members)]

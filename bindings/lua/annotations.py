@@ -131,7 +131,7 @@ def struct(header: str, name: str) -> str:
         kind = "table<string, integer>" if declared == "zmalloc_field" else TYPES[declared]
         if name == "zmalloc_memory_limits":
             kind = "number?"
-        if not (name == "zmalloc_mapping" and field == "count"):
+        if field not in ("size", "count"):
             lines.append(" ".join(["---@field", field, kind, " ".join(words.split())]).rstrip())
     return "\n".join(lines)
 

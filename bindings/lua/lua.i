@@ -276,6 +276,7 @@
 
 %typemap(in, numinputs=0) struct zmalloc_memory_limits *limits (struct zmalloc_memory_limits limits) %{
   $1 = &limits;
+  $1->size = sizeof(*$1);
 %}
 %typemap(argout) struct zmalloc_memory_limits *limits %{
   push_memory_limits(L, &limits$argnum);
@@ -284,6 +285,7 @@
 
 %typemap(in, numinputs=0) struct zmalloc_report *report (struct zmalloc_report report) %{
   $1 = &report;
+  $1->size = sizeof(*$1);
 %}
 %typemap(argout) struct zmalloc_report *report %{
   push_report(L, &report$argnum);
@@ -291,7 +293,7 @@
 %}
 
 %typemap(in, numinputs=0) (struct zmalloc_field *fields, size_t *count)
-                          (struct zmalloc_field fields[ZMALLOC_MOST_FIELDS], size_t count) %{
+                          (struct zmalloc_field fields[ZMALLOC_MOST_FIELDS], size_t count = ZMALLOC_MOST_FIELDS) %{
   $1 = fields;
   $2 = &count;
 %}

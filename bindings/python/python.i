@@ -274,6 +274,7 @@
 
 %typemap(in, numinputs=0) struct zmalloc_memory_limits *limits (struct zmalloc_memory_limits limits) %{
   $1 = &limits;
+  $1->size = sizeof(*$1);
 %}
 %typemap(argout) struct zmalloc_memory_limits *limits %{
   Py_SETREF($result, from_memory_limits(&limits$argnum));
@@ -281,13 +282,14 @@
 
 %typemap(in, numinputs=0) struct zmalloc_report *report (struct zmalloc_report report) %{
   $1 = &report;
+  $1->size = sizeof(*$1);
 %}
 %typemap(argout) struct zmalloc_report *report %{
   Py_SETREF($result, from_report(&report$argnum));
 %}
 
 %typemap(in, numinputs=0) (struct zmalloc_field *fields, size_t *count)
-                          (struct zmalloc_field fields[ZMALLOC_MOST_FIELDS], size_t count) %{
+                          (struct zmalloc_field fields[ZMALLOC_MOST_FIELDS], size_t count = ZMALLOC_MOST_FIELDS) %{
   $1 = fields;
   $2 = &count;
 %}

@@ -36,7 +36,7 @@ static bool has_changed(const struct watch *watch, size_t used)
  */
 static void look(struct watch *watch, const char *when)
 {
-    struct zmalloc_report memory;
+    struct zmalloc_report memory = {.size = sizeof(memory)};
     zmalloc_report(&memory, 0);
     int64_t before = waste(watch, &memory);
     printf("%-28s used %4.1f MiB, waste %4.1f MiB: ", when, (double) memory.used / MIB, (double) before / MIB);
@@ -74,7 +74,7 @@ int main(void)
 {
     char **messages = zcalloc_num(MESSAGES, sizeof(*messages));
     struct watch watch = {.worth = 3 << 19};
-    struct zmalloc_report memory;
+    struct zmalloc_report memory = {.size = sizeof(memory)};
     zmalloc_report(&memory, 0);
     watch.own = waste(&watch, &memory);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The questions to the operating system. */
 #include "heap/heap.h"
+#include "inspect/sized.h"
 #include "os/os.h"
 #include "zmalloc.h"
 
@@ -25,6 +26,11 @@ static int answer(int error, uint64_t figure, size_t *bytes)
 {
     *bytes = 0;
     return error == 0 ? narrow(figure, bytes) : error;
+}
+
+static size_t lesser(size_t a, size_t b)
+{
+    return a < b ? a : b;
 }
 
 static bool may_be_process(long pid)
@@ -110,9 +116,10 @@ size_t zmalloc_get_private_dirty(long pid)
     return zmalloc_private_dirty(pid, &bytes) == 0 ? bytes : 0;
 }
 
-static int tell_fields(const struct zm_fields *from, struct zmalloc_field *fields)
+/* The first ones, as many as count says. */
+static int tell_fields(const struct zm_fields *from, struct zmalloc_field *fields, size_t count)
 {
-    for (size_t i = 0; i < from->count; i++) {
+    for (size_t i = 0; i < count; i++) {
         memcpy(fields[i].name, from->all[i].name, sizeof(fields[i].name));
         int error = narrow(from->all[i].bytes, &fields[i].bytes);
         if (error != 0) {
@@ -124,11 +131,12 @@ static int tell_fields(const struct zm_fields *from, struct zmalloc_field *field
 
 int zmalloc_smaps(long pid, struct zmalloc_field *fields, size_t *count)
 {
-    if (fields == NULL || count == NULL) {
+    if (count == NULL) {
         return -EINVAL;
     }
+    size_t room = *count;
     *count = 0;
-    if (!may_be_process(pid)) {
+    if (fields == NULL || !may_be_process(pid)) {
         return -EINVAL;
     }
     struct zm_fields sums;
@@ -137,10 +145,13 @@ int zmalloc_smaps(long pid, struct zmalloc_field *fields, size_t *count)
         error = sum_mappings(pid, &sums);
     }
     if (error == 0) {
-        error = tell_fields(&sums, fields);
+        error = tell_fields(&sums, fields, lesser(sums.count, room));
     }
-    *count = error == 0 ? sums.count : 0;
-    return error;
+    if (error != 0) {
+        return error;
+    }
+    *count = sums.count;
+    return sums.count <= room ? 0 : -ERANGE;
 }
 
 struct visitor {
@@ -152,11 +163,12 @@ static int visit_mapping(const struct zm_mapping *from, void *context)
 {
     const struct visitor *visitor = context;
     struct zmalloc_field fields[ZMALLOC_MOST_FIELDS];
-    int error = tell_fields(&from->fields, fields);
+    int error = tell_fields(&from->fields, fields, from->fields.count);
     if (error != 0) {
         return error;
     }
     struct zmalloc_mapping mapping = {
+        .size = ZM_END_OF(struct zmalloc_mapping, count),
         .begin = from->begin,
         .end = from->end,
         .offset = from->offset,
@@ -202,11 +214,14 @@ static size_t limit(int error, uint64_t bytes)
     return bytes < ZMALLOC_NO_LIMIT ? (size_t) bytes : ZMALLOC_NO_LIMIT;
 }
 
-int zmalloc_memory_limits(struct zmalloc_memory_limits *limits)
+/* In version 0.2.0, and now. */
+enum {
+    FIRST_SIZE_OF_LIMITS = ZM_END_OF(struct zmalloc_memory_limits, data),
+    SIZE_OF_LIMITS = ZM_END_OF(struct zmalloc_memory_limits, data)
+};
+
+static void read_limits(struct zmalloc_memory_limits *limits)
 {
-    if (limits == NULL) {
-        return -EINVAL;
-    }
     uint64_t physical = 0;
     uint64_t cgroup = 0;
     uint64_t address_space = 0;
@@ -218,12 +233,17 @@ int zmalloc_memory_limits(struct zmalloc_memory_limits *limits)
     error = zm_os_resource_limits(&address_space, &data);
     limits->address_space = limit(error, address_space);
     limits->data = limit(error, data);
-    return 0;
 }
 
-static size_t lesser(size_t a, size_t b)
+int zmalloc_memory_limits(struct zmalloc_memory_limits *limits)
 {
-    return a < b ? a : b;
+    if (limits == NULL || limits->size < FIRST_SIZE_OF_LIMITS) {
+        return -EINVAL;
+    }
+    struct zmalloc_memory_limits whole;
+    read_limits(&whole);
+    zm_sized_copy(limits, &whole, SIZE_OF_LIMITS);
+    return 0;
 }
 
 int zmalloc_memory_limit(size_t *bytes)
@@ -232,7 +252,7 @@ int zmalloc_memory_limit(size_t *bytes)
         return -EINVAL;
     }
     struct zmalloc_memory_limits limits;
-    zmalloc_memory_limits(&limits);
+    read_limits(&limits);
     /* What is unknown is the largest, and then comes what is not set. */
     size_t least = lesser(lesser(limits.physical, limits.cgroup), lesser(limits.address_space, limits.data));
     bool known = least < ZMALLOC_NO_LIMIT || limits.physical != ZMALLOC_UNKNOWN;

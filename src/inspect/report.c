@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The report: every figure there is, and what lies between them. */
 #include "inspect/allocator.h"
+#include "inspect/sized.h"
 #include "zmalloc.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
+
+/* In version 0.2.0, and now. */
+enum {
+    FIRST_SIZE = ZM_END_OF(struct zmalloc_report, huge_pages),
+    SIZE = ZM_END_OF(struct zmalloc_report, huge_pages)
+};
 
 static double ratio(size_t part, size_t whole)
 {
@@ -38,7 +45,7 @@ static size_t find(const struct zmalloc_field *fields, size_t count, const char 
 static void fill_from_walk(struct zmalloc_report *report)
 {
     struct zmalloc_field fields[ZMALLOC_MOST_FIELDS];
-    size_t count;
+    size_t count = ZMALLOC_MOST_FIELDS;
     zmalloc_smaps(-1, fields, &count);
     size_t rss = find(fields, count, "Rss");
     size_t clean = find(fields, count, "Private_Clean");
@@ -55,11 +62,8 @@ static void fill_from_walk(struct zmalloc_report *report)
     report->huge_pages = find(fields, count, "AnonHugePages");
 }
 
-int zmalloc_report(struct zmalloc_report *report, int walk)
+static void fill(struct zmalloc_report *report, int walk)
 {
-    if (report == NULL) {
-        return -EINVAL;
-    }
     struct zm_allocator_info info;
     zm_introspect_allocator(&info);
     *report = (struct zmalloc_report){
@@ -89,5 +93,15 @@ int zmalloc_report(struct zmalloc_report *report, int walk)
     report->rss_overhead_bytes = climb(&below, report->rss);
     report->mem_fragmentation_ratio = ratio(report->used, report->rss);
     report->allocator_frag_smallbins_ratio = ratio(info.small_allocated, info.small_active);
+}
+
+int zmalloc_report(struct zmalloc_report *report, int walk)
+{
+    if (report == NULL || report->size < FIRST_SIZE) {
+        return -EINVAL;
+    }
+    struct zmalloc_report whole;
+    fill(&whole, walk);
+    zm_sized_copy(report, &whole, SIZE);
     return 0;
 }

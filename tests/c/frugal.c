@@ -19,7 +19,7 @@ static void ask_of(long pid)
 {
     static struct zmalloc_field fields[ZMALLOC_MOST_FIELDS];
     size_t bytes;
-    size_t count;
+    size_t count = ZMALLOC_MOST_FIELDS;
     zmalloc_process_rss(pid, &bytes);
     zmalloc_private_dirty(pid, &bytes);
     zmalloc_smap_bytes_by_field("Size", pid, &bytes);
@@ -30,8 +30,8 @@ static void ask_of(long pid)
 
 static void ask(void)
 {
-    struct zmalloc_memory_limits limits;
-    struct zmalloc_report report;
+    struct zmalloc_memory_limits limits = {.size = sizeof(limits)};
+    struct zmalloc_report report = {.size = sizeof(report)};
     size_t bytes;
     long long value;
     int mode;

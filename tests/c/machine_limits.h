@@ -7,7 +7,7 @@
 
 static inline struct zmalloc_memory_limits limits_now(void)
 {
-    struct zmalloc_memory_limits limits;
+    struct zmalloc_memory_limits limits = {.size = sizeof(limits)};
     check(zmalloc_memory_limits(&limits) == 0);
     return limits;
 }

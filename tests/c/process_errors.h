@@ -25,7 +25,7 @@ static inline int error_of_all(long pid)
     size_t dirty = 1;
     size_t sum = 1;
     size_t of_smaps = 1;
-    size_t count = 1;
+    size_t count = ZMALLOC_MOST_FIELDS;
     int visits = 0;
     int error = zmalloc_private_dirty(pid, &dirty);
     bool alike = zmalloc_smap_bytes_by_field("Rss", pid, &sum) == error &&

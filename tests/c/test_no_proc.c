@@ -14,13 +14,13 @@ static void check_without_proc(void)
     long long value = 1;
     check(get_proc_stat_ll(1, &value) == 0);
 
-    struct zmalloc_memory_limits limits;
+    struct zmalloc_memory_limits limits = {.size = sizeof(limits)};
     check(zmalloc_memory_limits(&limits) == 0);
     check(limits.cgroup == ZMALLOC_UNKNOWN);
     check(limits.address_space == ZMALLOC_NO_LIMIT);
     check(zmalloc_purge(&bytes) == (malloc_is_mute() ? -ENOTSUP : 0) && bytes == ZMALLOC_UNKNOWN);
 
-    struct zmalloc_report report;
+    struct zmalloc_report report = {.size = sizeof(report)};
     check(zmalloc_report(&report, 1) == 0);
     check(report.rss == ZMALLOC_UNKNOWN && report.rss_overhead_bytes == ZMALLOC_UNKNOWN_DIFFERENCE);
     check(report.pss == ZMALLOC_UNKNOWN && report.uss == ZMALLOC_UNKNOWN && report.swap == ZMALLOC_UNKNOWN);
@@ -139,7 +139,7 @@ static void ask_of_forged_figures(void)
     const unsigned long long most = SIZE_MAX / 1024;
     struct zmalloc_field fields[ZMALLOC_MOST_FIELDS];
     size_t bytes = 1;
-    size_t count = 1;
+    size_t count = ZMALLOC_MOST_FIELDS;
     leave_mount_namespace();
     check(mount("tmpfs", "/mnt", "tmpfs", 0, NULL) == 0);
     say("smaps_rollup", "");
@@ -147,13 +147,14 @@ static void ask_of_forged_figures(void)
                  "2000-3000 rw-p 00000000 00:00 0 \nRss: 8 kB\nPrivate_Clean: 4 kB\nPrivate_Dirty: 8 kB\n");
     check(zmalloc_smap_bytes_by_field("Rss", -1, &bytes) == 0 && bytes == 16 << 10);
     check(zmalloc_smaps(-1, fields, &count) == 0 && count == 3);
-    struct zmalloc_report report;
+    struct zmalloc_report report = {.size = sizeof(report)};
     check(zmalloc_report(&report, 1) == 0);
     check(report.rss == 16 << 10 && report.uss == 28 << 10 && report.private_dirty == 12 << 10);
     check(report.pss == ZMALLOC_UNKNOWN && report.swap == ZMALLOC_UNKNOWN);
 
     say_huge(most - 2, 2);
     check(zmalloc_smap_bytes_by_field("Huge", -1, &bytes) == 0 && bytes == (size_t) most * 1024);
+    count = ZMALLOC_MOST_FIELDS;
     check(zmalloc_smaps(-1, fields, &count) == 0 && count == 2 && fields[1].bytes == bytes);
     say_huge(most, 1);
     check(zmalloc_smap_bytes_by_field("Huge", -1, &bytes) == -EOVERFLOW && bytes == 0);

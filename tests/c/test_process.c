@@ -349,9 +349,9 @@ static void check_first_is_free(void)
 static void ask_without_descriptors(void)
 {
     static struct zmalloc_field fields[ZMALLOC_MOST_FIELDS];
-    struct zmalloc_memory_limits limits;
+    struct zmalloc_memory_limits limits = {.size = sizeof(limits)};
     size_t bytes;
-    size_t count;
+    size_t count = ZMALLOC_MOST_FIELDS;
     int mode;
     long long number;
     close(0);

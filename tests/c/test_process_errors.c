@@ -31,6 +31,7 @@ static void test_nowhere_to_write(void **state)
     size_t bytes = 1;
     assert_int_equal(zmalloc_process_rss(-1, NULL), -EINVAL);
     assert_int_equal(zmalloc_smaps(-1, NULL, &count), -EINVAL);
+    assert_int_equal(count, 0);
     assert_int_equal(zmalloc_smaps(-1, fields, NULL), -EINVAL);
     assert_int_equal(zmalloc_mappings(-1, NULL, NULL), -EINVAL);
     assert_int_equal(zmalloc_smap_bytes_by_field(NULL, -1, &bytes), -EINVAL);
@@ -145,9 +146,9 @@ static void ask_without_descriptors(void)
     check(error_of_all(-1) == -EMFILE && error_of_rss(-1) == -EMFILE);
     check(error_of_all(getppid()) == -EMFILE && error_of_rss(getppid()) == -EMFILE);
     check(error_of_all(LONG_MAX) == -EMFILE && error_of_all(-5) == -EINVAL);
-    struct zmalloc_memory_limits limits;
+    struct zmalloc_memory_limits limits = {.size = sizeof(limits)};
     check(zmalloc_memory_limits(&limits) == 0 && limits.cgroup == ZMALLOC_UNKNOWN);
-    struct zmalloc_report report;
+    struct zmalloc_report report = {.size = sizeof(report)};
     check(zmalloc_report(&report, 1) == 0 && report.rss == ZMALLOC_UNKNOWN && report.pss == ZMALLOC_UNKNOWN);
     long long value;
     check(get_proc_stat_ll(1, &value) == 0);
@@ -177,7 +178,7 @@ static char state_of(pid_t thread)
     return state;
 }
 
-static struct zmalloc_memory_limits limits_before;
+static struct zmalloc_memory_limits limits_before = {.size = sizeof(limits_before)};
 
 /* The process lives, but the thread whose number is the process's is a zombie. */
 static void *ask_without_first_thread(void *unused)
@@ -191,9 +192,9 @@ static void *ask_without_first_thread(void *unused)
     check(zmalloc_get_rss() > 0);
     long long value = 0;
     check(is_emulated() || (get_proc_stat_ll(1, &value) == 1 && value == getpid()));
-    struct zmalloc_report report;
+    struct zmalloc_report report = {.size = sizeof(report)};
     check(zmalloc_report(&report, 1) == 0 && report.rss != ZMALLOC_UNKNOWN && report.uss != ZMALLOC_UNKNOWN);
-    struct zmalloc_memory_limits after;
+    struct zmalloc_memory_limits after = {.size = sizeof(after)};
     check(zmalloc_memory_limits(&after) == 0 && after.cgroup == limits_before.cgroup);
     _exit(0);
 }
@@ -218,8 +219,8 @@ enum { PAINTED = 256 << 10, PROMISED = 24 << 10 };
 static void *ask_all(void *unused)
 {
     (void) unused;
-    struct zmalloc_memory_limits limits;
-    struct zmalloc_report report;
+    struct zmalloc_memory_limits limits = {.size = sizeof(limits)};
+    struct zmalloc_report report = {.size = sizeof(report)};
     int mode;
     bool right = error_of_rss(-1) == 0 && error_of_all(-1) == 0 && zmalloc_memory_limits(&limits) == 0 &&
                  (zmalloc_thp(&mode) == 0 || is_emulated()) && zmalloc_report(&report, 1) == 0;

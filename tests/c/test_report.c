@@ -15,6 +15,7 @@ static struct zmalloc_report report_now(int walk)
 {
     struct zmalloc_report report;
     memset(&report, 0x5a, sizeof(report));
+    report.size = sizeof(report);
     assert_int_equal(zmalloc_report(&report, walk), 0);
     return report;
 }

@@ -123,8 +123,8 @@ static int64_t known(int64_t difference)
 
 static void report_with(int walk)
 {
-    struct zmalloc_report expected;
-    struct zmalloc_report report;
+    struct zmalloc_report expected = {.size = sizeof(expected)};
+    struct zmalloc_report report = {.size = sizeof(report)};
     check(zmalloc_report(&expected, walk) == 0);
     arm();
     int status = zmalloc_report(&report, walk);

@@ -144,8 +144,8 @@ static void ask_fields_of(long pid)
 {
     struct zmalloc_field expected[ZMALLOC_MOST_FIELDS];
     struct zmalloc_field fields[ZMALLOC_MOST_FIELDS];
-    size_t expected_count;
-    size_t count = 1;
+    size_t expected_count = ZMALLOC_MOST_FIELDS;
+    size_t count = ZMALLOC_MOST_FIELDS;
     check(zmalloc_smaps(pid, expected, &expected_count) == 0);
     arm();
     int status = zmalloc_smaps(pid, fields, &count);
@@ -213,8 +213,8 @@ static void check_limit(size_t limit, size_t expected)
 
 static void ask_limits(void)
 {
-    struct zmalloc_memory_limits expected;
-    struct zmalloc_memory_limits limits;
+    struct zmalloc_memory_limits expected = {.size = sizeof(expected)};
+    struct zmalloc_memory_limits limits = {.size = sizeof(limits)};
     check(zmalloc_memory_limits(&expected) == 0);
     arm();
     int status = zmalloc_memory_limits(&limits);
@@ -228,7 +228,7 @@ static void ask_limits(void)
 
 static void ask_limit(void)
 {
-    struct zmalloc_memory_limits limits;
+    struct zmalloc_memory_limits limits = {.size = sizeof(limits)};
     size_t expected;
     size_t bytes = 1;
     check(zmalloc_memory_limits(&limits) == 0 && zmalloc_memory_limit(&expected) == 0);

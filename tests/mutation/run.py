@@ -58,7 +58,7 @@ CALLS = ["account", "allocator", "totals", "oom", *LIMITS, "sizes", "aligned", "
 THREADS = ["unit_readers", "threads_destructors", "threads_slots", "threads_readers", "threads_exchange",
            "threads_limit"]  # fmt: skip
 PROCESS = ["process", "process_errors", "no_proc", "process_ends"]
-QUESTIONS = ["smaps", "mappings", "machine", "cgroup", "region", "frugal", *PROCESS, "report", "decay",
+QUESTIONS = ["structs", "smaps", "mappings", "machine", "cgroup", "region", "frugal", *PROCESS, "report", "decay",
              "allocator", "python module", "python process", "python mappings", "python report"]  # fmt: skip
 FAULTS = ["*fault*"]
 READERS = ["unit_readers", "account", "totals", *THREADS[1:], "threads_fork"]

@@ -10,7 +10,7 @@ import pytest
 from tree import BUILD, option, run
 
 HOST = BUILD / "tests" / "programs" / "host"
-SHARED = BUILD / "src" / "libzmalloc.so.0"
+SHARED = BUILD / "src" / "libzmalloc.so.0.2"
 
 pytestmark = [
     pytest.mark.skipif(not HOST.exists(), reason="no C++ compiler, or no library to load, when this was built"),

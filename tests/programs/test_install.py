@@ -46,8 +46,8 @@ def test_files_are_in_place(installed: Installed) -> None:
     version = introspect("projectinfo")["version"]
     if option("default_library") != "static":
         library = prefix / option("libdir") / "libzmalloc.so"
-        assert os.readlink(library) == "libzmalloc.so.0"
-        assert os.readlink(f"{library}.0") == f"libzmalloc.so.{version}"
+        assert os.readlink(library) == "libzmalloc.so.0.2"
+        assert os.readlink(f"{library}.0.2") == f"libzmalloc.so.{version}"
         assert Path(f"{library}.{version}").is_file()
     assert installed.pkg_config("--modversion") == [version]
     assert ("-DZMALLOC_SIZE_PREFIX" in installed.pkg_config("--cflags")) is PREFIXED
@@ -74,7 +74,7 @@ def test_nothing_else_is_installed(installed: Installed) -> None:
     planned = {installed.root / Path(path).relative_to("/") for path in introspect("installed").values()}
     files = {path for path in installed.root.rglob("*") if not path.is_dir()}
     strange = {path for path in files if not any(path == plan or plan in path.parents for plan in planned)}
-    assert {path.name for path in strange} <= {"libzmalloc.so", "libzmalloc.so.0"}
+    assert {path.name for path in strange} <= {"libzmalloc.so", "libzmalloc.so.0.2"}
     assert not installed.has("libzmalloc-core.a")
     assert not installed.has("jemalloc.h")
 
@@ -92,7 +92,7 @@ def test_stranger_with_the_static_library(kind: str, tmp_path: Path) -> None:
     source = copy_source(tmp_path)
     build = build_library(source, tmp_path, f"-Ddefault_library={kind}")
     static = Installed.from_build(build, tmp_path / "installed")
-    assert static.has("libzmalloc.so.0") is (kind == "both")
+    assert static.has("libzmalloc.so.0.2") is (kind == "both")
     private = ALLOCATOR == "jemalloc" and option("wrap_mode") != "nofallback"
     assert static.has("libzmalloc-jemalloc.a") is private
     for shared in static.root.rglob("libzmalloc.so*"):

@@ -8,7 +8,7 @@ import pytest
 
 from tree import ALLOCATOR, BUILD, HEADER, HEADERS, introspect, option, run, tool
 
-SHARED = BUILD / "src" / "libzmalloc.so.0"
+SHARED = BUILD / "src" / "libzmalloc.so.0.2"
 CORE = BUILD / "src" / "libzmalloc-core.a"
 
 needs_shared = pytest.mark.skipif(option("default_library") == "static", reason="no shared library in this tree")
@@ -45,7 +45,7 @@ def test_exports_the_headers_and_nothing_else() -> None:
 
 @needs_shared
 def test_soname() -> None:
-    assert "Library soname: [libzmalloc.so.0]" in dynamic_section()
+    assert "Library soname: [libzmalloc.so.0.2]" in dynamic_section()
 
 
 @needs_shared

@@ -44,7 +44,7 @@ struct sample {
 
 static void read_figures(int walk, uint64_t *figures)
 {
-    struct zmalloc_report report;
+    struct zmalloc_report report = {.size = sizeof(report)};
     zmalloc_report(&report, walk);
     const uint64_t all[FIGURES] = {
         zmalloc_report_fields(PACKED) packed_size(zmalloc_peak_memory()),
