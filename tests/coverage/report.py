@@ -86,7 +86,8 @@ def print_missing(files: list[File], left: dict[tuple[str, str], str]) -> None:
 
 def stale(root: Path, left: dict[tuple[str, str], str]) -> list[tuple[str, str]]:
     """Lines that are gone. Those that are reached after all are not: some are in one run and not in the next."""
-    lines = {name: {line.strip() for line in (root / name).read_text().splitlines()} for name, _ in left}
+    files = {name: (root / name).read_text() if (root / name).is_file() else "" for name, _ in left}
+    lines = {name: {line.strip() for line in text.splitlines()} for name, text in files.items()}
     return [(name, line) for name, line in left if line not in lines[name]]
 
 
