@@ -79,8 +79,8 @@
  *     struct zmalloc_report report = {.size = sizeof(report)};
  *     int error = zmalloc_report(&report, 0);
  *
- * - Set size to the size of the struct before the call. In C++ before C++20: `struct zmalloc_report report = {};`
- *   and then `report.size = sizeof(report);`.
+ * - Set size to the size of the struct before the call. In C++: `struct zmalloc_report report = {};` and then
+ *   `report.size = sizeof(report);`.
  * - The call writes nothing beyond that size, and sets size to the bytes that it filled. They are fewer if the
  *   library is older than the program's header. The bytes after them are left as they were: 0 with the initialisers
  *   above. ZMALLOC_HAS says whether a field is filled.

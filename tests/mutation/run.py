@@ -75,6 +75,7 @@ TESTS_OF = {
     "src/os/*": QUESTIONS + FAULTS,
     "src/inspect/process.c": QUESTIONS + FAULTS,
     "src/inspect/report.c": QUESTIONS + FAULTS,
+    "src/inspect/sized.h": ["structs", "programs growth"],
     "src/inspect/allocator.c": ["allocator", *QUESTIONS, *CALLS, *FAULTS],
     "src/allocator/*.c": ["allocator", *CALLS, *QUESTIONS, *FAULTS],
     "src/limit/*": [*LIMITS, "threads_limit", *CALLS, *THREADS, *FAULTS],

@@ -29,6 +29,24 @@ def test_header_alone(
     run(tool(compiler), f"-std={standard}", *strict, *prefix, "-x", language, twice)
 
 
+# How a program sets a struct's size, as the header says.
+SIZED = {
+    "c": "struct zmalloc_report report = {.size = sizeof(report)};",
+    "c++": "struct zmalloc_report report = {}; report.size = sizeof(report);",
+}
+
+
+@pytest.mark.parametrize(("compiler", "language", "standard"), [*COMPILERS, ("g++", "c++", "c++20")])
+def test_size_of_a_struct_is_set_without_a_warning(
+    compiler: str, language: str, standard: str, tmp_path: Path
+) -> None:
+    program = tmp_path / "program"
+    ask = "return zmalloc_report(&report, 0) == 0 && ZMALLOC_HAS(&report, swap) ? 0 : 1;"
+    program.write_text(f'#include "{HEADER}"\nint main(void) {{ {SIZED[language]} {ask} }}\n')
+    strict = ["-Wall", "-Wextra", "-Wconversion", "-pedantic", "-Werror", "-fsyntax-only"]
+    run(tool(compiler), f"-std={standard}", *strict, "-x", language, program)
+
+
 @pytest.mark.parametrize("prefix", [True, False])
 def test_have_malloc_size_follows_the_prefix(prefix: bool) -> None:
     defined = run(tool("gcc"), "-dM", "-E", *(["-DZMALLOC_SIZE_PREFIX"] if prefix else []), HEADER)
