@@ -10,14 +10,14 @@ from sphinx import addnodes
 from sphinx.application import Sphinx
 from zmalloc import pytest_plugin
 
-PAGES = ("cookbook", "which-number")
+PAGES = ("allocators", "cookbook", "design", "install", "limits", "which-number")
 
 
 def target(text: str) -> tuple[str, str, str] | None:
     """Domain, role and name, if the text is a name of C's or of the module's: `zmalloc_rss`, `zmalloc.rss()`."""
     if re.fullmatch(r"z\w+_\w+|ZMALLOC_\w+", text) and text != pytest_plugin.NAME:
         return "c", "func", text
-    python = re.fullmatch(r"(zmalloc\.[\w.]+)(\(.*\))?", text)
+    python = re.fullmatch(r"(zmalloc\.(?![hc]$)[\w.]+)(\(.*\))?", text)
     return ("py", "obj", python[1]) if python else None
 
 
