@@ -6,33 +6,38 @@
 /*
  * In every call below:
  *
- * - Sizes are bytes. A block's size in the account is its usable size: what the allocator really set aside for
- *   it, which is at least what was asked for.
+ * - Sizes are bytes. The account counts a block by its usable size: what the allocator set aside for it. That is at
+ *   least what was asked for.
  * - Every pointer returned is aligned for max_align_t.
- * - zmalloc, zcalloc, zrealloc and zstrdup call the out-of-memory handler when they can't serve a request, and
- *   return NULL only if the handler returned. Their ztry forms never call it: they return NULL.
- * - A request of 0 bytes is served with a unique pointer that can be freed. Requests above PTRDIFF_MAX fail.
+ * - zmalloc, zcalloc, zrealloc and zstrdup call the out-of-memory handler when a request fails. They return NULL
+ *   only if the handler returned. Their ztry forms never call the handler: they return NULL.
+ * - A request of 0 bytes returns a unique pointer that can be freed. Requests above PTRDIFF_MAX fail.
  * - A realloc that fails, for whatever reason, leaves the old block valid, untouched and counted.
- * - `usable`, where a call has it, may be NULL; otherwise it is always written: the bytes that may be used, all
- *   of them, or 0 if there is no block.
- * - Blocks come from one allocator, chosen when the library was built, and go back through zfree and its kin
- *   alone: never free() a z* block, nor zfree() a block from malloc (zlibc_free is for those).
+ * - `usable` may be NULL. Otherwise the call always writes it: the bytes that may be used, all of them, or 0 if
+ *   there is no block.
+ * - Blocks come from one allocator, chosen when the library was built. Free them by zfree and its variants alone.
+ *   Never free() a z* block, nor zfree() a block from malloc: zlibc_free is for those.
  * - All calls may be made from any thread at any time. In a signal handler only the readings are safe:
  *   zmalloc_used_memory, the totals and the peak.
  *
- * A library that was built hardened prints what is wrong, with the call and the pointer, and aborts if a call is given
- * what is no block in use (one that was freed, or moved by a realloc; malloc's; a place within a block), a block that
- * was written up to 16 bytes before or past its usable bytes, or a size that the call forbids; zlibc_free, if it is
- * given a z* block. In such a library:
+ * A hardened library finds wrong use. It prints what is wrong, with the call and the pointer, and aborts. It finds:
  *
- * - The usable size is what was asked for, or 1 for 0, and that is what counts: guards and lists are not in the account.
+ * - a pointer to no block in use: the block was freed, or moved by a realloc, or is malloc's, or the pointer leads
+ *   into the middle of a block;
+ * - a block that was written up to 16 bytes before or past its usable bytes;
+ * - a size that the call forbids;
+ * - a z* block that is given to zlibc_free.
+ *
+ * In such a library:
+ *
+ * - The usable size is what was asked for, or 1 for 0. The account counts that, and neither redzones nor lists.
  * - Every realloc moves the block. zfree_no_tcache is zfree.
- * - The memory of a freed block is filled, and kept from use until 4,096 blocks or 1 MiB were freed after it, or
- *   zmalloc_purge or exit: then that nobody wrote to it is checked. It is not used memory, but the allocator's figures
- *   count it. A block of more than 1 MiB is not kept.
+ * - The memory of a freed block is filled, and not used again until 4,096 blocks or 1 MiB were freed after it, or
+ *   until zmalloc_purge or exit. Then the library checks that nobody wrote to it. This memory is not used memory,
+ *   but the allocator's figures count it. A block of more than 1 MiB is not kept.
  *
- * Calls with a result of type int that is not said to be otherwise return 0, or a negative errno value; then
- * what they were to write is set to 0 or ZMALLOC_UNKNOWN as each says.
+ * Calls that return int return 0, or a negative errno value, unless their comment says otherwise. On an error they
+ * set what they were to write to 0 or ZMALLOC_UNKNOWN, as each says.
  */
 
 #include <stddef.h>
@@ -53,8 +58,8 @@
 #endif
 
 /*
- * What the compiler may know about a call. The calls that tell the usable size carry no alloc_size: a program
- * that uses every byte it was given would be stopped by _FORTIFY_SOURCE=3. See extend_to_usable.
+ * What the compiler may know about a call. The calls that report the usable size carry no alloc_size:
+ * _FORTIFY_SOURCE=3 would stop a program that uses every byte it was given. See extend_to_usable.
  */
 #define ZMALLOC_RETURNS_BLOCK ZMALLOC_ATTRIBUTE((malloc, warn_unused_result))
 #define ZMALLOC_RETURNS_SIZE(argument) ZMALLOC_ATTRIBUTE((alloc_size(argument)))
@@ -64,9 +69,9 @@
 #define ZMALLOC_LIB (zmalloc_allocator())
 
 /**
- * Defined where the allocator itself knows the size of every block, so that zmalloc_size and
- * zmalloc_usable_size are the same. A library that keeps each size in a prefix before the block instead has
- * -DZMALLOC_SIZE_PREFIX in the flags that pkg-config gives.
+ * Defined where the allocator itself knows the size of every block. zmalloc_size and zmalloc_usable_size are then
+ * the same. A library may keep each size in a prefix before the block instead. It then has -DZMALLOC_SIZE_PREFIX in
+ * the flags of pkg-config.
  */
 #ifndef ZMALLOC_SIZE_PREFIX
 #define HAVE_MALLOC_SIZE 1
@@ -92,7 +97,7 @@
 /** Whether a field is filled: 1 or 0. record is a pointer to a struct that begins with its size. */
 #define ZMALLOC_HAS(record, field) ((uintptr_t) (&(record)->field + 1) - (uintptr_t) (record) <= (record)->size)
 
-/** What the extended calls write for a figure that the allocator or the platform can't tell. */
+/** What the extended calls write for a figure that the allocator or the platform can't report. */
 #define ZMALLOC_UNKNOWN SIZE_MAX
 
 /** The same for a difference of two figures. */
@@ -120,7 +125,7 @@ ZMALLOC_API void *zmalloc_usable(size_t size, size_t *usable) ZMALLOC_RETURNS_BL
 ZMALLOC_API void *ztrymalloc_usable(size_t size, size_t *usable) ZMALLOC_RETURNS_BLOCK;
 
 /**
- * As zmalloc, past the thread's cache, straight from the arena: for code that moves blocks to undo
+ * As zmalloc, without the thread's cache, straight from the arena. It is for code that moves blocks to undo
  * fragmentation. With jemalloc only; elsewhere it is zmalloc. Free with zfree_no_tcache or zfree.
  */
 ZMALLOC_API void *zmalloc_no_tcache(size_t size) ZMALLOC_RETURNS_BLOCK ZMALLOC_RETURNS_SIZE(1);
@@ -128,37 +133,37 @@ ZMALLOC_API void *zmalloc_no_tcache(size_t size) ZMALLOC_RETURNS_BLOCK ZMALLOC_R
 /** Allocates size bytes, all zero. One argument: for a product use zcalloc_num. */
 ZMALLOC_API void *zcalloc(size_t size) ZMALLOC_RETURNS_BLOCK ZMALLOC_RETURNS_SIZE(1);
 
-/** Allocates num times size bytes, all zero. A product that overflows fails: the handler is told SIZE_MAX. */
+/** Allocates num times size bytes, all zero. A product that overflows fails; the handler gets SIZE_MAX. */
 ZMALLOC_API void *zcalloc_num(size_t num, size_t size) ZMALLOC_RETURNS_BLOCK ZMALLOC_RETURNS_PRODUCT(1, 2);
 
 /** As zcalloc; returns NULL on failure. */
 ZMALLOC_API void *ztrycalloc(size_t size) ZMALLOC_RETURNS_BLOCK ZMALLOC_RETURNS_SIZE(1);
 
-/** As zcalloc; writes the bytes that may be used to *usable. Only the first size of them are sure to be zero. */
+/** As zcalloc; writes the bytes that may be used to *usable. Only the first size of them are certainly zero. */
 ZMALLOC_API void *zcalloc_usable(size_t size, size_t *usable) ZMALLOC_RETURNS_BLOCK;
 
-/** As ztrycalloc; writes the bytes that may be used to *usable. Only the first size of them are sure to be zero. */
+/** As ztrycalloc; writes the bytes that may be used to *usable. Only the first size of them are certainly zero. */
 ZMALLOC_API void *ztrycalloc_usable(size_t size, size_t *usable) ZMALLOC_RETURNS_BLOCK;
 
 /**
- * Makes the block at ptr size bytes large, moving it if need be; its first bytes stay as they were.
+ * Resizes the block at ptr to size bytes, and may move it. Its first bytes stay as they were.
  * zrealloc(NULL, n) is zmalloc(n). zrealloc(ptr, 0) frees the block and returns NULL.
  */
 ZMALLOC_API void *zrealloc(void *ptr, size_t size) ZMALLOC_RETURNS_SIZE(2);
 
-/** As zrealloc; returns NULL on failure, the old block is as it was. */
+/** As zrealloc; returns NULL on failure, and leaves the old block as it was. */
 ZMALLOC_API void *ztryrealloc(void *ptr, size_t size) ZMALLOC_RETURNS_SIZE(2);
 
 /** As zrealloc; writes the bytes that may be used to *usable. */
 ZMALLOC_API void *zrealloc_usable(void *ptr, size_t size, size_t *usable);
 
-/** As ztryrealloc; writes the bytes that may be used to *usable: 0 on failure, though the old block lives on. */
+/** As ztryrealloc; writes the bytes that may be used to *usable: 0 on failure, although the old block stays. */
 ZMALLOC_API void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable);
 
 /**
- * Allocates size bytes at an address that is a multiple of alignment, a power of two; it is at least that of
- * max_align_t. Any other alignment fails as a request that can't be served does. zrealloc keeps no more than
- * max_align_t.
+ * Allocates size bytes at an address that is a multiple of alignment, which must be a power of two. The address is
+ * always aligned for max_align_t at least. Any other alignment fails as if there were no memory. zrealloc keeps no
+ * alignment beyond that of max_align_t.
  */
 ZMALLOC_API void *zaligned_alloc(size_t alignment, size_t size) ZMALLOC_RETURNS_BLOCK ZMALLOC_RETURNS_SIZE(2);
 
@@ -183,13 +188,13 @@ ZMALLOC_API void zfree(void *ptr);
 ZMALLOC_API void zfree_usable(void *ptr, size_t *usable);
 
 /**
- * As zfree, for who knows the size: what was asked for when the block was made or last resized, its usable size, or
- * anything between; of a block of zaligned_alloc, its usable size. With jemalloc that saves a look-up, and a wrong
- * size is as bad as a wrong pointer. NULL is ignored.
+ * As zfree, for callers that know the block's size: what was asked for when the block was made or last resized, its
+ * usable size, or anything between. For a block of zaligned_alloc it must be the usable size. With jemalloc this
+ * saves a look-up, and a wrong size is as bad as a wrong pointer. NULL is ignored.
  */
 ZMALLOC_API void zfree_with_size(void *ptr, size_t size);
 
-/** As zfree, past the thread's cache. With jemalloc only; elsewhere it is zfree. */
+/** As zfree, without the thread's cache. With jemalloc only; elsewhere it is zfree. */
 ZMALLOC_API void zfree_no_tcache(void *ptr);
 
 /** The C library's free(), for blocks that other libraries took from malloc. Not counted. */
@@ -197,22 +202,21 @@ ZMALLOC_API void zlibc_free(void *ptr);
 
 /* Size. */
 
-/** What the block costs in the account: its usable size, and the prefix where there is one. 0 for NULL. */
+/** What the account counts for the block: its usable size, and its prefix if there is one. 0 for NULL. */
 ZMALLOC_API size_t zmalloc_size(void *ptr);
 
 /** The bytes of the block that may be used, at least as many as were asked for. 0 for NULL. */
 ZMALLOC_API size_t zmalloc_usable_size(void *ptr);
 
 /**
- * The bytes that could be used in a block that is asked for with size; 0 if that is too large for any. Where the
- * allocator has no such query (libc), size itself: such a block may then turn out larger. mimalloc tells less than
- * it gives above 128 KiB.
+ * The usable size that a block of size bytes would have; 0 if size is too large for any block. libc has no such
+ * query: then it is size itself, and the block may be larger. Above 128 KiB mimalloc reports less than it gives.
  */
 ZMALLOC_API size_t zmalloc_good_size(size_t size);
 
 /**
- * Returns ptr, and lets the compiler know that size bytes of it may be used. To use more of a block than was
- * asked for, take the pointer from here: under _FORTIFY_SOURCE=3 the compiler otherwise holds the program to
+ * Returns ptr, and lets the compiler know that size bytes of it may be used. To use more of a block than was asked
+ * for, use the pointer that this call returns. Otherwise, under _FORTIFY_SOURCE=3, the compiler holds the program to
  * the size in the call that made the block.
  *
  *     char *text = zmalloc(100);
@@ -224,19 +228,21 @@ ZMALLOC_API void *extend_to_usable(void *ptr, size_t size) ZMALLOC_ATTRIBUTE((no
 /* Account. */
 
 /**
- * The bytes in use: the sum of zmalloc_size over all blocks that are not freed, in all threads, those that have
- * ended included. Exact when no other thread allocates or frees meanwhile; otherwise off by no more than what
- * they do during the call. Takes no lock, allocates nothing, never waits. It must be let return: a reading that is
- * left by longjmp from a signal handler, or by asynchronous cancellation, keeps every later thread from ending.
+ * The bytes in use: the sum of zmalloc_size over all blocks that are not freed, in all threads, ended threads
+ * included. The sum is exact when no other thread allocates or frees during the call. Otherwise it is off by no more
+ * than what they do during the call. The call takes no lock, allocates nothing and never waits. It must return: a
+ * reading that is left by longjmp from a signal handler, or by asynchronous cancellation, keeps every later thread
+ * from ending.
  *
- * One hole is known: a thread whose first z* call ever is an allocation in the last round of its key destructors
- * is not seen to end, and a later reading may follow it into memory that is gone and crash.
+ * One hole is known. A thread's first z* call ever may be an allocation in the last round of its key destructors. The
+ * library does not notice that thread's exit. A later reading may then read memory that is gone, and crash.
  */
 ZMALLOC_API size_t zmalloc_used_memory(void);
 
 /**
- * Bytes allocated, and bytes freed, since the start, in all threads: every block by its zmalloc_size, a reallocation
- * as one block freed and one allocated. They only grow. Where size_t has 32 bits they wrap; differences stay right.
+ * Bytes allocated, and bytes freed, since the start, in all threads. Every block counts by its zmalloc_size. A
+ * reallocation counts as one block freed and one allocated. The totals only grow. Where size_t has 32 bits they wrap;
+ * differences stay right.
  */
 ZMALLOC_API size_t zmalloc_total_allocated(void);
 
@@ -244,8 +250,8 @@ ZMALLOC_API size_t zmalloc_total_allocated(void);
 ZMALLOC_API size_t zmalloc_total_freed(void);
 
 /**
- * The same for what the calling thread did itself, exact at any time: what a piece of work allocated is the
- * difference of two readings. It may free what other threads allocated.
+ * The same for what the calling thread did itself, exact at any time. What a piece of work allocated is the
+ * difference of two readings. A thread may free what other threads allocated.
  */
 ZMALLOC_API size_t zmalloc_thread_allocated(void);
 
@@ -253,29 +259,29 @@ ZMALLOC_API size_t zmalloc_thread_allocated(void);
 ZMALLOC_API size_t zmalloc_thread_freed(void);
 
 /**
- * The most bytes in use that any reading found since the start or the last reset; reading it is a reading, and so
- * is zmalloc_used_memory. What rises and falls again between two readings is not seen: to see every block would
- * cost every block. Read as often as the peak is to be exact; a reading takes nanoseconds.
+ * The most bytes in use that any reading found since the start or the last reset. This call is a reading, and so is
+ * zmalloc_used_memory. A rise and fall between two readings is not seen: to see it would slow down every allocation.
+ * For a more exact peak, read more often; a reading takes nanoseconds.
  */
 ZMALLOC_API size_t zmalloc_peak_memory(void);
 
-/** Makes the bytes in use now the peak. */
+/** Sets the peak to the bytes in use now. */
 ZMALLOC_API void zmalloc_reset_peak_memory(void);
 
 /* Limits. */
 
 /**
- * Sets the most bytes that may be in use, by zmalloc_used_memory; 0 is no limit. A request beyond it fails as one does for
- * which there is no memory, and a realloc leaves its block as it was. What is in use already stays, if it is more; freeing
- * and shrinking always work.
+ * Sets the most bytes that may be in use, by zmalloc_used_memory; 0 is no limit. A request beyond the limit fails as
+ * if there were no memory, and a realloc then leaves its block as it was. If more is in use already, it stays.
+ * Freeing and shrinking always work.
  *
- * The blocks that the program holds never pass it, but for requests that are under way in other threads as it is set. A
- * reading may: it can find the old block of a realloc beside the new one, and miss what others free while it sums.
- * Threads take what is left in steps, of 64 KiB at most and less where less is left; before a request is refused, what
- * others took and don't use is taken back. A request that finds room only by what another thread frees in that moment may
- * be refused.
+ * The blocks that the program holds never pass the limit, except by requests that are under way in other threads
+ * when it is set. A reading may pass it: it can find the old block of a realloc beside the new one, and miss what
+ * others free while it sums. Threads take what is left in steps of 64 KiB at most, and of less where less is left.
+ * Before a request is refused, the library takes back what other threads took and don't use. A request may be
+ * refused if it would fit only by what another thread frees in that moment.
  *
- * Where no limit is set this costs nothing. -ENOMEM if there is no memory to prepare for forks, the first time.
+ * While no limit is set this costs nothing. -ENOMEM if there is no memory to prepare for forks, the first time.
  */
 ZMALLOC_API int zmalloc_set_limit(size_t bytes);
 
@@ -283,14 +289,15 @@ ZMALLOC_API int zmalloc_set_limit(size_t bytes);
 ZMALLOC_API size_t zmalloc_limit(void);
 
 /**
- * Has handler called when the bytes in use pass a soft limit; 0 is none. It is called with the bytes in use and the
- * context, once, in the thread that passed it, when the call that did so has its block and before it returns; again only
- * when the bytes in use have been seen to be below bytes - hysteresis, at the latest after each thread has allocated
- * 64 KiB there, and never while it is being called. It may make z* calls, those that set limits included, and must
- * return. Nothing is refused for it.
+ * Sets a soft limit and its handler; 0 is no soft limit. When the bytes in use pass the limit, the library calls the
+ * handler once, with the bytes in use and the context. It does so in the thread that passed the limit, after the
+ * call got its block and before it returns. The handler is called again only after the bytes in use were seen below
+ * bytes less hysteresis; the library sees that at the latest after each thread has allocated 64 KiB there. It is
+ * never called while it runs. The handler may make z* calls, those that set limits included, and must return. A soft
+ * limit refuses nothing.
  *
- * Setting it again, while it is passed, has the next allocation call. Another thread may be calling the
- * handler that was set before while, and shortly after, another is set. -EINVAL if handler is NULL, or hysteresis
+ * If the soft limit is set again while it is passed, the next allocation calls the handler. Another thread may still
+ * call the old handler while a new one is set, and shortly after. -EINVAL if handler is NULL, or hysteresis
  * above bytes; -ENOMEM.
  */
 ZMALLOC_API int zmalloc_set_soft_limit(size_t bytes, size_t hysteresis, void (*handler)(size_t used, void *context),
@@ -302,40 +309,45 @@ ZMALLOC_API size_t zmalloc_soft_limit(void);
 /* Failure. */
 
 /*
- * When memory has run out, threads may go on and new ones begin: their calls fail as any other, and used memory stays
- * exact. What lies outside the library: the system's own jemalloc 5.3 (not the one we build) can crash in the first
- * call of such a new thread; so can glibc end the process there, if the library was loaded by a process that was
- * running and its TLS is dynamic; tcmalloc writes a line to standard error for failures; and mimalloc takes 32 MiB at
- * once, so that with less than some 100 MiB a new thread may get none though all blocks are freed.
+ * When memory has run out, threads may go on and new ones may begin. Their calls fail like any other, and used memory
+ * stays exact. Some limits lie outside the library:
+ *
+ * - The system's own jemalloc 5.3, which is not the one that we build, can crash in the first call of such a new
+ *   thread.
+ * - glibc can end the process there, if a running process loaded the library and its thread-local storage is
+ *   dynamic.
+ * - tcmalloc writes a line to standard error for failures.
+ * - mimalloc takes 32 MiB at once. With less than about 100 MiB a new thread may get none, though all blocks are
+ *   freed.
  */
 
 /**
- * Sets what is called, with the size asked for, when a request fails; NULL brings back the default, which
- * prints the size to standard error and aborts. The handler runs in the thread that asked. If it returns, the
- * call that failed returns NULL. It may free, and may allocate with the ztry calls.
+ * Sets the handler that is called when a request fails, with the size asked for. NULL restores the default, which
+ * prints the size to standard error and aborts. The handler runs in the thread whose request failed. If it returns,
+ * that call returns NULL. It may free, and may allocate with the ztry calls.
  */
 ZMALLOC_API void zmalloc_set_oom_handler(void (*handler)(size_t size));
 
-/** How often a request is tried again that the handler says it has freed something for. */
+/** How often a request is tried again when the handler returns that it has freed something. */
 #define ZMALLOC_MOST_RETRIES 64
 
 /**
- * As zmalloc_set_oom_handler, in whose place it is, for a handler that is handed a context and answers. Not 0: it has
- * freed something, the request is to be tried again, at most ZMALLOC_MOST_RETRIES times; 0: the call returns NULL.
- * NULL brings back the default.
+ * As zmalloc_set_oom_handler, for a handler that has a context and an answer. It replaces the other kind. If the
+ * handler returns other than 0, it has freed something: the request is tried again, at most ZMALLOC_MOST_RETRIES
+ * times. If it returns 0, the call returns NULL. NULL restores the default.
  *
- * Both kinds may be set while other threads allocate; these may be calling the handler from before for a while yet.
- * Each pair of a handler and a context takes up a few bytes for good. -ENOMEM if there are none for a new pair; then
- * all is as it was.
+ * Both kinds may be set while other threads allocate. Those threads may call the old handler for a while yet. Each
+ * pair of a handler and a context takes a few bytes for good. -ENOMEM if there are none for a new pair; then nothing
+ * changes.
  */
 ZMALLOC_API int zmalloc_set_oom_retry_handler(int (*handler)(size_t size, void *context), void *context);
 
 /* The process. */
 
 /*
- * These ask the operating system. pid is a process number, or -1 for this process. Some questions have two
- * forms. The short one is the one that servers know: it returns the figure, or 0 when it could not be had. The
- * extended one tells the two apart. Its errors:
+ * These ask the operating system. pid is a process number, or -1 for this process. Some questions have two forms. The
+ * short form is the one that servers know. It returns the figure, or 0 if the figure is unknown. The extended form
+ * reports an error instead:
  *
  *   -EINVAL     a NULL argument, an empty field name, or a pid that can be no process (0, or below -1)
  *   -ESRCH      no such process; it ended (while it was read, too) or became another program; or it has no memory:
@@ -344,21 +356,21 @@ ZMALLOC_API int zmalloc_set_oom_retry_handler(int (*handler)(size_t size, void *
  *   -ENOENT     no such field in this kernel
  *   -EMFILE     this process has no file descriptor left
  *   -EOVERFLOW  the figure does not fit
- *   -ENOSYS     this platform can't tell, or /proc is not mounted
+ *   -ENOSYS     this platform can't report it, or /proc is not mounted
  *
- * They allocate nothing, and need some 24 KiB of stack.
+ * They allocate nothing, and need about 24 KiB of stack.
  */
 
 /** Resident set size of this process, in bytes: what it holds of the machine's memory. 0 if unknown. */
 ZMALLOC_API size_t zmalloc_get_rss(void);
 
 /**
- * As zmalloc_get_rss. Source on Linux: /proc/self/statm, which many processors may leave some hundred KiB behind.
- * On error *bytes is 0.
+ * As zmalloc_get_rss. Source on Linux: /proc/self/statm. On machines with many processors it may lag by some hundred
+ * KiB. On error *bytes is 0.
  */
 ZMALLOC_API int zmalloc_rss(size_t *bytes);
 
-/** Resident set size of any process; on Linux and FreeBSD of other users' too. On error *bytes is 0. */
+/** Resident set size of any process; on Linux and FreeBSD, of other users' processes too. On error *bytes is 0. */
 ZMALLOC_API int zmalloc_process_rss(long pid, size_t *bytes);
 
 /** Bytes that the process has written to and shares with none (Private_Dirty in smaps). 0 if unknown. */
@@ -369,8 +381,8 @@ ZMALLOC_API int zmalloc_private_dirty(long pid, size_t *bytes);
 
 /**
  * Sum, over all mappings of the process, of a field of /proc/PID/smaps, in bytes. The name is matched whole, with
- * or without its colon: "Rss", "Rss:", "Pss", "Private_Dirty", "Swap", … 0 if unknown. On other platforms: of the
- * fields that zmalloc_smaps tells there.
+ * or without its colon: "Rss", "Rss:", "Pss", "Private_Dirty", "Swap", … 0 if unknown. Other platforms have the
+ * fields that zmalloc_smaps reports there.
  */
 ZMALLOC_API size_t zmalloc_get_smap_bytes_by_field(char *field, long pid);
 
@@ -416,10 +428,10 @@ struct zmalloc_mapping {
 };
 
 /**
- * Has visit look at each mapping of the process in turn, in the order of addresses; what it is given is valid during
- * the visit. It may call z* calls. If it returns other than 0 that is the end, and the result. An error, or the end of
- * the process, may come after some visits. Linux makes the text as it is read: mappings that change meanwhile may be
- * told as they were or as they are.
+ * Calls visit for each mapping of the process, in the order of addresses. The mapping is valid during that call.
+ * visit may make z* calls. If it returns other than 0, the call stops and returns that. An error, or the end of the
+ * process, may come after some visits. Linux makes the text as it is read: a mapping that changes meanwhile may be
+ * reported as it was or as it is.
  */
 ZMALLOC_API int zmalloc_mappings(long pid, int (*visit)(const struct zmalloc_mapping *mapping, void *context),
                                  void *context);
@@ -430,7 +442,7 @@ ZMALLOC_API size_t zmalloc_get_memory_size(void);
 /** As zmalloc_get_memory_size. On error *bytes is 0. */
 ZMALLOC_API int zmalloc_memory_size(size_t *bytes);
 
-/** Limits on memory, in bytes; ZMALLOC_NO_LIMIT where none is set, ZMALLOC_UNKNOWN where it can't be told. */
+/** Limits on memory, in bytes. ZMALLOC_NO_LIMIT: none is set. ZMALLOC_UNKNOWN: the limit is unknown. */
 struct zmalloc_memory_limits {
     size_t size;          /* of this struct: set before the call, which sets it to what it filled */
     size_t physical;      /* the machine's memory, as zmalloc_memory_size */
@@ -446,18 +458,19 @@ struct zmalloc_memory_limits {
 ZMALLOC_API int zmalloc_memory_limits(struct zmalloc_memory_limits *limits);
 
 /**
- * The least of those limits that are known, and of what pointers reach: more memory than this the process can't have.
+ * The least of those limits that are known, and of what pointers reach. The process can't have more memory than this.
  * On error *bytes is 0.
  */
 ZMALLOC_API int zmalloc_memory_limit(size_t *bytes);
 
 /**
- * Writes when the kernel makes this process's pages huge (transparent huge pages) to *mode: 0, never; 1, where madvise
- * asks for it; 2, always. Sources: the kernel's own setting, and what the process has set. On error *mode is -1.
+ * Writes to *mode when the kernel makes this process's pages huge (transparent huge pages). 0: never. 1: where
+ * madvise asks for it. 2: always. Sources: the kernel's own setting, and what the process has set. On error *mode is
+ * -1.
  */
 ZMALLOC_API int zmalloc_thp(int *mode);
 
-/** Forbids (1) huge pages to this process, and to its children from now on, or allows (0) them again. */
+/** Forbids (1) huge pages in this process and its later children, or allows (0) them again. */
 ZMALLOC_API int zmalloc_disable_thp(int disable);
 
 /**
@@ -467,9 +480,9 @@ ZMALLOC_API int zmalloc_disable_thp(int disable);
 ZMALLOC_API int get_proc_stat_ll(int i, long long *res);
 
 /**
- * Gives the whole pages inside the block back to the operating system. The block stays allocated; what was in
- * those pages is lost: they read as zero (pages that are locked stay as they are). For processes that know they
- * won't look at a block again, such as a forked child that has saved it.
+ * Gives the whole pages inside the block back to the operating system. The block stays allocated. What was in those
+ * pages is lost, and they read as zero; locked pages stay as they are. It is for processes that won't read a block
+ * again, such as a forked child that has saved it.
  */
 ZMALLOC_API void zmadvise_dontneed(void *ptr);
 
@@ -479,30 +492,30 @@ ZMALLOC_API void zmadvise_dontneed(void *ptr);
 ZMALLOC_API const char *zmalloc_allocator(void);
 
 /**
- * What the allocator says of itself, fresh, in bytes, all its users in this process included:
+ * What the allocator reports of itself now, in bytes, all its users in this process included:
  *
  *   allocated  in blocks handed out to the program; jemalloc counts those that wait in threads' caches too
  *   active     in pages that hold such blocks, so at least allocated; the rest is fragmentation
  *   resident   in memory that the allocator holds from the kernel, at least active; the rest can be purged. An
  *              upper bound: pages that were never touched may be among it (with mimalloc, all that is committed)
  *
- * A figure that the allocator can't tell is 0. Any pointer may be NULL. Returns 1.
+ * An unknown figure is 0. Any pointer may be NULL. Returns 1.
  */
 ZMALLOC_API int zmalloc_get_allocator_info(size_t *allocated, size_t *active, size_t *resident);
 
 /**
- * As zmalloc_get_allocator_info; what can't be told is ZMALLOC_UNKNOWN. Sources: jemalloc's stats.allocated, active
+ * As zmalloc_get_allocator_info; an unknown figure is ZMALLOC_UNKNOWN. Sources: jemalloc's stats.allocated, active
  * and resident; tcmalloc's current_allocated_bytes, heap_size less free and unmapped pages, total_physical_bytes;
  * mallinfo2's uordblks + hblkhd and arena + hblkhd, unless another malloc is in the place of glibc's; darwin's
  * size_in_use; mimalloc's current_commit. With libc it takes longer the more free blocks there are.
  */
 ZMALLOC_API int zmalloc_allocator_info(size_t *allocated, size_t *active, size_t *resident);
 
-/** As zmalloc_background_thread, without an answer. */
+/** As zmalloc_background_thread, without a result. */
 ZMALLOC_API void set_jemalloc_bg_thread(int enable);
 
 /**
- * Starts (1) or ends (0) the allocator's background thread, which gives unused memory back in time without a
+ * Starts (1) or ends (0) the allocator's background thread. It gives unused memory back after a while, without a
  * z* call. With jemalloc; elsewhere -ENOTSUP. It does not survive fork.
  */
 ZMALLOC_API int zmalloc_background_thread(int enable);
@@ -511,9 +524,9 @@ ZMALLOC_API int zmalloc_background_thread(int enable);
 ZMALLOC_API int zmalloc_background_thread_enabled(int *enabled);
 
 /**
- * Writes after how many milliseconds without use the allocator gives pages back: dirty ones, which become muzzy
- * (the kernel may take them) and, after as many more as *muzzy_ms, clean (it has them). -1 is never, 0 at once. With
- * jemalloc; elsewhere -1 and -ENOTSUP.
+ * Writes after how many milliseconds without use the allocator gives pages back. After *dirty_ms a dirty page becomes
+ * muzzy: the kernel may take it. After *muzzy_ms more it becomes clean: the kernel has it. -1 is never, 0 is at once.
+ * With jemalloc; elsewhere -1 and -ENOTSUP.
  */
 ZMALLOC_API int zmalloc_decay(long *dirty_ms, long *muzzy_ms);
 
@@ -524,26 +537,25 @@ ZMALLOC_API int zmalloc_set_decay(long dirty_ms, long muzzy_ms);
 ZMALLOC_API int jemalloc_purge(void);
 
 /**
- * Has the allocator give back to the operating system, at once, what it holds and no block needs: jemalloc's arenas
- * and this thread's cache, tcmalloc's page heap and this thread's cache, libc's heap, mimalloc's free segments. What
- * other threads cache stays, and so do pages that share a unit of the allocator's (a page, mimalloc's segment) with
- * a block.
+ * Makes the allocator give back to the operating system, at once, what it holds and no block needs: jemalloc's arenas
+ * and this thread's cache, tcmalloc's page heap and this thread's cache, libc's heap, mimalloc's free segments. Other
+ * threads' caches stay. So do pages that share a unit of the allocator's (a page, mimalloc's segment) with a block.
  *
- * Writes by how much RSS is less than before to *returned, which may be NULL: 0 if it is not less (other threads may
- * have taken more meanwhile), ZMALLOC_UNKNOWN if RSS is unknown.
+ * Writes to *returned, which may be NULL, by how much RSS has fallen. 0: it has not fallen; other threads may have
+ * taken more meanwhile. ZMALLOC_UNKNOWN: RSS is unknown.
  */
 ZMALLOC_API int zmalloc_purge(size_t *returned);
 
 /* All of it. */
 
 /**
- * Where this process's memory is, in bytes. What can't be told is ZMALLOC_UNKNOWN.
+ * Where this process's memory is, in bytes. An unknown figure is ZMALLOC_UNKNOWN.
  *
- * The first five are levels, from what blocks use up to what the process holds. Then come the differences: what
- * each level adds to the nearest known one below it. If a level is unknown so is its difference, as
- * ZMALLOC_UNKNOWN_DIFFERENCE, and what it would have said is in the next. So used and the known differences add up
- * to rss, always. A difference can be negative: levels are read one after another, and resident may count
- * pages that were never touched.
+ * The first five are levels, from what blocks use up to what the process holds. Then come the differences: what each
+ * level adds to the nearest known level below it. If a level is unknown, its difference is
+ * ZMALLOC_UNKNOWN_DIFFERENCE, and its part is in the next difference. So used and the known differences always add
+ * up to rss. A difference can be negative: levels are read one after another, and resident may count pages that were
+ * never touched.
  */
 struct zmalloc_report {
     size_t size; /* of this struct: set before the call, which sets it to what it filled */
@@ -577,9 +589,9 @@ struct zmalloc_report {
 };
 
 /**
- * Fills the report. walk: 1 has the kernel walk the page tables, which takes longer the more memory there is (in the
- * order of 1 ms for each GiB); 0 leaves what comes of it unknown. -EINVAL if report is NULL, or its size is not set
- * or too small; then nothing is written.
+ * Fills the report. With walk 1 the kernel walks the page tables, which takes about 1 ms for each GiB. With walk 0
+ * the figures of the walk are unknown. -EINVAL if report is NULL, or its size is not set or too small; then nothing
+ * is written.
  */
 ZMALLOC_API int zmalloc_report(struct zmalloc_report *report, int walk);
 

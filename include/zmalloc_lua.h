@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* zmalloc for those who embed Lua: the memory of a whole Lua state, counted and in blocks of zmalloc's allocator. */
+/* zmalloc for programs that embed Lua: a whole Lua state on counted blocks of zmalloc's allocator. */
 #ifndef ZMALLOC_LUA_H
 #define ZMALLOC_LUA_H
 
@@ -10,22 +10,22 @@ extern "C" {
 #endif
 
 /**
- * A lua_Alloc, for Lua 5.1 to 5.4 and LuaJIT (on x64, one with LJ_GC64); no header of theirs is needed here. A
- * state's memory is then part of zmalloc_used_memory. It is also counted on its own if ud points to a size_t, which
- * must be 0 when the state is made and live as long as the state: the bytes that the state has in use, each block by
- * its zmalloc_size. They are 0 again when lua_close has returned. ud may be NULL: then nothing is counted but the
- * whole.
+ * A lua_Alloc, for Lua 5.1 to 5.4 and LuaJIT (on x64, one with LJ_GC64). It needs no header of theirs. A state's
+ * memory is then part of zmalloc_used_memory. If ud points to a size_t, the state is also counted on its own: that
+ * size_t has the bytes that the state has in use, each block by its zmalloc_size. It must be 0 when the state is
+ * made, and live as long as the state. It is 0 again when lua_close has returned. ud may be NULL; then the state is
+ * not counted on its own.
  *
  *     size_t used = 0;
  *     lua_State *L = lua_newstate(zmalloc_lua_alloc, &used);
  *
- * As Lua wants it: nsize 0 frees the block at ptr (NULL is ignored) and returns NULL; ptr NULL allocates nsize bytes;
- * otherwise the block is resized as by ztryrealloc. What can't be served is NULL, which Lua makes an error of its
- * own: the out-of-memory handler is never called. A block that can't be made smaller stays as it is, for Lua takes
- * that never to fail. osize tells no more than what Lua last asked for.
+ * As Lua requires, nsize 0 frees the block at ptr (NULL is ignored) and returns NULL. With ptr NULL it allocates
+ * nsize bytes. Otherwise it resizes the block as ztryrealloc does. A request that fails returns NULL, which Lua
+ * makes an error of its own; the out-of-memory handler is never called. A block that can't be made smaller stays as
+ * it is, because Lua assumes that this never fails. osize is only what Lua last asked for.
  *
- * A state is used by one thread at a time, and so is *ud. To limit a state, refuse in a lua_Alloc of your own what
- * would pass the limit, and pass on the rest.
+ * A state, and so *ud, is used by one thread at a time. To limit a state, write a lua_Alloc of your own that refuses
+ * what would pass the limit, and passes on the rest.
  */
 ZMALLOC_API void *zmalloc_lua_alloc(void *ud, void *ptr, size_t osize, size_t nsize);
 

@@ -123,6 +123,7 @@ def arrow(points: list[tuple[float, float]]) -> str:
 
 def house() -> str:
     edges = includes()
+    depths(edges)  # before all else: it stops at a circle
     arrows = needed(edges)
     rows = floors(edges, arrows)
     widths = {name: WIDTH if name in ROOMS else GAP for row in rows for name in row}

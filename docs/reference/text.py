@@ -27,7 +27,10 @@ def escaped(text: str, link: Link) -> str:
         if special:
             return "\\" + special
         target = link(word)
-        return word + call if target == word else f"{target}\\ "  # what follows may be a letter or a bracket
+        if target == word:
+            return word + call
+        # What follows may be a letter or a bracket, but at the end of a line the mark would join it with the next.
+        return target if found.string[found.end() :][:1].isspace() else f"{target}\\ "
 
     return re.sub(r"`([^`]+)`|([*\\|`]|\b_|_\b)|(\w+)((?:\(\))?)", replace, text)
 
