@@ -21,7 +21,7 @@ typedef int retry_handler(size_t size, void *context);
 
 /* The second, if there is one, is in the place of the first. */
 static _Atomic(void (*)(size_t)) oom_handler = print_and_abort;
-static _Atomic(const struct zm_hook *) oom_retry_handler;
+static _Atomic(const struct zm_callback *) oom_retry_handler;
 
 void zmalloc_set_oom_handler(void (*handler)(size_t))
 {
@@ -35,19 +35,20 @@ int zmalloc_set_oom_retry_handler(retry_handler *handler, void *context)
         zmalloc_set_oom_handler(NULL);
         return 0;
     }
-    const struct zm_hook *hook = zm_hook((void (*)(void)) handler, context);
-    if (hook == NULL) {
+    const struct zm_callback *callback = zm_callback((void (*)(void)) handler, context);
+    if (callback == NULL) {
         return -ENOMEM;
     }
-    atomic_store(&oom_retry_handler, hook);
+    atomic_store(&oom_retry_handler, callback);
     return 0;
 }
 
 bool zm_oom_try_again(size_t size, unsigned *tries)
 {
-    const struct zm_hook *hook = atomic_load(&oom_retry_handler);
-    if (hook != NULL) {
-        return ((retry_handler *) hook->function)(size, hook->context) != 0 && (*tries)++ < ZMALLOC_MOST_RETRIES;
+    const struct zm_callback *callback = atomic_load(&oom_retry_handler);
+    if (callback != NULL) {
+        return ((retry_handler *) callback->function)(size, callback->context) != 0 &&
+               (*tries)++ < ZMALLOC_MOST_RETRIES;
     }
     void (*handler)(size_t) = atomic_load(&oom_handler);
     handler(size);

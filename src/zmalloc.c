@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static inline void tell(size_t *usable, size_t bytes)
+static inline void set_if(size_t *usable, size_t bytes)
 {
     if (usable != NULL) {
         *usable = bytes;
@@ -40,20 +40,20 @@ static void count_freed(size_t bytes)
  * Makes the allocator's block, if there is one, the caller's: its size is noted, counted and told. It is a part of
  * every call, as to call it would take a fifth of the instructions that counting takes.
  */
-static inline __attribute__((always_inline)) void *hand_out_aligned(void *block, size_t margin, size_t size,
+static inline __attribute__((always_inline)) void *hand_out_aligned(void *block, size_t offset, size_t size,
                                                                     size_t *usable)
 {
     if (block == NULL) {
-        tell(usable, 0);
+        set_if(usable, 0);
         return NULL;
     }
-    void *ptr = zm_block_open(block, margin, size);
+    void *ptr = zm_block_open(block, offset, size);
     if (ZM_COUNTED_BY_ALLOCATOR && usable == NULL && zm_account_is_live()) {
         return ptr;
     }
     size_t bytes = zm_block_usable(ptr);
-    count_allocated(bytes + margin);
-    tell(usable, bytes);
+    count_allocated(bytes + offset);
+    set_if(usable, bytes);
     return ptr;
 }
 
@@ -66,25 +66,25 @@ static inline void *hand_out(void *block, size_t size, size_t *usable)
 static void *hand_in(void *ptr, size_t *usable)
 {
     size_t bytes = zm_block_usable(ptr);
-    count_freed(bytes + zm_block_margin(ptr));
-    tell(usable, bytes);
+    count_freed(bytes + zm_block_offset(ptr));
+    set_if(usable, bytes);
     return zm_block_of(ptr);
 }
 
-/* Kept out of the functions that first try a short way, which then need no stack for it. */
-#define LONG_WAY __attribute__((noinline))
+/* Kept out of the functions that first try the fast path, which then need no stack for it. */
+#define SLOW_PATH __attribute__((noinline))
 
 /*
- * The short ways, for most blocks of most threads: nothing but the allocator's call and, where the allocator does
- * not count, two counters. Where they don't apply or fail, the long ways below do all from the start.
+ * The fast paths, for most blocks of most threads: nothing but the allocator's call and, where the allocator does not
+ * count, one counter. Where a fast path does not apply or fails, the slow path below starts from the beginning.
  */
-static inline bool may_be_short(size_t size)
+static inline bool may_be_fast(size_t size)
 {
-    return ZM_KNOWS_SIZE && ZM_LIKELY(size > zm_account_detour()) &&
+    return ZM_KNOWS_SIZE && ZM_LIKELY(size > zm_account_slow_up_to()) &&
            (ZM_COUNTED_BY_ALLOCATOR || ZM_LIKELY(size <= ZM_HEAP_GRANTS_UP_TO));
 }
 
-static inline void *count_short(void *block, size_t size)
+static inline void *count_fast(void *block, size_t size)
 {
     if (!ZM_COUNTED_BY_ALLOCATOR && ZM_LIKELY(block != NULL)) {
         zm_account_allocated_when_live(zm_heap_granted_size(block, size));
@@ -92,23 +92,23 @@ static inline void *count_short(void *block, size_t size)
     return block;
 }
 
-static inline void *malloc_short(size_t size)
+static inline void *malloc_fast(size_t size)
 {
-    return may_be_short(size) ? count_short(zm_heap_allocate(size), size) : NULL;
+    return may_be_fast(size) ? count_fast(zm_heap_allocate(size), size) : NULL;
 }
 
-static inline void *calloc_short(size_t size)
+static inline void *calloc_fast(size_t size)
 {
-    return may_be_short(size) ? count_short(zm_heap_allocate_zeroed(size), size) : NULL;
+    return may_be_fast(size) ? count_fast(zm_heap_allocate_zeroed(size), size) : NULL;
 }
 
-/* Elsewhere a reallocation needs the old size, which makes it no shorter than the long way. */
-static inline void *realloc_short(void *ptr, size_t size)
+/* Elsewhere a reallocation needs the old size, which makes it no shorter than the slow path. */
+static inline void *realloc_fast(void *ptr, size_t size)
 {
-    return ZM_COUNTED_BY_ALLOCATOR && ptr != NULL && may_be_short(size) ? zm_heap_reallocate(ptr, size) : NULL;
+    return ZM_COUNTED_BY_ALLOCATOR && ptr != NULL && may_be_fast(size) ? zm_heap_reallocate(ptr, size) : NULL;
 }
 
-static inline bool free_short(void *ptr)
+static inline bool free_fast(void *ptr)
 {
     if (!ZM_KNOWS_SIZE || !zm_account_is_live()) {
         return false;
@@ -129,11 +129,11 @@ static inline bool is_unlimited(size_t size)
     return ZM_LIKELY(size <= ZM_LARGEST && !zm_limit_is_set());
 }
 
-static LONG_WAY void *allocate_within_limits(size_t size, size_t *usable, void *(*allocate)(size_t))
+static SLOW_PATH void *allocate_within_limits(size_t size, size_t *usable, void *(*allocate)(size_t))
 {
-    struct zm_claim claimed = zm_claim_new(size, ZM_PREFIX);
-    void *block = claimed.granted ? allocate(zm_block_size(size)) : NULL;
-    return zm_claim_settle(&claimed, hand_out(zm_claim_keep(&claimed, block, 0), size, usable));
+    struct zm_claim claim = zm_claim_new(size, ZM_PREFIX);
+    void *block = claim.granted ? allocate(zm_block_size(size)) : NULL;
+    return zm_claim_commit(&claim, hand_out(zm_claim_keep(&claim, block, 0), size, usable));
 }
 
 /* By one of the allocator's calls. */
@@ -144,7 +144,7 @@ static inline void *allocate_by(void *(*allocate)(size_t), size_t size, size_t *
 }
 
 /* For those calls that go to the handler. */
-static inline void *insist_on(void *(*allocate)(size_t), size_t size, size_t *usable)
+static inline void *allocate_or_oom(void *(*allocate)(size_t), size_t size, size_t *usable)
 {
     unsigned tries = 0;
     void *ptr;
@@ -154,52 +154,52 @@ static inline void *insist_on(void *(*allocate)(size_t), size_t size, size_t *us
     return ptr;
 }
 
-LONG_WAY void *ztrymalloc_usable(size_t size, size_t *usable)
+SLOW_PATH void *ztrymalloc_usable(size_t size, size_t *usable)
 {
     return allocate_by(zm_heap_allocate, size, usable);
 }
 
-LONG_WAY void *zmalloc_usable(size_t size, size_t *usable)
+SLOW_PATH void *zmalloc_usable(size_t size, size_t *usable)
 {
-    return insist_on(zm_heap_allocate, size, usable);
+    return allocate_or_oom(zm_heap_allocate, size, usable);
 }
 
 void *ztrymalloc(size_t size)
 {
-    void *ptr = malloc_short(size);
+    void *ptr = malloc_fast(size);
     return ZM_LIKELY(ptr != NULL) ? ptr : ztrymalloc_usable(size, NULL);
 }
 
 void *zmalloc(size_t size)
 {
-    void *ptr = malloc_short(size);
+    void *ptr = malloc_fast(size);
     return ZM_LIKELY(ptr != NULL) ? ptr : zmalloc_usable(size, NULL);
 }
 
 void *zmalloc_no_tcache(size_t size)
 {
-    return insist_on(zm_heap_allocate_uncached, size, NULL);
+    return allocate_or_oom(zm_heap_allocate_uncached, size, NULL);
 }
 
-LONG_WAY void *ztrycalloc_usable(size_t size, size_t *usable)
+SLOW_PATH void *ztrycalloc_usable(size_t size, size_t *usable)
 {
     return allocate_by(zm_heap_allocate_zeroed, size, usable);
 }
 
-LONG_WAY void *zcalloc_usable(size_t size, size_t *usable)
+SLOW_PATH void *zcalloc_usable(size_t size, size_t *usable)
 {
-    return insist_on(zm_heap_allocate_zeroed, size, usable);
+    return allocate_or_oom(zm_heap_allocate_zeroed, size, usable);
 }
 
 void *ztrycalloc(size_t size)
 {
-    void *ptr = calloc_short(size);
+    void *ptr = calloc_fast(size);
     return ZM_LIKELY(ptr != NULL) ? ptr : ztrycalloc_usable(size, NULL);
 }
 
 void *zcalloc(size_t size)
 {
-    void *ptr = calloc_short(size);
+    void *ptr = calloc_fast(size);
     return ZM_LIKELY(ptr != NULL) ? ptr : zcalloc_usable(size, NULL);
 }
 
@@ -213,15 +213,15 @@ void *zcalloc_num(size_t num, size_t size)
 static void *move(void *ptr, size_t size, size_t *usable)
 {
     size_t usable_before = zm_block_usable(ptr);
-    size_t old = usable_before + zm_block_margin(ptr);
-    struct zm_claim claimed = zm_claim(size, ZM_PREFIX, old, zm_block_good_size);
-    void *block = claimed.granted ? zm_heap_allocate(zm_block_size(size)) : NULL;
-    void *moved = hand_out(zm_claim_keep(&claimed, block, old), size, usable);
+    size_t old = usable_before + zm_block_offset(ptr);
+    struct zm_claim claim = zm_claim(size, ZM_PREFIX, old, zm_block_good_size);
+    void *block = claim.granted ? zm_heap_allocate(zm_block_size(size)) : NULL;
+    void *moved = hand_out(zm_claim_keep(&claim, block, old), size, usable);
     if (moved != NULL) {
         memcpy(moved, ptr, usable_before < size ? usable_before : size);
         zfree(ptr);
     }
-    return zm_claim_settle(&claimed, moved);
+    return zm_claim_commit(&claim, moved);
 }
 
 /* What the allocator frees of a thread that is not live, it has not counted, even if that thread is live by now. */
@@ -238,8 +238,8 @@ static void count_freed_by_reallocation(size_t bytes, bool was_live)
 static void *reallocate(void *ptr, size_t size, size_t *usable)
 {
     size_t old = zm_block_usable(ptr) + ZM_PREFIX;
-    struct zm_claim claimed = zm_claim(size, ZM_PREFIX, old, zm_claim_largest_size);
-    if (!claimed.granted) {
+    struct zm_claim claim = zm_claim(size, ZM_PREFIX, old, zm_claim_largest_size);
+    if (!claim.granted) {
         return move(ptr, size, usable);
     }
     bool was_live = zm_account_is_live();
@@ -248,10 +248,10 @@ static void *reallocate(void *ptr, size_t size, size_t *usable)
     if (moved != NULL) {
         count_freed_by_reallocation(old, was_live);
     }
-    return zm_claim_settle(&claimed, moved);
+    return zm_claim_commit(&claim, moved);
 }
 
-LONG_WAY void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
+SLOW_PATH void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
 {
     zm_heap_expect(ptr, __func__);
     if (ptr == NULL) {
@@ -259,13 +259,13 @@ LONG_WAY void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
     }
     if (size == 0) {
         zfree(ptr);
-        tell(usable, 0);
+        set_if(usable, 0);
         return NULL;
     }
-    return zm_block_margin(ptr) == ZM_PREFIX ? reallocate(ptr, size, usable) : move(ptr, size, usable);
+    return zm_block_offset(ptr) == ZM_PREFIX ? reallocate(ptr, size, usable) : move(ptr, size, usable);
 }
 
-LONG_WAY void *zrealloc_usable(void *ptr, size_t size, size_t *usable)
+SLOW_PATH void *zrealloc_usable(void *ptr, size_t size, size_t *usable)
 {
     zm_heap_expect(ptr, __func__);
     bool frees = ptr != NULL && size == 0;
@@ -280,14 +280,14 @@ LONG_WAY void *zrealloc_usable(void *ptr, size_t size, size_t *usable)
 void *ztryrealloc(void *ptr, size_t size)
 {
     zm_heap_expect(ptr, __func__);
-    void *moved = realloc_short(ptr, size);
+    void *moved = realloc_fast(ptr, size);
     return moved != NULL ? moved : ztryrealloc_usable(ptr, size, NULL);
 }
 
 void *zrealloc(void *ptr, size_t size)
 {
     zm_heap_expect(ptr, __func__);
-    void *moved = realloc_short(ptr, size);
+    void *moved = realloc_fast(ptr, size);
     return moved != NULL ? moved : zrealloc_usable(ptr, size, NULL);
 }
 
@@ -296,18 +296,18 @@ static bool is_power_of_two(size_t number)
     return number != 0 && (number & (number - 1)) == 0;
 }
 
-LONG_WAY void *ztryaligned_alloc_usable(size_t alignment, size_t size, size_t *usable)
+SLOW_PATH void *ztryaligned_alloc_usable(size_t alignment, size_t size, size_t *usable)
 {
     if (!is_power_of_two(alignment)) {
-        tell(usable, 0);
+        set_if(usable, 0);
         return NULL;
     }
     size_t at = alignment < ZM_ALIGNMENT ? ZM_ALIGNMENT : alignment;
-    size_t margin = ZM_KNOWS_SIZE ? 0 : at > ZM_PREFIX ? at : ZM_PREFIX;
+    size_t offset = ZM_KNOWS_SIZE ? 0 : at > ZM_PREFIX ? at : ZM_PREFIX;
     bool fits = at <= ZM_LARGEST && size <= ZM_LARGEST - at;
-    struct zm_claim claimed = zm_claim_new(fits ? size : SIZE_MAX, margin);
-    void *block = claimed.granted ? zm_heap_allocate_aligned(at, zm_block_size(size) - ZM_PREFIX + margin) : NULL;
-    return zm_claim_settle(&claimed, hand_out_aligned(zm_claim_keep(&claimed, block, 0), margin, size, usable));
+    struct zm_claim claim = zm_claim_new(fits ? size : SIZE_MAX, offset);
+    void *block = claim.granted ? zm_heap_allocate_aligned(at, zm_block_size(size) - ZM_PREFIX + offset) : NULL;
+    return zm_claim_commit(&claim, hand_out_aligned(zm_claim_keep(&claim, block, 0), offset, size, usable));
 }
 
 void *ztryaligned_alloc(size_t alignment, size_t size)
@@ -340,11 +340,11 @@ char *zstrdup(const char *string)
     return copy != NULL ? memcpy(copy, string, size) : NULL;
 }
 
-LONG_WAY void zfree_usable(void *ptr, size_t *usable)
+SLOW_PATH void zfree_usable(void *ptr, size_t *usable)
 {
     zm_heap_expect(ptr, __func__);
     if (ptr == NULL) {
-        tell(usable, 0);
+        set_if(usable, 0);
         return;
     }
     zm_heap_free(hand_in(ptr, usable));
@@ -353,7 +353,7 @@ LONG_WAY void zfree_usable(void *ptr, size_t *usable)
 void zfree(void *ptr)
 {
     zm_heap_expect(ptr, __func__);
-    if (!free_short(ptr)) {
+    if (!free_fast(ptr)) {
         zfree_usable(ptr, NULL);
     }
 }
@@ -391,7 +391,7 @@ size_t zmalloc_usable_size(void *ptr)
 size_t zmalloc_size(void *ptr)
 {
     zm_heap_expect(ptr, __func__);
-    return ptr != NULL ? zm_block_usable(ptr) + zm_block_margin(ptr) : 0;
+    return ptr != NULL ? zm_block_usable(ptr) + zm_block_offset(ptr) : 0;
 }
 
 size_t zmalloc_good_size(size_t size)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How a thread comes to be followed and stops to be, and how all are read. */
+/* How a thread registers and ends, and how the counters of all threads are read. */
 #include "account/account.h"
 
 #include "sync/atomic_max.h"
@@ -24,7 +24,7 @@ static atomic_bool detours_all;
 /* The most bytes in use that a reader found. */
 static _Atomic size_t peak;
 
-_Thread_local struct zm_thread zm_self = {.detour = ZM_NOT_LIVE};
+_Thread_local struct zm_thread zm_self = {.slow_up_to = ZM_NOT_LIVE};
 
 /* Set for good when a thread gives its slot back. */
 static _Thread_local bool ending;
@@ -44,22 +44,22 @@ static bool find_counters(const _Atomic size_t **allocated, const _Atomic size_t
 
 static size_t usual_detour(void)
 {
-    return ZM_COUNTED_BY_ALLOCATOR || zm_heap_grants() ? ZM_HEAP_UNALIGNED_UP_TO : ZM_ALL_BUT_LIVE;
+    return ZM_COUNTED_BY_ALLOCATOR || zm_heap_grants() ? ZM_HEAP_UNALIGNED_UP_TO : ZM_SLOW_ALWAYS;
 }
 
 /* Never touches that of a thread that is not live, or not any more. */
 static void set_detour(struct zm_thread *thread, bool all)
 {
     size_t usual = usual_detour();
-    size_t from = all ? usual : ZM_ALL_BUT_LIVE;
-    size_t to = all ? ZM_ALL_BUT_LIVE : usual;
-    __atomic_compare_exchange_n(&thread->detour, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    size_t from = all ? usual : ZM_SLOW_ALWAYS;
+    size_t to = all ? ZM_SLOW_ALWAYS : usual;
+    __atomic_compare_exchange_n(&thread->slow_up_to, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
 /* Who sets detours_all meanwhile either finds this thread live, or is seen here. */
 static void go_live(struct zm_slot *slot)
 {
-    __atomic_store_n(&zm_self.detour, usual_detour(), __ATOMIC_SEQ_CST);
+    __atomic_store_n(&zm_self.slow_up_to, usual_detour(), __ATOMIC_SEQ_CST);
     atomic_store(&slot->thread, &zm_self);
     bool all = false;
     while (all != atomic_load(&detours_all)) {
@@ -84,7 +84,7 @@ static void register_thread(void)
         zm_slots_give_back();
         return;
     }
-    zm_follower_start(&slot->follower, allocated, freed);
+    zm_counters_attach(&slot->counters, allocated, freed);
     go_live(slot);
 }
 
@@ -92,30 +92,30 @@ static void register_thread(void)
 static void clear(struct zm_slot *slot)
 {
     atomic_store(&slot->thread, NULL);
-    atomic_store(&slot->share.allowed, 0);
-    atomic_store(&slot->share.claimed, 0);
+    atomic_store(&slot->quota.credit, 0);
+    atomic_store(&slot->quota.reserved, 0);
 }
 
 static void end_thread(void *own)
 {
     struct zm_slot *slot = own;
     ending = true;
-    __atomic_store_n(&zm_self.detour, ZM_NOT_LIVE, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&zm_self.slow_up_to, ZM_NOT_LIVE, __ATOMIC_SEQ_CST);
     clear(slot);
-    zm_follower_stop(&slot->follower);
+    zm_counters_detach(&slot->counters);
     zm_slots_give_back();
 }
 
 static void end_in_child(struct zm_slot *slot)
 {
-    zm_follower_stop_in_child(&slot->follower);
+    zm_counters_detach_in_child(&slot->counters);
     clear(slot);
 }
 
 /* The other threads are not in the child. What they counted stays; their slots are free. */
 static void start_child(void)
 {
-    zm_follower_start_child();
+    zm_readers_start_child();
     zm_slots_start_child(end_in_child);
 }
 
@@ -156,7 +156,7 @@ size_t zm_account_thread_freed(void)
 
 static void add_allocated(struct zm_slot *slot, void *total)
 {
-    *(size_t *) total += zm_follower_allocated(&slot->follower);
+    *(size_t *) total += zm_counters_allocated(&slot->counters);
 }
 
 static size_t sum_allocated(void)
@@ -168,7 +168,7 @@ static size_t sum_allocated(void)
 
 static void add_freed(struct zm_slot *slot, void *total)
 {
-    *(size_t *) total += zm_follower_freed(&slot->follower);
+    *(size_t *) total += zm_counters_freed(&slot->counters);
 }
 
 static size_t sum_freed(void)
@@ -211,24 +211,24 @@ static struct zm_reading sum_used(void)
 
 static size_t visit(size_t (*sum)(void))
 {
-    struct zm_visit visit = zm_follower_enter();
+    struct zm_reader visit = zm_readers_enter();
     size_t total = sum();
-    zm_follower_leave(visit);
+    zm_readers_leave(visit);
     return total;
 }
 
 struct zm_reading zm_account_read(void)
 {
-    struct zm_visit own = zm_follower_enter();
+    struct zm_reader own = zm_readers_enter();
     struct zm_reading reading = sum_used();
-    zm_follower_leave(own);
+    zm_readers_leave(own);
     return reading;
 }
 
 size_t zm_account_used(void)
 {
     size_t used = zm_account_read().used;
-    zm_raise_to(&peak, used);
+    zm_atomic_max(&peak, used);
     return used;
 }
 
@@ -265,7 +265,7 @@ static void detour_if_live(struct zm_slot *slot, void *context)
 void zm_account_detour_all(bool all)
 {
     atomic_store(&detours_all, all);
-    struct zm_visit own = zm_follower_enter(); /* a thread that ends waits until it is not looked at any more */
+    struct zm_reader own = zm_readers_enter(); /* a thread that ends waits until it is not looked at any more */
     zm_slots_each(detour_if_live, &all);
-    zm_follower_leave(own);
+    zm_readers_leave(own);
 }

@@ -21,29 +21,29 @@ static atomic_flag turning = ATOMIC_FLAG_INIT;
  */
 enum { A_FORK = 1 << 20 };
 
-struct zm_visit zm_follower_enter(void)
+struct zm_reader zm_readers_enter(void)
 {
     unsigned now = atomic_load(&phase) % 2;
-    return (struct zm_visit){.phase = now, .forks = atomic_fetch_add(&readers[now], 1) / A_FORK};
+    return (struct zm_reader){.phase = now, .forks = atomic_fetch_add(&readers[now], 1) / A_FORK};
 }
 
-void zm_follower_leave(struct zm_visit visit)
+void zm_readers_leave(struct zm_reader visit)
 {
     unsigned count = atomic_load(&readers[visit.phase]);
     while (count / A_FORK == visit.forks && !atomic_compare_exchange_weak(&readers[visit.phase], &count, count - 1)) {
     }
 }
 
-static void wait_for_readers(void)
+static void synchronize(void)
 {
     unsigned pauses = 0;
     while (atomic_flag_test_and_set(&turning)) {
-        zm_pause(&pauses);
+        zm_backoff(&pauses);
     }
     for (int turn = 0; turn < 2; turn++) {
         unsigned old = atomic_fetch_add(&phase, 1) % 2;
         while (atomic_load(&readers[old]) % A_FORK != 0) {
-            zm_pause(&pauses);
+            zm_backoff(&pauses);
         }
     }
     atomic_flag_clear(&turning);
@@ -55,64 +55,64 @@ static size_t value(const _Atomic size_t *counter)
     return counter != NULL ? atomic_load_explicit(counter, memory_order_acquire) : 0;
 }
 
-static const struct zm_place *current_place(const struct zm_follower *follower)
+static const struct zm_base *current_base(const struct zm_counters *counters)
 {
-    /* In one order with the counting of readers: who is not waited for must see the new place. */
-    return &follower->places[atomic_load(&follower->current)];
+    /* In one order with the counting of readers: a reader that is not waited for must see the new base. */
+    return &counters->bases[atomic_load(&counters->current)];
 }
 
-size_t zm_follower_allocated(const struct zm_follower *follower)
+size_t zm_counters_allocated(const struct zm_counters *counters)
 {
-    const struct zm_place *place = current_place(follower);
-    return place->allocated_before + value(place->allocated);
+    const struct zm_base *base = current_base(counters);
+    return base->allocated_before + value(base->allocated);
 }
 
-size_t zm_follower_freed(const struct zm_follower *follower)
+size_t zm_counters_freed(const struct zm_counters *counters)
 {
-    const struct zm_place *place = current_place(follower);
-    return place->freed_before + value(place->freed);
+    const struct zm_base *base = current_base(counters);
+    return base->freed_before + value(base->freed);
 }
 
-void zm_follower_start(struct zm_follower *follower, const _Atomic size_t *allocated, const _Atomic size_t *freed)
+void zm_counters_attach(struct zm_counters *counters, const _Atomic size_t *allocated, const _Atomic size_t *freed)
 {
-    /* Nobody is at the living place: the thread before this one has waited for its readers. */
-    follower->before = atomic_load(&follower->current);
-    const struct zm_place *ended = &follower->places[follower->before];
-    follower->places[LIVING] = (struct zm_place){
+    /* No reader is at the living base: the thread before this one has waited for its readers. */
+    counters->before = atomic_load(&counters->current);
+    const struct zm_base *ended = &counters->bases[counters->before];
+    counters->bases[LIVING] = (struct zm_base){
         .allocated = allocated,
         .freed = freed,
         .allocated_before = ended->allocated_before - value(allocated),
         .freed_before = ended->freed_before - value(freed),
     };
-    atomic_store(&follower->current, LIVING);
+    atomic_store(&counters->current, LIVING);
 }
 
-/* The place before this thread's may still have a reader; the one before that was waited for when it was left. */
-static void keep_sums(struct zm_follower *follower)
+/* The base before this thread's may still have a reader; the readers of the one before that have left. */
+static void keep_sums(struct zm_counters *counters)
 {
-    const struct zm_place *living = &follower->places[LIVING];
-    unsigned next = follower->before == ENDED ? ENDED_TOO : ENDED;
-    follower->places[next] = (struct zm_place){
+    const struct zm_base *living = &counters->bases[LIVING];
+    unsigned next = counters->before == ENDED ? ENDED_TOO : ENDED;
+    counters->bases[next] = (struct zm_base){
         .allocated_before = living->allocated_before + value(living->allocated),
         .freed_before = living->freed_before + value(living->freed),
     };
-    atomic_store(&follower->current, next);
+    atomic_store(&counters->current, next);
 }
 
-void zm_follower_stop(struct zm_follower *follower)
+void zm_counters_detach(struct zm_counters *counters)
 {
-    keep_sums(follower);
-    wait_for_readers();
+    keep_sums(counters);
+    synchronize();
 }
 
-void zm_follower_stop_in_child(struct zm_follower *follower)
+void zm_counters_detach_in_child(struct zm_counters *counters)
 {
-    if (atomic_load(&follower->current) == LIVING) {
-        keep_sums(follower);
+    if (atomic_load(&counters->current) == LIVING) {
+        keep_sums(counters);
     }
 }
 
-void zm_follower_start_child(void)
+void zm_readers_start_child(void)
 {
     for (int i = 0; i < 2; i++) {
         atomic_store(&readers[i], (atomic_load(&readers[i]) / A_FORK + 1) * A_FORK);

@@ -30,7 +30,7 @@ static struct zm_slot *take_one_of(struct zm_chunk *chunk)
     for (size_t i = 0; i < chunk->length; i++) {
         own_slot = &chunk->slots[i];
         if (take(own_slot)) {
-            zm_raise_to(&chunk->used, i + 1);
+            zm_atomic_max(&chunk->used, i + 1);
             return own_slot;
         }
     }

@@ -12,20 +12,20 @@
 struct zm_thread;
 
 /*
- * What a thread may take of a limit. Bytes move from allowed to claimed, from there into the account, and only then
- * are claimed no more; who reads the three in that order misses none, and may see some twice.
+ * A thread's quota of what a limit leaves. Bytes move from credit to reserved, from there into the account, and only
+ * then leave reserved. A reader that takes the three in that order misses none, and may count some twice.
  */
-struct zm_share {
-    _Atomic size_t allowed; /* and not used yet; others may take it back */
-    _Atomic size_t claimed; /* for a block that is about to be allocated */
+struct zm_quota {
+    _Atomic size_t credit;   /* and not used yet; others may take it back */
+    _Atomic size_t reserved; /* for a block that is about to be allocated */
 };
 
-/* What follows a thread. A slot outlives its thread, sums included, and then serves another. */
+/* A slot: what is known of one thread. It outlives its thread, sums included, and then serves another. */
 struct zm_slot {
-    _Alignas(128) struct zm_follower follower;
+    _Alignas(128) struct zm_counters counters;
     atomic_bool taken;
     _Atomic(struct zm_thread *) thread; /* while it is live */
-    struct zm_share share;
+    struct zm_quota quota;
 };
 
 /* Slots come in chunks that are never given back. */

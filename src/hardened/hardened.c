@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Guards around blocks, a fill in freed ones, and the words with which wrong use ends the program. */
+/* Redzones around blocks, a fill in freed ones, and the words with which wrong use ends the program. */
 #include "hardened/hardened.h"
 
 #include "allocator/allocator.h"
@@ -18,16 +18,16 @@
 /* Freed blocks hold nothing else. As a pointer it leads nowhere on machines of 64 bits. */
 enum { FILL = 0xD5 };
 
-enum { WORDS = ZM_GUARD / sizeof(uint64_t) };
+enum { WORDS = ZM_REDZONE / sizeof(uint64_t) };
 
-struct guard {
+struct redzone {
     union {
         uint64_t words[WORDS];
-        unsigned char bytes[ZM_GUARD];
+        unsigned char bytes[ZM_REDZONE];
     };
 };
 
-_Thread_local bool zm_has_all_locks;
+_Thread_local bool zm_fork_holds_all_locks;
 
 /* Which call this thread is in, for what is found out later in it. */
 static _Thread_local const char *current_call = "an allocation";
@@ -69,32 +69,32 @@ static uint64_t scramble(uint64_t bits)
 }
 
 /* Another one at each address. No byte is 0, the one that ends strings: it is what is written past ends the most. */
-static struct guard guard_at(const char *at)
+static struct redzone redzone_at(const char *at)
 {
-    struct guard guard;
+    struct redzone redzone;
     for (size_t i = 0; i < WORDS; i++) {
         uint64_t place = (uintptr_t) at + i * sizeof(uint64_t);
-        guard.words[i] = scramble(place ^ (uint64_t) secret() << 16) | 0x0101010101010101U;
+        redzone.words[i] = scramble(place ^ (uint64_t) secret() << 16) | 0x0101010101010101U;
     }
-    return guard;
+    return redzone;
 }
 
-static void set_guard(char *at)
+static void set_redzone(char *at)
 {
-    struct guard guard = guard_at(at);
-    memcpy(at, &guard, sizeof(guard));
+    struct redzone redzone = redzone_at(at);
+    memcpy(at, &redzone, sizeof(redzone));
 }
 
-static bool guard_is_whole(const char *at)
+static bool redzone_is_whole(const char *at)
 {
-    struct guard guard = guard_at(at);
-    return memcmp(at, &guard, sizeof(guard)) == 0;
+    struct redzone redzone = redzone_at(at);
+    return memcmp(at, &redzone, sizeof(redzone)) == 0;
 }
 
 static bool differs(const char *at, size_t i)
 {
-    struct guard guard = guard_at(at);
-    return memcmp(at + i, &guard.bytes[i], 1) != 0;
+    struct redzone redzone = redzone_at(at);
+    return memcmp(at + i, &redzone.bytes[i], 1) != 0;
 }
 
 static const char *end_of(const struct zm_entry *block)
@@ -103,9 +103,9 @@ static const char *end_of(const struct zm_entry *block)
 }
 
 /* Tells the byte that is nearest to the block. */
-static void check_guards(const struct zm_entry *block)
+static void check_redzones(const struct zm_entry *block)
 {
-    if (!guard_is_whole(end_of(block))) {
+    if (!redzone_is_whole(end_of(block))) {
         size_t past = 0;
         while (!differs(end_of(block), past)) {
             past++;
@@ -113,10 +113,10 @@ static void check_guards(const struct zm_entry *block)
         die(block->ptr, "overflow: its byte %zu was written to, and it has %zu bytes", block->size + past,
             block->size);
     }
-    const char *before = block->ptr - ZM_GUARD;
-    if (!guard_is_whole(before)) {
+    const char *before = block->ptr - ZM_REDZONE;
+    if (!redzone_is_whole(before)) {
         size_t distance = 1;
-        while (!differs(before, ZM_GUARD - distance)) {
+        while (!differs(before, ZM_REDZONE - distance)) {
             distance++;
         }
         die(block->ptr, "underflow: its byte -%zu was written to (it has %zu bytes)", distance, block->size);
@@ -126,8 +126,8 @@ static void check_guards(const struct zm_entry *block)
 static void check_fill(const struct zm_entry *block)
 {
     const unsigned char *bytes = (const unsigned char *) block->ptr;
-    if (bytes[0] == FILL && memcmp(bytes, bytes + 1, block->size - 1) == 0 && guard_is_whole(end_of(block)) &&
-        guard_is_whole(block->ptr - ZM_GUARD)) {
+    if (bytes[0] == FILL && memcmp(bytes, bytes + 1, block->size - 1) == 0 && redzone_is_whole(end_of(block)) &&
+        redzone_is_whole(block->ptr - ZM_REDZONE)) {
         return;
     }
     size_t i = 0;
@@ -169,25 +169,25 @@ static struct zm_entry block_in_use(const void *ptr)
     return block;
 }
 
-void *zm_hardened_open(void *block, size_t margin, size_t size)
+void *zm_hardened_open(void *block, size_t offset, size_t size)
 {
     if (block == NULL) {
         return NULL;
     }
-    struct zm_entry entry = {.ptr = (char *) block + margin, .size = size, .margin = margin};
+    struct zm_entry entry = {.ptr = (char *) block + offset, .size = size, .offset = offset};
     if (!zm_registry_add(&entry)) {
         zm_allocator_free(block);
         return NULL;
     }
-    set_guard(entry.ptr - ZM_GUARD);
-    set_guard(entry.ptr + size);
+    set_redzone(entry.ptr - ZM_REDZONE);
+    set_redzone(entry.ptr + size);
     return entry.ptr;
 }
 
 static void give_back(const struct zm_entry *block)
 {
     zm_registry_remove(block->ptr); /* first: the allocator may hand this address out at once */
-    zm_allocator_free(block->ptr - block->margin);
+    zm_allocator_free(block->ptr - block->offset);
 }
 
 static void release(const struct zm_entry *block)
@@ -204,7 +204,7 @@ static void retire(void *ptr, enum zm_state state)
     }
     check_in_use(&block); /* again, now that no other thread can have it in between */
 
-    size_t bytes = block.margin + block.size + ZM_GUARD;
+    size_t bytes = block.offset + block.size + ZM_REDZONE;
     if (bytes > ZM_QUARANTINE_BYTES) {
         give_back(&block);
         return;
@@ -251,7 +251,7 @@ static size_t expect(void *ptr, const char *call)
 {
     current_call = call;
     struct zm_entry block = block_in_use(ptr);
-    check_guards(&block);
+    check_redzones(&block);
     return block.size;
 }
 
@@ -292,12 +292,12 @@ static void before_fork(void)
 {
     zm_quarantine_lock();
     zm_registry_lock_all();
-    zm_has_all_locks = true;
+    zm_fork_holds_all_locks = true;
 }
 
 static void after_fork(void)
 {
-    zm_has_all_locks = false;
+    zm_fork_holds_all_locks = false;
     zm_registry_unlock_all();
     zm_quarantine_unlock();
 }

@@ -13,16 +13,16 @@ enum { ZM_HARDENED = false };
 #endif
 
 /*
- * Around each of the caller's blocks, in the allocator's, stands a guard that is checked: the margin before it is at
- * least as long, and a multiple of the block's alignment. The caller's block is exactly as long as was asked for.
+ * Around each of the caller's blocks, in the allocator's, stands a redzone that is checked: the offset before it is
+ * at least as long, and a multiple of the block's alignment. The caller's block is exactly as long as was asked for.
  */
-enum { ZM_GUARD = 16 };
+enum { ZM_REDZONE = 16 };
 
 /*
  * The caller's block within the allocator's, in which it has room. NULL if that is NULL, or if there is no memory to
  * note it; then the allocator has its block back.
  */
-void *zm_hardened_open(void *block, size_t margin, size_t size);
+void *zm_hardened_open(void *block, size_t offset, size_t size);
 
 /* Into quarantine, and what is there the longest out of it. NULL is ignored. */
 void zm_hardened_free(void *ptr);
@@ -36,7 +36,7 @@ size_t zm_hardened_usable_size(void *ptr);
 void zm_hardened_empty_quarantine(const char *call);
 
 /*
- * What a call may be given. NULL is always right; otherwise, in this order: a block in use whose guards are whole,
+ * What a call may be given. NULL is always right; otherwise, in this order: a block in use whose redzones are whole,
  * also of that size exactly, also with room for that many bytes; or anything but a block.
  */
 void zm_hardened_expect(void *ptr, const char *call);

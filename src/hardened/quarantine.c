@@ -29,7 +29,7 @@ static bool take(struct zm_entry *oldest)
 
 bool zm_quarantine_put(const struct zm_entry *block, size_t bytes, struct zm_entry *oldest)
 {
-    zm_lock(&lock);
+    zm_fork_lock(&lock);
     bool has_room = held < ZM_QUARANTINE_BLOCKS && bytes <= ZM_QUARANTINE_BYTES - held_bytes;
     if (has_room) {
         ring[(first + held) % ZM_QUARANTINE_BLOCKS] = (struct inmate){*block, bytes};
@@ -38,15 +38,15 @@ bool zm_quarantine_put(const struct zm_entry *block, size_t bytes, struct zm_ent
     } else {
         take(oldest);
     }
-    zm_unlock(&lock);
+    zm_fork_unlock(&lock);
     return has_room;
 }
 
 bool zm_quarantine_take(struct zm_entry *oldest)
 {
-    zm_lock(&lock);
+    zm_fork_lock(&lock);
     bool taken = take(oldest);
-    zm_unlock(&lock);
+    zm_fork_unlock(&lock);
     return taken;
 }
 

@@ -28,7 +28,7 @@ static uint64_t hash(const void *ptr)
 static struct part *lock_part_of(const void *ptr)
 {
     struct part *part = &parts[hash(ptr) % PARTS];
-    zm_lock(&part->lock);
+    zm_fork_lock(&part->lock);
     return part;
 }
 
@@ -91,7 +91,7 @@ bool zm_registry_add(const struct zm_entry *entry)
         *place_of(part, entry->ptr) = *entry;
         part->taken++;
     }
-    zm_unlock(&part->lock);
+    zm_fork_unlock(&part->lock);
     return added;
 }
 
@@ -102,7 +102,7 @@ bool zm_registry_find(const void *ptr, struct zm_entry *entry)
     if (found != NULL) {
         *entry = *found;
     }
-    zm_unlock(&part->lock);
+    zm_fork_unlock(&part->lock);
     return found != NULL;
 }
 
@@ -114,7 +114,7 @@ bool zm_registry_retire(const void *ptr, enum zm_state state, struct zm_entry *e
         *entry = *found;
         found->state = found->state == ZM_IN_USE ? state : found->state;
     }
-    zm_unlock(&part->lock);
+    zm_fork_unlock(&part->lock);
     return found != NULL;
 }
 
@@ -140,27 +140,27 @@ void zm_registry_remove(const void *ptr)
         close_gap(part, (size_t) (found - part->places));
         part->taken--;
     }
-    zm_unlock(&part->lock);
+    zm_fork_unlock(&part->lock);
 }
 
-/* Its margin and the guard behind it are taken as part of a block. */
+/* Its offset and the redzone behind it are taken as part of a block. */
 static bool is_around(const struct zm_entry *entry, uintptr_t address)
 {
-    uintptr_t begin = (uintptr_t) entry->ptr - entry->margin;
-    return entry->ptr != NULL && address - begin <= entry->margin + entry->size;
+    uintptr_t begin = (uintptr_t) entry->ptr - entry->offset;
+    return entry->ptr != NULL && address - begin <= entry->offset + entry->size;
 }
 
 static bool find_around_in(struct part *part, uintptr_t address, struct zm_entry *entry)
 {
     bool found = false;
-    zm_lock(&part->lock);
+    zm_fork_lock(&part->lock);
     for (size_t i = 0; i < part->length && !found; i++) {
         found = is_around(&part->places[i], address);
         if (found) {
             *entry = part->places[i];
         }
     }
-    zm_unlock(&part->lock);
+    zm_fork_unlock(&part->lock);
     return found;
 }
 

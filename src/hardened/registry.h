@@ -11,7 +11,7 @@ enum zm_state { ZM_IN_USE, ZM_FREED, ZM_MOVED };
 struct zm_entry {
     char *ptr;
     size_t size;
-    size_t margin; /* from the allocator's block to this one */
+    size_t offset; /* from the allocator's block to this one */
     enum zm_state state;
 };
 

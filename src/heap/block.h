@@ -18,7 +18,7 @@ enum { ZM_KNOWS_SIZE = true };
 /* What stands before each of the caller's blocks where the allocator can't tell their sizes. */
 struct zm_prefix {
     size_t size;
-    size_t margin; /* from the allocator's block to the caller's */
+    size_t offset; /* from the allocator's block to the caller's */
 };
 
 enum {
@@ -48,23 +48,23 @@ static inline struct zm_prefix *zm_block_prefix(void *ptr)
     return (struct zm_prefix *) ptr - 1;
 }
 
-static inline size_t zm_block_margin(void *ptr)
+static inline size_t zm_block_offset(void *ptr)
 {
-    return ZM_KNOWS_SIZE ? 0 : zm_block_prefix(ptr)->margin;
+    return ZM_KNOWS_SIZE ? 0 : zm_block_prefix(ptr)->offset;
 }
 
 /* The allocator's block, from the caller's. */
 static inline void *zm_block_of(void *ptr)
 {
-    return (char *) ptr - zm_block_margin(ptr);
+    return (char *) ptr - zm_block_offset(ptr);
 }
 
 /* The caller's, from the allocator's. */
-static inline void *zm_block_open(void *block, size_t margin, size_t size)
+static inline void *zm_block_open(void *block, size_t offset, size_t size)
 {
-    void *ptr = (char *) block + margin;
+    void *ptr = (char *) block + offset;
     if (!ZM_KNOWS_SIZE) {
-        *zm_block_prefix(ptr) = (struct zm_prefix){.size = size, .margin = margin};
+        *zm_block_prefix(ptr) = (struct zm_prefix){.size = size, .offset = offset};
     }
     return ptr;
 }

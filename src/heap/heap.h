@@ -14,34 +14,35 @@
 enum {
     ZM_HEAP_UNALIGNED_UP_TO = ZM_HARDENED ? 0 : ZM_ALLOCATOR_UNALIGNED_UP_TO,
     ZM_HEAP_COUNTS = ZM_HARDENED ? false : ZM_ALLOCATOR_COUNTS,
-    ZM_HEAP_OVERHEAD = ZM_HARDENED ? 2 * ZM_GUARD : 0, /* or more, with a large alignment */
+    ZM_HEAP_OVERHEAD = ZM_HARDENED ? 2 * ZM_REDZONE : 0, /* or more, with a large alignment */
 };
 #define ZM_HEAP_GRANTS_UP_TO (ZM_HARDENED ? SIZE_MAX : ZM_ALLOCATOR_GRANTS_UP_TO)
 
 /* What the allocator is asked for in a hardened build; where that is too large for any, it is told so. */
-static inline size_t zm_heap_enclosing(size_t margin, size_t size)
+static inline size_t zm_heap_enclosing(size_t offset, size_t size)
 {
-    return size <= PTRDIFF_MAX ? margin + size + ZM_GUARD : SIZE_MAX;
+    return size <= PTRDIFF_MAX ? offset + size + ZM_REDZONE : SIZE_MAX;
 }
 
 static inline void *zm_heap_allocate(size_t size)
 {
-    return ZM_HARDENED ? zm_hardened_open(zm_allocator_allocate(zm_heap_enclosing(ZM_GUARD, size)), ZM_GUARD, size)
-                       : zm_allocator_allocate(size);
+    return ZM_HARDENED
+               ? zm_hardened_open(zm_allocator_allocate(zm_heap_enclosing(ZM_REDZONE, size)), ZM_REDZONE, size)
+               : zm_allocator_allocate(size);
 }
 
 static inline void *zm_heap_allocate_zeroed(size_t size)
 {
     return ZM_HARDENED
-               ? zm_hardened_open(zm_allocator_allocate_zeroed(zm_heap_enclosing(ZM_GUARD, size)), ZM_GUARD, size)
+               ? zm_hardened_open(zm_allocator_allocate_zeroed(zm_heap_enclosing(ZM_REDZONE, size)), ZM_REDZONE, size)
                : zm_allocator_allocate_zeroed(size);
 }
 
 static inline void *zm_heap_allocate_uncached(size_t size)
 {
-    return ZM_HARDENED
-               ? zm_hardened_open(zm_allocator_allocate_uncached(zm_heap_enclosing(ZM_GUARD, size)), ZM_GUARD, size)
-               : zm_allocator_allocate_uncached(size);
+    return ZM_HARDENED ? zm_hardened_open(zm_allocator_allocate_uncached(zm_heap_enclosing(ZM_REDZONE, size)),
+                                          ZM_REDZONE, size)
+                       : zm_allocator_allocate_uncached(size);
 }
 
 /* Both together are at most PTRDIFF_MAX less ZM_HEAP_OVERHEAD. */
@@ -50,8 +51,8 @@ static inline void *zm_heap_allocate_aligned(size_t alignment, size_t size)
     if (!ZM_HARDENED) {
         return zm_allocator_allocate_aligned(alignment, size);
     }
-    size_t margin = alignment < ZM_GUARD ? ZM_GUARD : alignment;
-    return zm_hardened_open(zm_allocator_allocate_aligned(alignment, zm_heap_enclosing(margin, size)), margin, size);
+    size_t offset = alignment < ZM_REDZONE ? ZM_REDZONE : alignment;
+    return zm_hardened_open(zm_allocator_allocate_aligned(alignment, zm_heap_enclosing(offset, size)), offset, size);
 }
 
 /* A hardened one always moves: who still uses the old place is found out. */

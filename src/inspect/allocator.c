@@ -48,14 +48,14 @@ const char *zmalloc_allocator(void)
     return zm_allocator_name();
 }
 
-static void tell(size_t *figure, size_t value)
+static void set_if(size_t *figure, size_t value)
 {
     if (figure != NULL) {
         *figure = value;
     }
 }
 
-int zm_introspect_allocator(struct zm_allocator_info *info)
+int zm_inspect_allocator(struct zm_allocator_info *info)
 {
     *info = (struct zm_allocator_info){ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN,
                                        ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN};
@@ -65,10 +65,10 @@ int zm_introspect_allocator(struct zm_allocator_info *info)
 int zmalloc_allocator_info(size_t *allocated, size_t *active, size_t *resident)
 {
     struct zm_allocator_info info;
-    int error = zm_introspect_allocator(&info);
-    tell(allocated, info.allocated);
-    tell(active, info.active);
-    tell(resident, info.resident);
+    int error = zm_inspect_allocator(&info);
+    set_if(allocated, info.allocated);
+    set_if(active, info.active);
+    set_if(resident, info.resident);
     return error;
 }
 
@@ -81,9 +81,9 @@ int zmalloc_get_allocator_info(size_t *allocated, size_t *active, size_t *reside
 {
     size_t figures[3];
     zmalloc_allocator_info(&figures[0], &figures[1], &figures[2]);
-    tell(allocated, zero_if_unknown(figures[0]));
-    tell(active, zero_if_unknown(figures[1]));
-    tell(resident, zero_if_unknown(figures[2]));
+    set_if(allocated, zero_if_unknown(figures[0]));
+    set_if(active, zero_if_unknown(figures[1]));
+    set_if(resident, zero_if_unknown(figures[2]));
     return 1;
 }
 
@@ -135,7 +135,7 @@ int zmalloc_purge(size_t *returned)
     int error = zm_heap_purge(__func__);
     known = zmalloc_rss(&after) == 0 && known;
     size_t less = before > after ? before - after : 0;
-    tell(returned, known ? less : ZMALLOC_UNKNOWN);
+    set_if(returned, known ? less : ZMALLOC_UNKNOWN);
     return error;
 }
 

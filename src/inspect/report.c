@@ -65,7 +65,7 @@ static void fill_from_walk(struct zmalloc_report *report)
 static void fill(struct zmalloc_report *report, int walk)
 {
     struct zm_allocator_info info;
-    zm_introspect_allocator(&info);
+    zm_inspect_allocator(&info);
     *report = (struct zmalloc_report){
         .used = zmalloc_used_memory(),
         .allocated = info.allocated,

@@ -18,7 +18,7 @@ static inline size_t zm_claim_largest_size(size_t size)
 
 /* Claims what the block would add to the bytes in use; where that can't be said, it is looked at once it is there.
  * Requests too large for any allocator are refused here too. */
-static inline struct zm_claim zm_claim(size_t size, size_t margin, size_t old, size_t (*expected_size)(size_t))
+static inline struct zm_claim zm_claim(size_t size, size_t offset, size_t old, size_t (*expected_size)(size_t))
 {
     if (size > ZM_LARGEST) {
         return (struct zm_claim){.granted = false};
@@ -26,24 +26,24 @@ static inline struct zm_claim zm_claim(size_t size, size_t margin, size_t old, s
     if (!zm_limit_is_set()) {
         return (struct zm_claim){.granted = true};
     }
-    size_t bytes = expected_size(size) + margin;
+    size_t bytes = expected_size(size) + offset;
     return zm_limit_claim(bytes > old ? bytes - old : 0);
 }
 
-static inline struct zm_claim zm_claim_new(size_t size, size_t margin)
+static inline struct zm_claim zm_claim_new(size_t size, size_t offset)
 {
-    return zm_claim(size, margin, 0, zm_block_good_size);
+    return zm_claim(size, offset, 0, zm_block_good_size);
 }
 
 /* The block, if there is room for what it has beyond the old one. */
 static inline void *zm_claim_keep(struct zm_claim *claim, void *block, size_t old)
 {
-    if (!ZM_KNOWS_SIZE || block == NULL || claim->share == NULL) {
+    if (!ZM_KNOWS_SIZE || block == NULL || claim->quota == NULL) {
         return block;
     }
     size_t bytes = zm_heap_usable_size(block);
-    size_t claimed = claim->bytes + old;
-    if (bytes > claimed && !zm_limit_extend(claim, bytes - claimed)) {
+    size_t reserved = claim->bytes + old;
+    if (bytes > reserved && !zm_limit_extend(claim, bytes - reserved)) {
         zm_heap_free(block);
         return NULL;
     }
@@ -51,10 +51,10 @@ static inline void *zm_claim_keep(struct zm_claim *claim, void *block, size_t ol
 }
 
 /* The end of a claim, and of each call that made one: what the caller gets is in the account now. */
-static inline void *zm_claim_settle(const struct zm_claim *claim, void *ptr)
+static inline void *zm_claim_commit(const struct zm_claim *claim, void *ptr)
 {
-    if (claim->share != NULL) {
-        zm_limit_settle(claim);
+    if (claim->quota != NULL) {
+        zm_limit_commit(claim);
     }
     return ptr;
 }

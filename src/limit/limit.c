@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The limits: threads take their shares of what is left in steps, so that they seldom meet. */
+/* The limits: threads take their quotas of what is left in steps, so that they seldom meet. */
 #include "limit/limit.h"
 
 #include "account/account.h"
@@ -11,7 +11,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* The most that a thread is allowed beyond what it asked for, and into how many such steps what is left is cut. */
+/* The most that a thread is credit beyond what it asked for, and into how many such steps what is left is cut. */
 enum { LARGEST_STEP = 64 << 10, STEPS = 32 };
 
 /* How often a request that may or may not fit waits for others' claims: yields, then some sleeps. */
@@ -22,7 +22,7 @@ enum { PAUSES_AT_MOST = 120 };
 static _Atomic size_t hard_limit = NONE;
 static _Atomic size_t soft_limit = NONE;
 static _Atomic size_t lower_mark; /* below this the soft limit may be crossed anew */
-static _Atomic(const struct zm_hook *) pressure;
+static _Atomic(const struct zm_callback *) pressure;
 static atomic_bool crossed;
 static atomic_bool calling; /* and not again meanwhile, whatever the handler does */
 
@@ -35,7 +35,7 @@ static void lock(void)
 {
     unsigned pauses = 0;
     while (atomic_flag_test_and_set(&lock_held)) {
-        zm_pause(&pauses);
+        zm_backoff(&pauses);
     }
 }
 
@@ -62,18 +62,18 @@ struct range {
     size_t used;
     size_t least;
     size_t most;
-    bool idle; /* some are allowed, and not used yet */
+    bool idle; /* some are credit, and not used yet */
 };
 
 static struct range read_range(void)
 {
-    struct zm_share_sums shares = zm_share_sum_all(); /* first: see zm_share */
+    struct zm_quota_sums quotas = zm_quota_sum_all(); /* first: see zm_quota */
     struct zm_reading reading = zm_account_read();
     return (struct range){
         .used = reading.used,
         .least = rest(reading.used, reading.error),
-        .most = plus(reading.used, plus(shares.allowed, shares.claimed)),
-        .idle = shares.allowed > 0,
+        .most = plus(reading.used, plus(quotas.credit, quotas.reserved)),
+        .idle = quotas.credit > 0,
     };
 }
 
@@ -87,13 +87,13 @@ static size_t step_within(size_t limit, size_t most)
 enum verdict { FITS, MAY_FIT, TOO_MUCH };
 
 /* What this call claims is among the most, but not among the least. */
-static enum verdict weigh(size_t claimed, const struct range *range)
+static enum verdict weigh(size_t reserved, const struct range *range)
 {
     size_t limit = atomic_load(&hard_limit);
     if (range->most <= limit) {
         return FITS;
     }
-    return plus(range->least, claimed) > limit ? TOO_MUCH : MAY_FIT;
+    return plus(range->least, reserved) > limit ? TOO_MUCH : MAY_FIT;
 }
 
 /* As the bytes in use are known here, it is seen here when they have become few again. */
@@ -105,7 +105,7 @@ static void watch_soft_limit(struct zm_claim *claim, const struct range *range)
     claim->may_cross = !atomic_load(&crossed) && range->most > atomic_load(&soft_limit);
 }
 
-/* Nothing is allowed across the soft limit: who crosses it comes by here. */
+/* Nothing is credit across the soft limit: who crosses it comes by here. */
 static size_t next_limit(void)
 {
     size_t hard = atomic_load(&hard_limit);
@@ -113,24 +113,24 @@ static size_t next_limit(void)
     return hard < soft ? hard : soft;
 }
 
-/* Claims the bytes beside those claimed before, for as long as it takes to see whether they fit. */
-static enum verdict look(struct zm_claim *claim, size_t before)
+/* Claims the bytes beside those reserved before, for as long as it takes to see whether they fit. */
+static enum verdict try_reserve(struct zm_claim *claim, size_t before)
 {
     lock();
-    atomic_fetch_add(&claim->share->claimed, claim->bytes);
+    atomic_fetch_add(&claim->quota->reserved, claim->bytes);
     struct range range = read_range();
     if (range.idle && weigh(before + claim->bytes, &range) == MAY_FIT) {
-        zm_share_take_back_all();
+        zm_quota_take_back_all();
         range = read_range();
     }
     enum verdict verdict = weigh(before + claim->bytes, &range);
     if (verdict == FITS) {
         watch_soft_limit(claim, &range);
         if (zm_account_is_live()) {
-            atomic_fetch_add(&claim->share->allowed, step_within(next_limit(), range.most));
+            atomic_fetch_add(&claim->quota->credit, step_within(next_limit(), range.most));
         }
     } else {
-        atomic_fetch_sub(&claim->share->claimed, claim->bytes);
+        atomic_fetch_sub(&claim->quota->reserved, claim->bytes);
     }
     unlock();
     return verdict;
@@ -139,38 +139,38 @@ static enum verdict look(struct zm_claim *claim, size_t before)
 static void grant(struct zm_claim *claim, size_t before)
 {
     unsigned pauses = 0;
-    enum verdict verdict = look(claim, before);
+    enum verdict verdict = try_reserve(claim, before);
     while (verdict == MAY_FIT && pauses < PAUSES_AT_MOST) {
-        zm_pause(&pauses);
-        verdict = look(claim, before);
+        zm_backoff(&pauses);
+        verdict = try_reserve(claim, before);
     }
     claim->granted = verdict == FITS;
     if (!claim->granted) {
-        claim->share = NULL;
+        claim->quota = NULL;
     }
 }
 
-/* Uses up what this thread was allowed, if it is enough. */
-static bool use_allowed(struct zm_share *share, size_t bytes)
+/* Uses up what this thread was credit, if it is enough. */
+static bool use_credit(struct zm_quota *quota, size_t bytes)
 {
-    size_t allowed = atomic_load(&share->allowed);
-    if (allowed < bytes) {
+    size_t credit = atomic_load(&quota->credit);
+    if (credit < bytes) {
         return false;
     }
-    atomic_fetch_add(&share->claimed, bytes);
-    while (allowed >= bytes) {
-        if (atomic_compare_exchange_weak(&share->allowed, &allowed, allowed - bytes)) {
+    atomic_fetch_add(&quota->reserved, bytes);
+    while (credit >= bytes) {
+        if (atomic_compare_exchange_weak(&quota->credit, &credit, credit - bytes)) {
             return true;
         }
     }
-    atomic_fetch_sub(&share->claimed, bytes);
+    atomic_fetch_sub(&quota->reserved, bytes);
     return false;
 }
 
 static struct zm_claim claim_beside(size_t before, size_t bytes)
 {
-    struct zm_claim claim = {.share = zm_share_own(), .bytes = bytes};
-    if (bytes == 0 || use_allowed(claim.share, bytes)) {
+    struct zm_claim claim = {.quota = zm_quota_own(), .bytes = bytes};
+    if (bytes == 0 || use_credit(claim.quota, bytes)) {
         claim.granted = true;
     } else {
         grant(&claim, before);
@@ -195,19 +195,19 @@ bool zm_limit_extend(struct zm_claim *claim, size_t bytes)
 
 static void call_back(size_t used)
 {
-    const struct zm_hook *hook = atomic_load(&pressure);
-    if (hook == NULL || atomic_exchange(&calling, true)) {
+    const struct zm_callback *callback = atomic_load(&pressure);
+    if (callback == NULL || atomic_exchange(&calling, true)) {
         return;
     }
     if (!atomic_exchange(&crossed, true)) {
-        ((void (*)(size_t, void *)) hook->function)(used, hook->context);
+        ((void (*)(size_t, void *)) callback->function)(used, callback->context);
     }
     atomic_store(&calling, false);
 }
 
-void zm_limit_settle(const struct zm_claim *claim)
+void zm_limit_commit(const struct zm_claim *claim)
 {
-    atomic_fetch_sub(&claim->share->claimed, claim->bytes);
+    atomic_fetch_sub(&claim->quota->reserved, claim->bytes);
     if (claim->may_cross) {
         size_t used = zm_account_used();
         if (used > atomic_load(&soft_limit)) {
@@ -221,7 +221,7 @@ static void start_child(void)
 {
     unlock();
     atomic_store(&calling, false);
-    zm_share_start_child();
+    zm_quota_start_child();
 }
 
 /* Before the first limit is set, nothing here costs anything. */
@@ -232,11 +232,11 @@ static bool prepare_for_forks(void)
     return prepared;
 }
 
-/* What was allowed by other limits is taken back. */
+/* What was credit by other limits is taken back. */
 static void watch(void)
 {
     bool watches = atomic_load(&hard_limit) != NONE || atomic_load(&soft_limit) != NONE;
-    zm_share_take_back_all();
+    zm_quota_take_back_all();
     if (watches != atomic_load(&zm_limit_watches)) {
         atomic_store(&zm_limit_watches, watches);
         zm_account_detour_all(watches);
@@ -267,8 +267,8 @@ int zmalloc_set_soft_limit(size_t bytes, size_t hysteresis, void (*handler)(size
     if (bytes != 0 && (handler == NULL || hysteresis > bytes)) {
         return -EINVAL;
     }
-    const struct zm_hook *hook = bytes != 0 ? zm_hook((void (*)(void)) handler, context) : NULL;
-    if (bytes != 0 && hook == NULL) {
+    const struct zm_callback *callback = bytes != 0 ? zm_callback((void (*)(void)) handler, context) : NULL;
+    if (bytes != 0 && callback == NULL) {
         return -ENOMEM;
     }
     lock();
@@ -276,7 +276,7 @@ int zmalloc_set_soft_limit(size_t bytes, size_t hysteresis, void (*handler)(size
     if (prepared) {
         atomic_store(&soft_limit, bytes != 0 ? bytes : NONE);
         atomic_store(&lower_mark, rest(bytes, hysteresis));
-        atomic_store(&pressure, hook);
+        atomic_store(&pressure, callback);
         atomic_store(&crossed, false);
         watch();
     }

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Whether any limit is set. Then all allocations take the long way, and claim their bytes first. */
+/* Whether any limit is set. Then all allocations take the slow path, and claim their bytes first. */
 extern atomic_bool zm_limit_watches;
 
 static inline bool zm_limit_is_set(void)
@@ -18,19 +18,19 @@ static inline bool zm_limit_is_set(void)
 
 /* The bytes of a block that is about to be allocated. */
 struct zm_claim {
-    struct zm_share *share; /* where they are claimed; NULL: nowhere, as there is no limit or it is in the way */
+    struct zm_quota *quota; /* where they are reserved; NULL: nowhere, as there is no limit, or it refused them */
     size_t bytes;
     bool granted;
     bool may_cross; /* the soft limit, with this block */
 };
 
-/* If it has a share, zm_limit_settle must follow: when the block is in the account, or is not to be had. */
+/* If it has a quota, zm_limit_commit must follow: when the block is in the account, or is not to be had. */
 struct zm_claim zm_limit_claim(size_t bytes);
 
 /* As the block is larger than was thought. If there is no room for that, the claim is as it was. */
 bool zm_limit_extend(struct zm_claim *claim, size_t bytes);
 
 /* Calls back if the soft limit was crossed. */
-void zm_limit_settle(const struct zm_claim *claim);
+void zm_limit_commit(const struct zm_claim *claim);
 
 #endif

@@ -1,49 +1,49 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The threads' shares of what a limit leaves: each in its slot. */
+/* The threads' quotas of what a limit leaves: each in its slot. */
 #include "limit/quota.h"
 
 /* Of threads that have no slot. */
-static struct zm_share of_others;
+static struct zm_quota of_slotless_threads;
 
-struct zm_share *zm_share_own(void)
+struct zm_quota *zm_quota_own(void)
 {
     struct zm_slot *own = zm_slots_own();
-    return own != NULL ? &own->share : &of_others;
+    return own != NULL ? &own->quota : &of_slotless_threads;
 }
 
-static void add_allowed(struct zm_slot *slot, void *context)
+static void add_credit(struct zm_slot *slot, void *context)
 {
-    struct zm_share_sums *sums = context;
-    sums->allowed += atomic_load(&slot->share.allowed);
+    struct zm_quota_sums *sums = context;
+    sums->credit += atomic_load(&slot->quota.credit);
 }
 
-static void add_claimed(struct zm_slot *slot, void *context)
+static void add_reserved(struct zm_slot *slot, void *context)
 {
-    struct zm_share_sums *sums = context;
-    sums->claimed += atomic_load(&slot->share.claimed);
+    struct zm_quota_sums *sums = context;
+    sums->reserved += atomic_load(&slot->quota.reserved);
 }
 
-struct zm_share_sums zm_share_sum_all(void)
+struct zm_quota_sums zm_quota_sum_all(void)
 {
-    struct zm_share_sums sums = {0};
-    zm_slots_each(add_allowed, &sums);
-    zm_slots_each(add_claimed, &sums);
-    sums.claimed += atomic_load(&of_others.claimed);
+    struct zm_quota_sums sums = {0};
+    zm_slots_each(add_credit, &sums);
+    zm_slots_each(add_reserved, &sums);
+    sums.reserved += atomic_load(&of_slotless_threads.reserved);
     return sums;
 }
 
 static void take_back(struct zm_slot *slot, void *context)
 {
     (void) context;
-    atomic_store(&slot->share.allowed, 0);
+    atomic_store(&slot->quota.credit, 0);
 }
 
-void zm_share_take_back_all(void)
+void zm_quota_take_back_all(void)
 {
     zm_slots_each(take_back, NULL);
 }
 
-void zm_share_start_child(void)
+void zm_quota_start_child(void)
 {
-    atomic_store(&of_others.claimed, 0);
+    atomic_store(&of_slotless_threads.reserved, 0);
 }

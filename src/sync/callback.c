@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Hooks: each pair of a function and a context is kept for good, as a thread may be about to call it. */
+/* Callbacks: each pair of a function and a context is kept for good, as a thread may be about to call it. */
 #include "sync/callback.h"
 
 #include "os/os.h"
@@ -7,58 +7,58 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-enum { HOOKS_A_PIECE = 100 };
+enum { CALLBACKS_A_CHUNK = 100 };
 
-struct piece {
+struct chunk {
     _Atomic size_t taken;
-    struct zm_hook hooks[HOOKS_A_PIECE];
+    struct zm_callback callbacks[CALLBACKS_A_CHUNK];
 };
 
-static _Atomic(struct piece *) last_piece;
-static _Atomic(const struct zm_hook *) newest;
+static _Atomic(struct chunk *) last_chunk;
+static _Atomic(const struct zm_callback *) newest;
 
-static struct zm_hook *make(void)
+static struct zm_callback *make(void)
 {
-    struct piece *piece = atomic_load(&last_piece);
+    struct chunk *chunk = atomic_load(&last_chunk);
     for (;;) {
-        size_t place = piece != NULL ? atomic_fetch_add(&piece->taken, 1) : HOOKS_A_PIECE;
-        if (place < HOOKS_A_PIECE) {
-            return &piece->hooks[place];
+        size_t index = chunk != NULL ? atomic_fetch_add(&chunk->taken, 1) : CALLBACKS_A_CHUNK;
+        if (index < CALLBACKS_A_CHUNK) {
+            return &chunk->callbacks[index];
         }
-        struct piece *another = zm_os_map(sizeof(*another));
+        struct chunk *another = zm_os_map(sizeof(*another));
         if (another == NULL) {
             return NULL;
         }
-        if (atomic_compare_exchange_strong(&last_piece, &piece, another)) {
-            piece = another;
+        if (atomic_compare_exchange_strong(&last_chunk, &chunk, another)) {
+            chunk = another;
         } else {
             zm_os_unmap(another, sizeof(*another));
         }
     }
 }
 
-static const struct zm_hook *find(const struct zm_hook *wanted)
+static const struct zm_callback *find(const struct zm_callback *wanted)
 {
-    const struct zm_hook *hook = atomic_load(&newest);
-    while (hook != NULL && (hook->function != wanted->function || hook->context != wanted->context)) {
-        hook = hook->older;
+    const struct zm_callback *callback = atomic_load(&newest);
+    while (callback != NULL && (callback->function != wanted->function || callback->context != wanted->context)) {
+        callback = callback->older;
     }
-    return hook;
+    return callback;
 }
 
-const struct zm_hook *zm_hook(void (*function)(void), void *context)
+const struct zm_callback *zm_callback(void (*function)(void), void *context)
 {
-    const struct zm_hook wanted = {.function = function, .context = context};
-    const struct zm_hook *known = find(&wanted);
+    const struct zm_callback wanted = {.function = function, .context = context};
+    const struct zm_callback *known = find(&wanted);
     if (known != NULL) {
         return known;
     }
-    struct zm_hook *hook = make();
-    if (hook != NULL) {
-        *hook = wanted;
-        hook->older = atomic_load(&newest);
-        while (!atomic_compare_exchange_weak(&newest, &hook->older, hook)) {
+    struct zm_callback *callback = make();
+    if (callback != NULL) {
+        *callback = wanted;
+        callback->older = atomic_load(&newest);
+        while (!atomic_compare_exchange_weak(&newest, &callback->older, callback)) {
         }
     }
-    return hook;
+    return callback;
 }

@@ -12,7 +12,7 @@
 enum { THREADS_AT_ONCE = 8 };
 
 struct ending {
-    struct zm_follower follower;
+    struct zm_counters counters;
     _Atomic size_t allocated;
     _Atomic size_t freed;
     atomic_bool is_over;
@@ -22,7 +22,7 @@ struct ending {
 static void *stop(void *argument)
 {
     struct ending *ending = argument;
-    zm_follower_stop(&ending->follower);
+    zm_counters_detach(&ending->counters);
     atomic_store(&ending->is_over, true);
     return NULL;
 }
@@ -30,7 +30,7 @@ static void *stop(void *argument)
 static void begin(struct ending *ending)
 {
     *ending = (struct ending){.freed = 0};
-    zm_follower_start(&ending->follower, &ending->allocated, &ending->freed);
+    zm_counters_attach(&ending->counters, &ending->allocated, &ending->freed);
 }
 
 static void end(struct ending *ending)
@@ -55,21 +55,21 @@ static void an_end_waits_for_the_reader_inside(void)
     struct ending ending;
     for (int i = 0; i < 3; i++) {
         begin(&ending);
-        struct zm_visit visit = zm_follower_enter();
+        struct zm_reader visit = zm_readers_enter();
         end(&ending);
         check_waits(&ending);
-        zm_follower_leave(visit);
+        zm_readers_leave(visit);
         join(ending.thread);
     }
 }
 
 /* Until the end that waits has turned the phase over. */
-static void wait_for_turn(struct zm_visit visit)
+static void wait_for_turn(struct zm_reader visit)
 {
-    struct zm_visit other;
+    struct zm_reader other;
     do {
-        other = zm_follower_enter();
-        zm_follower_leave(other);
+        other = zm_readers_enter();
+        zm_readers_leave(other);
     } while (other.phase == visit.phase);
 }
 
@@ -79,20 +79,20 @@ static void ends_at_once_wait_too(void)
     struct ending first;
     struct ending others[THREADS_AT_ONCE];
     begin(&first);
-    struct zm_visit early = zm_follower_enter();
+    struct zm_reader early = zm_readers_enter();
     end(&first);
     wait_for_turn(early);
-    struct zm_visit late = zm_follower_enter();
+    struct zm_reader late = zm_readers_enter();
     for (size_t i = 0; i < THREADS_AT_ONCE; i++) {
         begin(&others[i]);
         end(&others[i]);
     }
     give_time();
-    zm_follower_leave(early);
+    zm_readers_leave(early);
     for (size_t i = 0; i < THREADS_AT_ONCE; i++) {
         check_waits(&others[i]);
     }
-    zm_follower_leave(late);
+    zm_readers_leave(late);
     join(first.thread);
     for (size_t i = 0; i < THREADS_AT_ONCE; i++) {
         join(others[i].thread);
@@ -100,9 +100,9 @@ static void ends_at_once_wait_too(void)
 }
 
 /* As a reader does that saw the phase, lost the processor while a thread ended, and only then counts itself. */
-static struct zm_visit enter_late(unsigned seen)
+static struct zm_reader enter_late(unsigned seen)
 {
-    return (struct zm_visit){.phase = seen, .forks = atomic_fetch_add(&readers[seen], 1) / A_FORK};
+    return (struct zm_reader){.phase = seen, .forks = atomic_fetch_add(&readers[seen], 1) / A_FORK};
 }
 
 static void an_end_waits_for_who_is_counted_late(void)
@@ -110,10 +110,10 @@ static void an_end_waits_for_who_is_counted_late(void)
     struct ending ending;
     for (unsigned late = 0; late < 2; late++) {
         begin(&ending);
-        struct zm_visit visit = enter_late((atomic_load(&phase) + late) % 2);
+        struct zm_reader visit = enter_late((atomic_load(&phase) + late) % 2);
         end(&ending);
         check_waits(&ending);
-        zm_follower_leave(visit);
+        zm_readers_leave(visit);
         join(ending.thread);
     }
 }
@@ -124,18 +124,18 @@ static void a_child_has_readers_of_its_own(void)
 {
     struct ending ending;
     for (unsigned i = 0; i < 4; i++) {
-        struct zm_visit before = enter_late(i % 2);
+        struct zm_reader before = enter_late(i % 2);
         atomic_flag_test_and_set(&turning);
-        zm_follower_start_child();
+        zm_readers_start_child();
         begin(&ending);
-        zm_follower_stop(&ending.follower);
+        zm_counters_detach(&ending.counters);
 
         begin(&ending);
-        struct zm_visit visit = enter_late(i % 2);
-        zm_follower_leave(before);
+        struct zm_reader visit = enter_late(i % 2);
+        zm_readers_leave(before);
         end(&ending);
         check_waits(&ending);
-        zm_follower_leave(visit);
+        zm_readers_leave(visit);
         join(ending.thread);
     }
 }
@@ -148,8 +148,8 @@ static void count(struct ending *ending, size_t allocated, size_t freed)
 
 static void check_sums(const struct ending *ending, size_t allocated, size_t freed)
 {
-    check(zm_follower_allocated(&ending->follower) == allocated);
-    check(zm_follower_freed(&ending->follower) == freed);
+    check(zm_counters_allocated(&ending->counters) == allocated);
+    check(zm_counters_freed(&ending->counters) == freed);
 }
 
 /* One thread after the other, whose counters have counted before: only what they grow by adds to the sums. */
@@ -159,38 +159,38 @@ static void sums_stay(void)
     size_t allocated = 0;
     size_t freed = 0;
     for (size_t i = 1; i <= 5; i++) {
-        zm_follower_start(&ending.follower, &ending.allocated, &ending.freed);
+        zm_counters_attach(&ending.counters, &ending.allocated, &ending.freed);
         check_sums(&ending, allocated, freed);
         count(&ending, 30 * i, 20 * i);
         allocated += 30 * i;
         freed += 20 * i;
         check_sums(&ending, allocated, freed);
         if (i % 2 == 0) {
-            zm_follower_stop(&ending.follower);
+            zm_counters_detach(&ending.counters);
         } else {
-            zm_follower_stop_in_child(&ending.follower);
+            zm_counters_detach_in_child(&ending.counters);
         }
         count(&ending, 7, 5);
         check_sums(&ending, allocated, freed);
-        zm_follower_stop_in_child(&ending.follower); /* it has ended already */
+        zm_counters_detach_in_child(&ending.counters); /* it has ended already */
         check_sums(&ending, allocated, freed);
     }
 }
 
-/* Two places in turn: that of the thread before is whole until the next thread has ended as well. */
-static void the_place_left_last_is_whole(void)
+/* Two bases in turn: that of the thread before is whole until the next thread has ended as well. */
+static void the_base_left_last_is_whole(void)
 {
     struct ending ending;
     begin(&ending);
     count(&ending, 3, 2);
-    zm_follower_stop(&ending.follower);
+    zm_counters_detach(&ending.counters);
     for (size_t i = 0; i < 4; i++) {
-        const struct zm_place *left = current_place(&ending.follower);
-        struct zm_place as_it_was = *left;
-        zm_follower_start(&ending.follower, &ending.allocated, &ending.freed);
+        const struct zm_base *left = current_base(&ending.counters);
+        struct zm_base as_it_was = *left;
+        zm_counters_attach(&ending.counters, &ending.allocated, &ending.freed);
         count(&ending, 30, 20);
-        zm_follower_stop(&ending.follower);
-        check(current_place(&ending.follower) != left);
+        zm_counters_detach(&ending.counters);
+        check(current_base(&ending.counters) != left);
         check(left->allocated_before == as_it_was.allocated_before && left->freed_before == as_it_was.freed_before);
         check(left->allocated == NULL && left->freed == NULL);
     }
@@ -203,6 +203,6 @@ int main(void)
     an_end_waits_for_who_is_counted_late();
     a_child_has_readers_of_its_own();
     sums_stay();
-    the_place_left_last_is_whole();
+    the_base_left_last_is_whole();
     return 0;
 }
