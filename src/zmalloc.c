@@ -6,17 +6,11 @@
 #include "heap/block.h"
 #include "limit/claim.h"
 #include "oom.h"
+#include "util/set_if.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-static inline void set_if(size_t *usable, size_t bytes)
-{
-    if (usable != NULL) {
-        *usable = bytes;
-    }
-}
 
 static void count_allocated(size_t bytes)
 {
@@ -44,7 +38,7 @@ static inline __attribute__((always_inline)) void *hand_out_aligned(void *block,
                                                                     size_t *usable)
 {
     if (block == NULL) {
-        set_if(usable, 0);
+        zm_set_if(usable, 0);
         return NULL;
     }
     void *ptr = zm_block_open(block, offset, size);
@@ -53,7 +47,7 @@ static inline __attribute__((always_inline)) void *hand_out_aligned(void *block,
     }
     size_t bytes = zm_block_usable(ptr);
     count_allocated(bytes + offset);
-    set_if(usable, bytes);
+    zm_set_if(usable, bytes);
     return ptr;
 }
 
@@ -67,7 +61,7 @@ static void *hand_in(void *ptr, size_t *usable)
 {
     size_t bytes = zm_block_usable(ptr);
     count_freed(bytes + zm_block_offset(ptr));
-    set_if(usable, bytes);
+    zm_set_if(usable, bytes);
     return zm_block_of(ptr);
 }
 
@@ -80,7 +74,7 @@ static void *hand_in(void *ptr, size_t *usable)
  */
 static inline bool may_be_fast(size_t size)
 {
-    return ZM_KNOWS_SIZE && ZM_LIKELY(size > zm_account_slow_up_to()) &&
+    return ZM_KNOWS_SIZE && ZM_LIKELY(size > zm_gate()) &&
            (ZM_COUNTED_BY_ALLOCATOR || ZM_LIKELY(size <= ZM_HEAP_GRANTS_UP_TO));
 }
 
@@ -259,7 +253,7 @@ SLOW_PATH void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
     }
     if (size == 0) {
         zfree(ptr);
-        set_if(usable, 0);
+        zm_set_if(usable, 0);
         return NULL;
     }
     return zm_block_offset(ptr) == ZM_PREFIX ? reallocate(ptr, size, usable) : move(ptr, size, usable);
@@ -299,7 +293,7 @@ static bool is_power_of_two(size_t number)
 SLOW_PATH void *ztryaligned_alloc_usable(size_t alignment, size_t size, size_t *usable)
 {
     if (!is_power_of_two(alignment)) {
-        set_if(usable, 0);
+        zm_set_if(usable, 0);
         return NULL;
     }
     size_t at = alignment < ZM_ALIGNMENT ? ZM_ALIGNMENT : alignment;
@@ -344,7 +338,7 @@ SLOW_PATH void zfree_usable(void *ptr, size_t *usable)
 {
     zm_heap_expect(ptr, __func__);
     if (ptr == NULL) {
-        set_if(usable, 0);
+        zm_set_if(usable, 0);
         return;
     }
     zm_heap_free(hand_in(ptr, usable));

@@ -22,6 +22,7 @@ ROOMS = {
     "hardened": "wrong use of blocks",
     "inspect": "questions",
     "sync": "callbacks, waiting",
+    "util": "sums, out-pointers",
     "allocator": "a file for each allocator",
     "os": "a folder for each system",
 }

@@ -2,8 +2,9 @@
 /* How a thread registers and ends, and how the counters of all threads are read. */
 #include "account/account.h"
 
-#include "sync/atomic_max.h"
+#include "account/readers.h"
 #include "account/slots.h"
+#include "sync/atomic_max.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -18,13 +19,8 @@ enum { TOLERANCE = 4096, PASSES_AT_MOST = 8 };
 static _Atomic size_t shared_allocated;
 static _Atomic size_t shared_freed;
 
-/* Whether a limit needs to see all allocations. */
-static atomic_bool detours_all;
-
 /* The most bytes in use that a reader found. */
 static _Atomic size_t peak;
-
-_Thread_local struct zm_thread zm_self = {.slow_up_to = ZM_NOT_LIVE};
 
 /* Set for good when a thread gives its slot back. */
 static _Thread_local bool ending;
@@ -40,32 +36,6 @@ static bool find_counters(const _Atomic size_t **allocated, const _Atomic size_t
     *allocated = &zm_self.allocated;
     *freed = &zm_self.freed;
     return true;
-}
-
-static size_t usual_detour(void)
-{
-    return ZM_COUNTED_BY_ALLOCATOR || zm_heap_grants() ? ZM_HEAP_UNALIGNED_UP_TO : ZM_SLOW_ALWAYS;
-}
-
-/* Never touches that of a thread that is not live, or not any more. */
-static void set_detour(struct zm_thread *thread, bool all)
-{
-    size_t usual = usual_detour();
-    size_t from = all ? usual : ZM_SLOW_ALWAYS;
-    size_t to = all ? ZM_SLOW_ALWAYS : usual;
-    __atomic_compare_exchange_n(&thread->slow_up_to, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-}
-
-/* Who sets detours_all meanwhile either finds this thread live, or is seen here. */
-static void go_live(struct zm_slot *slot)
-{
-    __atomic_store_n(&zm_self.slow_up_to, usual_detour(), __ATOMIC_SEQ_CST);
-    atomic_store(&slot->thread, &zm_self);
-    bool all = false;
-    while (all != atomic_load(&detours_all)) {
-        all = !all;
-        set_detour(&zm_self, all);
-    }
 }
 
 /* Makes this thread live, if it can be told when it ends. */
@@ -85,13 +55,11 @@ static void register_thread(void)
         return;
     }
     zm_counters_attach(&slot->counters, allocated, freed);
-    go_live(slot);
+    zm_gate_go_live(slot);
 }
 
-/* What others may want of the slot's thread. */
-static void clear(struct zm_slot *slot)
+static void clear_quota(struct zm_slot *slot)
 {
-    atomic_store(&slot->thread, NULL);
     atomic_store(&slot->quota.credit, 0);
     atomic_store(&slot->quota.reserved, 0);
 }
@@ -100,8 +68,8 @@ static void end_thread(void *own)
 {
     struct zm_slot *slot = own;
     ending = true;
-    __atomic_store_n(&zm_self.slow_up_to, ZM_NOT_LIVE, __ATOMIC_SEQ_CST);
-    clear(slot);
+    zm_gate_leave(slot);
+    clear_quota(slot);
     zm_counters_detach(&slot->counters);
     zm_slots_give_back();
 }
@@ -109,7 +77,8 @@ static void end_thread(void *own)
 static void end_in_child(struct zm_slot *slot)
 {
     zm_counters_detach_in_child(&slot->counters);
-    clear(slot);
+    atomic_store(&slot->thread, NULL);
+    clear_quota(slot);
 }
 
 /* The other threads are not in the child. What they counted stays; their slots are free. */
@@ -251,21 +220,4 @@ size_t zm_account_total_allocated(void)
 size_t zm_account_total_freed(void)
 {
     return visit(sum_freed);
-}
-
-static void detour_if_live(struct zm_slot *slot, void *context)
-{
-    const bool *all = context;
-    struct zm_thread *thread = atomic_load(&slot->thread);
-    if (thread != NULL) {
-        set_detour(thread, *all);
-    }
-}
-
-void zm_account_detour_all(bool all)
-{
-    atomic_store(&detours_all, all);
-    struct zm_reader own = zm_readers_enter(); /* a thread that ends waits until it is not looked at any more */
-    zm_slots_each(detour_if_live, &all);
-    zm_readers_leave(own);
 }

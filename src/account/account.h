@@ -3,14 +3,12 @@
 #ifndef ZM_ACCOUNT_H
 #define ZM_ACCOUNT_H
 
+#include "account/gate.h"
 #include "heap/heap.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-
-#define ZM_LIKELY(condition) __builtin_expect(condition, true)
 
 /* Whether the allocator counts what a thread does, by the very sizes that zmalloc counts. */
 #ifdef ZMALLOC_SIZE_PREFIX
@@ -19,38 +17,10 @@ enum { ZM_COUNTED_BY_ALLOCATOR = false };
 enum { ZM_COUNTED_BY_ALLOCATOR = ZM_HEAP_COUNTS };
 #endif
 
-/* What a thread keeps. The counters are not used where the allocator counts. All that it does is on them, also what
- * it did while it was not live; then readers of the sums do not look at them. */
-struct zm_thread {
-    /* Requests up to this size take the slow path: those too small to be aligned, or all. Another thread may change
-     * it between values of a thread that is live; read by zm_account_slow_up_to. */
-    size_t slow_up_to;
-    _Atomic size_t allocated;
-    _Atomic size_t freed;
-};
-
-#define ZM_NOT_LIVE SIZE_MAX
-#define ZM_SLOW_ALWAYS (SIZE_MAX - 1)
-
-/* Code that is not for a shared library is for an executable, which knows where its own TLS is. */
-#if defined(__PIC__) && !defined(__PIE__)
-#define ZM_TLS_MODEL
-#else
-#define ZM_TLS_MODEL __attribute__((tls_model("local-exec")))
-#endif
-
-extern _Thread_local struct zm_thread zm_self ZM_TLS_MODEL;
-
-/* A plain read, as an atomic one is an instruction more in every call: of a word, which is read whole. */
-__attribute__((no_sanitize("thread"))) static inline size_t zm_account_slow_up_to(void)
-{
-    return zm_self.slow_up_to;
-}
-
 /* Live: what this thread allocates and frees is read from its counters. Others count on two shared ones. */
 static inline bool zm_account_is_live(void)
 {
-    return ZM_LIKELY(zm_account_slow_up_to() != ZM_NOT_LIVE);
+    return ZM_LIKELY(zm_gate() != ZM_NOT_LIVE);
 }
 
 void zm_account_allocated_when_not_live(size_t bytes);
@@ -95,8 +65,5 @@ size_t zm_account_total_freed(void);
 /* By this thread. */
 size_t zm_account_thread_allocated(void);
 size_t zm_account_thread_freed(void);
-
-/* Whether all allocations of all live threads, now and to come, take the slow path. Not by two threads at once. */
-void zm_account_detour_all(bool all);
 
 #endif

@@ -1,55 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How a reader may look into the memory of a thread that can end at any time. */
+/* Thread counters: attached to a living thread, detached at its end, read through their base. */
 #include "account/counters.h"
 
-#include "sync/backoff.h"
+#include "account/readers.h"
 
 enum { ENDED, ENDED_TOO, LIVING };
 
-/*
- * Readers are counted by phases. A thread that ends turns the phase over and waits for the readers of the old one;
- * new ones can't keep it waiting. The second turn is for a reader that had seen the phase and not yet counted
- * itself at the first.
- */
-static atomic_uint phase;
-static atomic_uint readers[2];
-static atomic_flag turning = ATOMIC_FLAG_INIT;
-
-/*
- * A fork in a signal handler amid a reading: in the child that reader is not counted any more. So the count of forks
- * stands in the same word, above that of readers: what was counted before a fork can't be taken off after it.
- */
-enum { A_FORK = 1 << 20 };
-
-struct zm_reader zm_readers_enter(void)
-{
-    unsigned now = atomic_load(&phase) % 2;
-    return (struct zm_reader){.phase = now, .forks = atomic_fetch_add(&readers[now], 1) / A_FORK};
-}
-
-void zm_readers_leave(struct zm_reader visit)
-{
-    unsigned count = atomic_load(&readers[visit.phase]);
-    while (count / A_FORK == visit.forks && !atomic_compare_exchange_weak(&readers[visit.phase], &count, count - 1)) {
-    }
-}
-
-static void synchronize(void)
-{
-    unsigned pauses = 0;
-    while (atomic_flag_test_and_set(&turning)) {
-        zm_backoff(&pauses);
-    }
-    for (int turn = 0; turn < 2; turn++) {
-        unsigned old = atomic_fetch_add(&phase, 1) % 2;
-        while (atomic_load(&readers[old]) % A_FORK != 0) {
-            zm_backoff(&pauses);
-        }
-    }
-    atomic_flag_clear(&turning);
-}
-
-/* Acquired, for what was released: see zm_account_freed. */
+/* Acquired, for what was released: see zm_account_freed_when_live. */
 static size_t value(const _Atomic size_t *counter)
 {
     return counter != NULL ? atomic_load_explicit(counter, memory_order_acquire) : 0;
@@ -102,7 +59,7 @@ static void keep_sums(struct zm_counters *counters)
 void zm_counters_detach(struct zm_counters *counters)
 {
     keep_sums(counters);
-    synchronize();
+    zm_readers_synchronize();
 }
 
 void zm_counters_detach_in_child(struct zm_counters *counters)
@@ -110,12 +67,4 @@ void zm_counters_detach_in_child(struct zm_counters *counters)
     if (atomic_load(&counters->current) == LIVING) {
         keep_sums(counters);
     }
-}
-
-void zm_readers_start_child(void)
-{
-    for (int i = 0; i < 2; i++) {
-        atomic_store(&readers[i], (atomic_load(&readers[i]) / A_FORK + 1) * A_FORK);
-    }
-    atomic_flag_clear(&turning);
 }

@@ -30,16 +30,7 @@ void zm_counters_detach(struct zm_counters *counters);
 /* The same in a forked child, for a thread that is not in it. */
 void zm_counters_detach_in_child(struct zm_counters *counters);
 
-/* In a forked child, before all else: the readers are not in it either. */
-void zm_readers_start_child(void);
-
-/* Readers read between enter and leave, and never wait. */
-struct zm_reader {
-    unsigned phase;
-    unsigned forks;
-};
-struct zm_reader zm_readers_enter(void);
-void zm_readers_leave(struct zm_reader visit);
+/* Both within a read-side section: see readers.h. */
 size_t zm_counters_allocated(const struct zm_counters *counters);
 size_t zm_counters_freed(const struct zm_counters *counters);
 

@@ -46,6 +46,21 @@ static inline size_t zm_allocator_granted_size(void *block, size_t size)
 }
 #endif
 
+/*
+ * The most that reallocate may give for a request. Some give more than for a new block, so that the next growth finds
+ * room: twice the size and some pages are no less than any does. One that does not defines
+ * ZM_ALLOCATOR_REALLOCATES_ALIKE.
+ */
+static inline size_t zm_allocator_most_size(size_t size)
+{
+#ifdef ZM_ALLOCATOR_REALLOCATES_ALIKE
+    return zm_allocator_good_size(size);
+#else
+    enum { ROUNDING = 8 << 10 };
+    return size <= (PTRDIFF_MAX - ROUNDING) / 2 ? 2 * size + ROUNDING : PTRDIFF_MAX; /* no block is larger */
+#endif
+}
+
 /* One that has a way past the thread's cache defines ZM_ALLOCATOR_GOES_UNCACHED and these two itself. */
 #ifndef ZM_ALLOCATOR_GOES_UNCACHED
 static inline void *zm_allocator_allocate_uncached(size_t size)

@@ -22,17 +22,21 @@ static int command(const char *name)
     return -ZM_JEMALLOC(mallctl)(name, NULL, NULL, NULL, 0);
 }
 
-static int read_size(const char *name, size_t *value)
+static int ctl_read(const char *name, void *value, size_t size)
 {
-    size_t length = sizeof(*value);
-    return -ZM_JEMALLOC(mallctl)(name, value, &length, NULL, 0);
+    return -ZM_JEMALLOC(mallctl)(name, value, &size, NULL, 0);
+}
+
+static int ctl_write(const char *name, void *value, size_t size)
+{
+    return -ZM_JEMALLOC(mallctl)(name, NULL, NULL, value, size);
 }
 
 /* jemalloc's figures are a snapshot; a new epoch takes it again. */
 static int refresh(void)
 {
     uint64_t epoch = 1;
-    return -ZM_JEMALLOC(mallctl)("epoch", NULL, NULL, &epoch, sizeof(epoch));
+    return ctl_write("epoch", &epoch, sizeof(epoch));
 }
 
 /* A figure of each bin: its name is resolved once, and then only the bin's number changes in it. */
@@ -63,11 +67,10 @@ static int read_bins(struct zm_allocator_info *info)
     struct bin_figure blocks_of;
     struct bin_figure slabs_of;
     unsigned bins = 0;
-    size_t length = sizeof(bins);
     size_t allocated = 0;
     size_t active = 0;
 
-    int error = -ZM_JEMALLOC(mallctl)("arenas.nbins", &bins, &length, NULL, 0);
+    int error = ctl_read("arenas.nbins", &bins, sizeof(bins));
     error = error != 0 ? error : find_bin_figure("arenas.bin.0.size", 2, &size_of);
     error = error != 0 ? error : find_bin_figure("arenas.bin.0.nregs", 2, &places_of);
     error = error != 0 ? error : find_bin_figure("stats.arenas." ALL_ARENAS ".bins.0.curregs", 4, &blocks_of);
@@ -103,7 +106,7 @@ int zm_allocator_info(struct zm_allocator_info *info)
     };
     int error = refresh();
     for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]) && error == 0; i++) {
-        error = read_size(figures[i].name, figures[i].value);
+        error = ctl_read(figures[i].name, figures[i].value, sizeof(*figures[i].value));
     }
     return error == 0 ? read_bins(info) : error;
 }
@@ -120,22 +123,20 @@ int zm_allocator_purge(void)
 
 int zm_allocator_run_background_thread(bool run)
 {
-    return -ZM_JEMALLOC(mallctl)("background_thread", NULL, NULL, &run, sizeof(run));
+    return ctl_write("background_thread", &run, sizeof(run));
 }
 
 int zm_allocator_background_thread_runs(bool *runs)
 {
-    size_t length = sizeof(*runs);
-    return -ZM_JEMALLOC(mallctl)("background_thread", runs, &length, NULL, 0);
+    return ctl_read("background_thread", runs, sizeof(*runs));
 }
 
 static int read_time(const char *name, long *time)
 {
     ssize_t value;
-    size_t length = sizeof(value);
-    int error = ZM_JEMALLOC(mallctl)(name, &value, &length, NULL, 0);
+    int error = ctl_read(name, &value, sizeof(value));
     *time = error == 0 ? (long) value : -1;
-    return -error;
+    return error;
 }
 
 int zm_allocator_decay(long *dirty, long *muzzy)
@@ -147,7 +148,7 @@ int zm_allocator_decay(long *dirty, long *muzzy)
 static int write_time(const char *name, long time)
 {
     ssize_t value = time;
-    return -ZM_JEMALLOC(mallctl)(name, NULL, NULL, &value, sizeof(value));
+    return ctl_write(name, &value, sizeof(value));
 }
 
 /* For the arenas to come, and for those that are there. */
@@ -156,11 +157,10 @@ static int set_time(const char *kind, long time)
     enum { LONGEST_NAME = 64 };
     char name[LONGEST_NAME];
     unsigned arenas;
-    size_t length = sizeof(arenas);
     snprintf(name, sizeof(name), "arenas.%s_decay_ms", kind);
     int error = write_time(name, time);
     if (error == 0) {
-        error = -ZM_JEMALLOC(mallctl)("arenas.narenas", &arenas, &length, NULL, 0);
+        error = ctl_read("arenas.narenas", &arenas, sizeof(arenas));
     }
     for (unsigned i = 0; error == 0 && i < arenas; i++) {
         snprintf(name, sizeof(name), "arena.%u.%s_decay_ms", i, kind);
@@ -189,5 +189,5 @@ int zm_allocator_set_decay(long dirty, long muzzy)
     if (error != 0) {
         set_times(old_dirty, old_muzzy);
     }
-    return error;
+    return error == -EFAULT ? -EINVAL : error; /* EFAULT: jemalloc's word for a time that it refuses */
 }

@@ -15,6 +15,7 @@
 
 #define ZM_JEMALLOC(name) je_##name
 #define ZM_ALLOCATOR_COUNTS true
+#define ZM_ALLOCATOR_REALLOCATES_ALIKE
 #define ZM_ALLOCATOR_UNALIGNED_UP_TO 0 /* as we build it */
 
 /* jemalloc's counters have 64 bits everywhere; we take the word that holds the low ones. */

@@ -21,7 +21,7 @@ static inline void *zm_allocator_allocate_zeroed(size_t size)
 
 static inline void *zm_allocator_reallocate(void *block, size_t size)
 {
-    return mi_realloc(block, size);
+    return mi_realloc(block, size); /* may give twice as much */
 }
 
 static inline void zm_allocator_free(void *block)

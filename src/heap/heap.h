@@ -86,6 +86,11 @@ static inline size_t zm_heap_good_size(size_t size)
     return ZM_HARDENED ? size : zm_allocator_good_size(size);
 }
 
+static inline size_t zm_heap_most_size(size_t size)
+{
+    return ZM_HARDENED ? size : zm_allocator_most_size(size);
+}
+
 static inline bool zm_heap_grants(void)
 {
     return ZM_HARDENED ? true : zm_allocator_grants();

@@ -4,6 +4,7 @@
 
 #include "account/account.h"
 #include "heap/heap.h"
+#include "util/set_if.h"
 #include "zmalloc.h"
 
 #include <errno.h>
@@ -48,13 +49,6 @@ const char *zmalloc_allocator(void)
     return zm_allocator_name();
 }
 
-static void set_if(size_t *figure, size_t value)
-{
-    if (figure != NULL) {
-        *figure = value;
-    }
-}
-
 int zm_inspect_allocator(struct zm_allocator_info *info)
 {
     *info = (struct zm_allocator_info){ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN,
@@ -66,9 +60,9 @@ int zmalloc_allocator_info(size_t *allocated, size_t *active, size_t *resident)
 {
     struct zm_allocator_info info;
     int error = zm_inspect_allocator(&info);
-    set_if(allocated, info.allocated);
-    set_if(active, info.active);
-    set_if(resident, info.resident);
+    zm_set_if(allocated, info.allocated);
+    zm_set_if(active, info.active);
+    zm_set_if(resident, info.resident);
     return error;
 }
 
@@ -81,9 +75,9 @@ int zmalloc_get_allocator_info(size_t *allocated, size_t *active, size_t *reside
 {
     size_t figures[3];
     zmalloc_allocator_info(&figures[0], &figures[1], &figures[2]);
-    set_if(allocated, zero_if_unknown(figures[0]));
-    set_if(active, zero_if_unknown(figures[1]));
-    set_if(resident, zero_if_unknown(figures[2]));
+    zm_set_if(allocated, zero_if_unknown(figures[0]));
+    zm_set_if(active, zero_if_unknown(figures[1]));
+    zm_set_if(resident, zero_if_unknown(figures[2]));
     return 1;
 }
 
@@ -123,8 +117,7 @@ int zmalloc_set_decay(long dirty_ms, long muzzy_ms)
     if (dirty_ms < -1 || muzzy_ms < -1) {
         return -EINVAL;
     }
-    int error = zm_allocator_set_decay(dirty_ms, muzzy_ms);
-    return error == -EFAULT ? -EINVAL : error; /* jemalloc's way of saying so */
+    return zm_allocator_set_decay(dirty_ms, muzzy_ms);
 }
 
 int zmalloc_purge(size_t *returned)
@@ -135,7 +128,7 @@ int zmalloc_purge(size_t *returned)
     int error = zm_heap_purge(__func__);
     known = zmalloc_rss(&after) == 0 && known;
     size_t less = before > after ? before - after : 0;
-    set_if(returned, known ? less : ZMALLOC_UNKNOWN);
+    zm_set_if(returned, known ? less : ZMALLOC_UNKNOWN);
     return error;
 }
 

@@ -59,16 +59,10 @@ size_t zmalloc_get_rss(void)
     return zmalloc_rss(&bytes) == 0 ? bytes : 0;
 }
 
-static int add_mapping(const struct zm_mapping *mapping, void *context)
-{
-    zm_fields_add_all(context, &mapping->fields);
-    return 0;
-}
-
 static int sum_mappings(long pid, struct zm_fields *sums)
 {
     zm_fields_begin(sums);
-    return zm_os_mappings(pid, add_mapping, sums);
+    return zm_os_mappings(pid, zm_mapping_add_fields, sums);
 }
 
 int zmalloc_smap_bytes_by_field(const char *field, long pid, size_t *bytes)

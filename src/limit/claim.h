@@ -6,14 +6,10 @@
 #include "heap/block.h"
 #include "limit/limit.h"
 
-/* What it may have once it has grown, when it can't be had back as it was: mimalloc may double it. */
+/* What it may have once it has grown, when it can't be had back as it was. */
 static inline size_t zm_claim_largest_size(size_t size)
 {
-    enum { ROUNDING = 8 << 10 };
-    if (!ZM_KNOWS_SIZE || ZM_HEAP_COUNTS) {
-        return zm_block_good_size(size);
-    }
-    return size <= (PTRDIFF_MAX - ROUNDING) / 2 ? 2 * size + ROUNDING : PTRDIFF_MAX; /* no block is larger */
+    return ZM_KNOWS_SIZE ? zm_heap_most_size(zm_block_size(size)) : zm_block_good_size(size);
 }
 
 /* Claims what the block would add to the bytes in use; where that can't be said, it is looked at once it is there.

@@ -3,8 +3,9 @@
 #include "limit/limit.h"
 
 #include "account/account.h"
-#include "sync/callback.h"
 #include "sync/backoff.h"
+#include "sync/callback.h"
+#include "util/saturate.h"
 #include "zmalloc.h"
 
 #include <errno.h>
@@ -26,8 +27,6 @@ static _Atomic(const struct zm_callback *) pressure;
 static atomic_bool crossed;
 static atomic_bool calling; /* and not again meanwhile, whatever the handler does */
 
-atomic_bool zm_limit_watches;
-
 /* Held to set limits and to allow bytes. A fork in another thread may leave it held: it is freed in the child. */
 static atomic_flag lock_held = ATOMIC_FLAG_INIT;
 
@@ -42,16 +41,6 @@ static void lock(void)
 static void unlock(void)
 {
     atomic_flag_clear(&lock_held);
-}
-
-static size_t plus(size_t a, size_t b)
-{
-    return a <= SIZE_MAX - b ? a + b : SIZE_MAX;
-}
-
-static size_t rest(size_t whole, size_t part)
-{
-    return part < whole ? whole - part : 0;
 }
 
 /*
@@ -71,8 +60,8 @@ static struct range read_range(void)
     struct zm_reading reading = zm_account_read();
     return (struct range){
         .used = reading.used,
-        .least = rest(reading.used, reading.error),
-        .most = plus(reading.used, plus(quotas.credit, quotas.reserved)),
+        .least = zm_minus(reading.used, reading.error),
+        .most = zm_plus(reading.used, zm_plus(quotas.credit, quotas.reserved)),
         .idle = quotas.credit > 0,
     };
 }
@@ -80,7 +69,7 @@ static struct range read_range(void)
 /* What is left is cut small near a limit, so that little lies idle there. */
 static size_t step_within(size_t limit, size_t most)
 {
-    size_t step = rest(limit, most) / STEPS;
+    size_t step = zm_minus(limit, most) / STEPS;
     return step < LARGEST_STEP ? step : LARGEST_STEP;
 }
 
@@ -93,7 +82,7 @@ static enum verdict weigh(size_t reserved, const struct range *range)
     if (range->most <= limit) {
         return FITS;
     }
-    return plus(range->least, reserved) > limit ? TOO_MUCH : MAY_FIT;
+    return zm_plus(range->least, reserved) > limit ? TOO_MUCH : MAY_FIT;
 }
 
 /* As the bytes in use are known here, it is seen here when they have become few again. */
@@ -237,9 +226,8 @@ static void watch(void)
 {
     bool watches = atomic_load(&hard_limit) != NONE || atomic_load(&soft_limit) != NONE;
     zm_quota_take_back_all();
-    if (watches != atomic_load(&zm_limit_watches)) {
-        atomic_store(&zm_limit_watches, watches);
-        zm_account_detour_all(watches);
+    if (watches != zm_limit_is_set()) {
+        zm_gate_set(ZM_GATE_LIMIT, watches);
     }
 }
 
@@ -275,7 +263,7 @@ int zmalloc_set_soft_limit(size_t bytes, size_t hysteresis, void (*handler)(size
     bool prepared = prepare_for_forks();
     if (prepared) {
         atomic_store(&soft_limit, bytes != 0 ? bytes : NONE);
-        atomic_store(&lower_mark, rest(bytes, hysteresis));
+        atomic_store(&lower_mark, zm_minus(bytes, hysteresis));
         atomic_store(&pressure, callback);
         atomic_store(&crossed, false);
         watch();

@@ -3,17 +3,16 @@
 #ifndef ZM_LIMIT_H
 #define ZM_LIMIT_H
 
+#include "account/gate.h"
 #include "limit/quota.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
 /* Whether any limit is set. Then all allocations take the slow path, and claim their bytes first. */
-extern atomic_bool zm_limit_watches;
-
 static inline bool zm_limit_is_set(void)
 {
-    return atomic_load_explicit(&zm_limit_watches, memory_order_relaxed);
+    return zm_gate_has(ZM_GATE_LIMIT);
 }
 
 /* The bytes of a block that is about to be allocated. */

@@ -2,6 +2,8 @@
 /* Figures by name: finding and adding. */
 #include "os/fields.h"
 
+#include "util/saturate.h"
+
 #include <stdbool.h>
 #include <string.h>
 
@@ -55,11 +57,6 @@ static void append(struct zm_fields *fields, const char *name, size_t length)
     fields->named = fields->count;
 }
 
-static uint64_t sum(uint64_t a, uint64_t b)
-{
-    return a <= UINT64_MAX - b ? a + b : UINT64_MAX;
-}
-
 void zm_fields_add(struct zm_fields *fields, const char *name, size_t length, uint64_t bytes)
 {
     if (length > ZM_LONGEST_FIELD) {
@@ -76,7 +73,7 @@ void zm_fields_add(struct zm_fields *fields, const char *name, size_t length, ui
     if (i == fields->count) {
         append(fields, name, length);
     }
-    fields->all[i].bytes = sum(fields->all[i].bytes, bytes);
+    fields->all[i].bytes = zm_plus64(fields->all[i].bytes, bytes);
 }
 
 void zm_fields_add_all(struct zm_fields *sums, const struct zm_fields *fields)
@@ -85,7 +82,7 @@ void zm_fields_add_all(struct zm_fields *sums, const struct zm_fields *fields)
         const struct zm_field *field = &fields->all[i];
         size_t length = strlen(field->name);
         if (i < sums->count && is_called(&sums->all[i], field->name, length)) {
-            sums->all[i].bytes = sum(sums->all[i].bytes, field->bytes);
+            sums->all[i].bytes = zm_plus64(sums->all[i].bytes, field->bytes);
         } else {
             zm_fields_add(sums, field->name, length, field->bytes);
         }

@@ -17,4 +17,11 @@ struct zm_mapping {
 /* Not 0: that's enough. */
 typedef int zm_mapping_visitor(const struct zm_mapping *mapping, void *context);
 
+/* A visitor that adds the mapping's fields to the sums, a struct zm_fields. */
+static inline int zm_mapping_add_fields(const struct zm_mapping *mapping, void *sums)
+{
+    zm_fields_add_all(sums, &mapping->fields);
+    return 0;
+}
+
 #endif

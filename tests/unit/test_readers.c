@@ -3,6 +3,8 @@
  * Readers that stay where they are, one step at a time, while the threads that they may be looking at end: an end
  * waits for them. It has the source in it, to put a race of two instructions together by hand.
  */
+#include "account/readers.c"
+/* clang-format keeps the order: the counters need the readers. */
 #include "account/counters.c"
 
 #include "../c/threads.h"

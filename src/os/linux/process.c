@@ -218,15 +218,9 @@ int zm_os_mappings(long pid, zm_mapping_visitor *visit, void *context)
     return visit_mappings(pid, "smaps", visit, context);
 }
 
-static int add_mapping(const struct zm_mapping *mapping, void *context)
-{
-    zm_fields_add_all(context, &mapping->fields);
-    return 0;
-}
-
 /* The rollup has the fields of a single mapping, which stands for all. */
 int zm_os_rollup(long pid, struct zm_fields *sums)
 {
     zm_fields_begin(sums);
-    return visit_mappings(pid, "smaps_rollup", add_mapping, sums);
+    return visit_mappings(pid, "smaps_rollup", zm_mapping_add_fields, sums);
 }

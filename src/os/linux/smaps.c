@@ -2,6 +2,8 @@
 /* smaps, line by line: "begin-end rwxp offset device inode path", then its fields, "Name:   number kB". */
 #include "os/linux/smaps.h"
 
+#include "util/saturate.h"
+
 #include <string.h>
 
 /* A reader of a line's parts, from left to right. */
@@ -34,44 +36,31 @@ static int digit_value(char digit, unsigned base)
     return base == 16 && digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
 
-/* At least one digit. What doesn't fit becomes UINT64_MAX. */
-static bool take_number(struct cursor *cursor, unsigned base, uint64_t *number)
+/* Where the digits end. What doesn't fit becomes UINT64_MAX. */
+static inline const char *read_digits(const char *at, const char *end, unsigned base, uint64_t *number)
 {
-    const char *first = cursor->at;
     bool fits = true;
     *number = 0;
     int value;
-    for (; cursor->at < cursor->end && (value = digit_value(*cursor->at, base)) >= 0; cursor->at++) {
+    for (; at < end && (value = digit_value(*at, base)) >= 0; at++) {
         fits = fits && !__builtin_mul_overflow(*number, base, number) &&
                !__builtin_add_overflow(*number, (unsigned) value, number);
     }
     *number = fits ? *number : UINT64_MAX;
+    return at;
+}
+
+/* At least one digit. */
+static bool take_number(struct cursor *cursor, unsigned base, uint64_t *number)
+{
+    const char *first = cursor->at;
+    cursor->at = read_digits(first, cursor->end, base, number);
     return cursor->at > first;
 }
 
 static bool is_name_part(char c)
 {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
-}
-
-/* All of it decimal digits, at least one. What doesn't fit becomes UINT64_MAX. */
-static bool parse_number(const char *at, const char *end, uint64_t *number)
-{
-    if (at == end) {
-        return false;
-    }
-    bool fits = true;
-    *number = 0;
-    for (; at < end; at++) {
-        unsigned digit = (unsigned char) *at - (unsigned) '0';
-        if (digit > 9) {
-            return false;
-        }
-        fits =
-            fits && !__builtin_mul_overflow(*number, 10U, number) && !__builtin_add_overflow(*number, digit, number);
-    }
-    *number = fits ? *number : UINT64_MAX;
-    return true;
 }
 
 /* "Name:   number kB", and nothing else in the line. Nearly all lines are such, so it is done with bare pointers. */
@@ -94,10 +83,10 @@ static bool parse_field(const char *line, size_t length, size_t *name_length, ui
         at++;
     }
     uint64_t number;
-    if (!parse_number(at, end, &number)) {
+    if (at == end || read_digits(at, end, 10, &number) != end) {
         return false;
     }
-    *bytes = number <= UINT64_MAX / 1024 ? number * 1024 : UINT64_MAX;
+    *bytes = zm_times64(number, 1024);
     return true;
 }
 

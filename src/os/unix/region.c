@@ -2,6 +2,8 @@
 /* Mappings from records and counts of pages: what is the same on every system that tells them so. */
 #include "os/unix/region.h"
 
+#include "util/saturate.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
@@ -29,7 +31,7 @@ void zm_region_is_of_file(struct zm_mapping *mapping, const char *path, uint64_t
 
 void zm_region_add(struct zm_mapping *mapping, const char *field, uint64_t pages, size_t page_size)
 {
-    uint64_t bytes = pages <= UINT64_MAX / page_size ? pages * page_size : UINT64_MAX;
+    uint64_t bytes = zm_times64(pages, page_size);
     zm_fields_add(&mapping->fields, field, strlen(field), bytes);
 }
 

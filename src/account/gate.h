@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The gate: whether a thread's allocations take the fast path or the slow path, and for what reasons. */
+#ifndef ZM_GATE_H
+#define ZM_GATE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define ZM_LIKELY(condition) __builtin_expect(condition, true)
+
+/* What a thread keeps. The counters are not used where the allocator counts. All that it does is on them, also what
+ * it did while it was not live; then readers of the sums do not look at them. */
+struct zm_thread {
+    /* The gate. Requests up to this size take the slow path: those too small to be aligned, or all. Another thread
+     * may change it between values of a thread that is live; read by zm_gate. */
+    size_t slow_up_to;
+    _Atomic size_t allocated;
+    _Atomic size_t freed;
+};
+
+/* Values of the gate at which every request is slow. The first also says that the thread is not live. */
+#define ZM_NOT_LIVE SIZE_MAX
+#define ZM_SLOW_ALWAYS (SIZE_MAX - 1)
+
+/* Code that is not for a shared library is for an executable, which knows where its own TLS is. */
+#if defined(__PIC__) && !defined(__PIE__)
+#define ZM_TLS_MODEL
+#else
+#define ZM_TLS_MODEL __attribute__((tls_model("local-exec")))
+#endif
+
+extern _Thread_local struct zm_thread zm_self ZM_TLS_MODEL;
+
+/* A plain read, as an atomic one is an instruction more in every call: of a word, which is read whole. */
+__attribute__((no_sanitize("thread"))) static inline size_t zm_gate(void)
+{
+    return zm_self.slow_up_to;
+}
+
+/* Why every allocation of every live thread takes the slow path: a mask, which the slow path looks at. */
+enum zm_gate_reason {
+    ZM_GATE_LIMIT = 1 << 0, /* a limit is set: bytes are reserved first */
+};
+
+extern atomic_uint zm_gate_reasons;
+
+static inline bool zm_gate_has(unsigned reason)
+{
+    return (atomic_load_explicit(&zm_gate_reasons, memory_order_relaxed) & reason) != 0;
+}
+
+/* Adds a reason to the mask, or takes it out. When this returns, all live threads go by the new mask. Safe from
+ * several threads at once. */
+void zm_gate_set(unsigned reason, bool on);
+
+/* This thread becomes live, with its slot; and is no longer live. For account.c. */
+struct zm_slot;
+void zm_gate_go_live(struct zm_slot *slot);
+void zm_gate_leave(struct zm_slot *slot);
+
+#endif
