@@ -60,7 +60,7 @@ def build(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     files, flags = sources()
     objects = []
     for file in files:
-        objects.append(str(folder / f"{Path(file).stem}.o"))
+        objects.append(str(folder / f"{len(objects)}-{Path(file).stem}.o"))  # two folders may have files of a name
         run(*compiler, *STRICTEST, *flags, "-fPIC", "-c", "-o", objects[-1], (BUILD / file).resolve(), cwd=BUILD)
     return Build(compiler, objects)
 
