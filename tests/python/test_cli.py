@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import zmalloc
+from zmalloc import _figures
 from zmalloc._cli.commands import COMMANDS as CARRIED_OUT
 from zmalloc._cli.parser import make_parser
 
@@ -168,6 +169,23 @@ def test_json_is_as_the_schema_says(source: Path, stopped: int) -> None:
         for broken in ({**said, "pid": 0}, {**said, "more": 1}, {key: said[key] for key in list(said)[:-1]}):
             with pytest.raises(jsonschema.ValidationError):
                 check(broken)
+
+
+def test_the_schema_has_the_figures_as_the_table_has_them(source: Path) -> None:
+    """Name, order, kind, meaning, unit and source."""
+    properties = json.loads((source / "docs" / "cli.schema.json").read_text())["$defs"]["report"]["properties"]
+    own = ("difference", "ratio", "limit")
+    expected = {
+        figure.name: {
+            "$ref": f"#/$defs/{figure.kind if figure.kind in own else 'figure'}",
+            "description": f"{figure.description} ({figure.unit}; source: {figure.source})",
+        }
+        for figure in _figures.FIGURES
+    }  # fmt: skip
+    assert list({name: properties[name] for name in properties if name in expected}.items()) == list(expected.items())
+    assert tuple(properties)[-len(expected) :] == _figures.NAMES == zmalloc.Sample._fields[2:]
+    assert tuple(name for name in _figures.NAMES if hasattr(zmalloc.Report, name)) == _figures.NAMES[:-5]
+    assert _figures.COUNTED == _figures.NAMES[-5:]
 
 
 def schema_of(said: dict) -> str:

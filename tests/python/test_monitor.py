@@ -132,21 +132,21 @@ def test_every_figure_is_in_its_place() -> None:
 
 def test_differences_may_be_negative() -> None:
     """As where pages of the allocator's are in swap: it calls them resident, and the kernel does not."""
-    from zmalloc import _zmalloc
+    from zmalloc import _figures, _zmalloc
     from zmalloc._monitor import series
 
-    figures = {name: -5 for name in series.FIGURES if name.endswith("_bytes")}
-    kept = series.packed(map(figures.get, series.FIGURES))
+    figures = {name: -5 for name in _figures.NAMES if name.endswith("_bytes")}
+    kept = series.packed(map(figures.get, _figures.NAMES))
     sample = series.Series(1, None, lambda records: _zmalloc._take_packed(kept, records)).sample()
     assert {name: value for name, value in sample._asdict().items() if value is not None and name in figures} == figures
     assert sum(value is not None for value in sample) == 2 + len(figures) == 6
 
 
 def test_nothing_is_written_where_there_is_no_place() -> None:
-    from zmalloc import _zmalloc
+    from zmalloc import _figures, _zmalloc
     from zmalloc._monitor import series
 
-    kept = series.packed(None for _ in series.FIGURES)
+    kept = series.packed(None for _ in _figures.NAMES)
     for records in (bytearray(), bytearray(100), b"x" * 1000, None):
         for take, what in ((_zmalloc._take_own, False), (_zmalloc._take_packed, kept)):
             with pytest.raises(TypeError, match="no place"):

@@ -28,14 +28,14 @@ ALL = [
     "RSS − resident: code, stacks, others",
     "resident − active: can be purged",
     "active − allocated: fragmentation",
-    "allocated − used: caches and headers",
+    "allocated − used: headers, caches",
     "used: in blocks",
 ]
 AREAS = {
     "jemalloc": ALL,
     "tcmalloc": ALL,
     "libc": ["RSS − active: can be purged; code, stacks, others", *ALL[2:]],
-    "mimalloc": [ALL[0], "resident − used: caches and headers; fragmentation; can be purged", ALL[4]],
+    "mimalloc": [ALL[0], "resident − used: headers, caches; fragmentation; can be purged", ALL[4]],
 }[LIBRARY]
 NO_FORMULA = "every $_^{ other $ freed"
 COLOURS = {"used": "#003f5c", "allocated": "#58508d", "active": "#bc5090", "resident": "#ffa600", "RSS": "#c8c8c8"}

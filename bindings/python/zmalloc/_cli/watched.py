@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import zmalloc
 
+from .._figures import OF_ANY_PROCESS
 from .failure import OK, PARTIAL, Failure, ask, complain, reason
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from .._monitor.monitor import Monitor
     from .._monitor.series import Sample
-
-KERNEL = ("rss", "pss", "uss", "private_dirty", "swap", "huge_pages")  # known of any process
 
 
 class Watched:
@@ -43,7 +42,7 @@ class Watched:
                 raise
             monitor = Monitor(None, length, pid=self.pid)
             sample = monitor.sample()
-            missing = ", ".join(name for name in KERNEL if getattr(sample, name) is None)
+            missing = ", ".join(name for name in OF_ANY_PROCESS if getattr(sample, name) is None)
             complain(f"process {self.pid}: {missing} unknown: {reason(error)}")
             self.status = PARTIAL
         return monitor, sample

@@ -8,8 +8,9 @@ from html import escape
 from io import StringIO
 from typing import TYPE_CHECKING
 
+from .._figures import NAMES, RATIOS
 from . import plot
-from .series import FIGURES, RATIOS, optional
+from .series import optional
 
 if TYPE_CHECKING:
     from .series import Series
@@ -33,7 +34,7 @@ def _table(caption: str, heads: list[str], rows: Iterable[list[str]]) -> str:
 
 def report_table(report: Report) -> str:
     """All its figures."""
-    rows = [[name, _text(name, figure)] for name, figure in zip(FIGURES, report)]
+    rows = [[name, _text(name, figure)] for name, figure in zip(NAMES, report)]
     return _table("zmalloc report", ["figure", "value"], rows)
 
 
@@ -56,7 +57,7 @@ def monitor_page(series: Series) -> str:
     """A table of how each figure went, one of the events, and the picture."""
     samples, events = series.samples(), series.events()
     rows = []
-    for name in FIGURES:
+    for name in NAMES:
         known = [figure for figure in (getattr(sample, name) for sample in samples) if figure is not None]
         if known:
             rows.append([name, *(_text(name, figure) for figure in (known[0], min(known), max(known), known[-1]))])

@@ -7,6 +7,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .._figures import FIGURES, LIMITS
 from .series import optional
 
 if TYPE_CHECKING:
@@ -23,19 +24,16 @@ class Level(NamedTuple):
 
 
 # Colours that also those tell apart who see few, and a printer without any: they get lighter upwards.
-LEVELS = [
-    Level("used", "used", "in blocks", "#003f5c"),
-    Level("allocated", "allocated", "caches and headers", "#58508d"),
-    Level("active", "active", "fragmentation", "#bc5090"),
-    Level("resident", "resident", "can be purged", "#ffa600"),
-    Level("rss", "RSS", "code, stacks, others", "#c8c8c8"),
-]
+COLOURS = ("#58508d", "#bc5090", "#ffa600", "#c8c8c8")
+GAPS = [(figure.gap[0], figure.meaning) for figure in FIGURES if figure.gap]
+LEVELS = [Level("used", "used", "in blocks", "#003f5c")]
+LEVELS += [Level(name, "RSS" if name == "rss" else name, adds, colour) for (name, adds), colour in zip(GAPS, COLOURS)]
 LEVELS_OF_ANOTHER = [  # as much as the kernel tells
     Level("uss", "USS", "its own alone", "#003f5c"),
     Level("pss", "PSS", "its part of what is shared", "#bc5090"),
     Level("rss", "RSS", "others' parts of what is shared", "#c8c8c8"),
 ]
-LIMITS = [("limit", "limit of used", "--"), ("soft_limit", "soft limit of used", "-.")]
+LIMIT_STYLES = {name: (f"{name.replace('_', ' ')} of used", style) for name, style in zip(LIMITS, ("--", "-."))}
 UNITS = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
 TIMES = [("hours", 3600), ("minutes", 60)]
 SIZE = (9.0, 4.8)  # inches
@@ -98,7 +96,7 @@ def draw_events(axes: Any, events: list[Event], start: float, scale: int, end: f
 def draw_limits(axes: Any, samples: list[Sample], times: list[float], unit: str, size: int, highest: float) -> float:
     """A line each, while it was set; returns how high the picture is to be. One far above it has its name alone."""
     top = highest
-    for field, name, style in LIMITS:
+    for field, (name, style) in LIMIT_STYLES.items():
         known = [limit for limit in (getattr(sample, field) for sample in samples) if limit is not None]
         if not known:
             continue

@@ -18,6 +18,7 @@ from io import StringIO
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from .. import _zmalloc
+from .._figures import BY_NAME, COUNTED, DIFFERENCES, LIMITS, NAMES, RATIOS
 
 if TYPE_CHECKING:
     File = str | os.PathLike[str] | IO[str]
@@ -76,12 +77,7 @@ class Rates(NamedTuple):
     freed: float
 
 
-FIGURES = Sample._fields[2:]
 CLOCKS = {"monotonic": "seconds of the clock that never goes back", "wall": "seconds since 1970 began, UTC"}
-COUNTED = {"peak": "see peak_memory", "total_allocated": "bytes ever allocated", "total_freed": "bytes ever freed",
-           "limit": "see limit", "soft_limit": "see soft_limit"}  # fmt: skip
-RATIOS = ("mem_fragmentation_ratio", "allocator_frag_smallbins_ratio")
-LIMITS = ("limit", "soft_limit")
 
 
 def describe(owner: type, texts: dict[str, str]) -> None:
@@ -90,22 +86,22 @@ def describe(owner: type, texts: dict[str, str]) -> None:
         getattr(owner, name).__doc__ = text
 
 
-describe(Sample, {name: getattr(_zmalloc.Report, name, Sample).__doc__ for name in FIGURES} | CLOCKS | COUNTED)
+describe(Sample, {name: getattr(_zmalloc.Report, name).__doc__ or "" for name in NAMES if name not in COUNTED} | CLOCKS)
+describe(Sample, {name: BY_NAME[name].sentence for name in COUNTED})
 describe(Event, {**CLOCKS, "name": "what happened"})
 describe(Rates, {"allocated": "bytes allocated a second", "freed": "bytes freed a second"})
 
 # A sample as it is kept; what is None is a number that no figure can be.
-_DIFFERENCES = [name for name in FIGURES if name.startswith(("allocator_", "rss_")) and name not in RATIOS]
-_KINDS = {name: ("q", -(2**63)) for name in _DIFFERENCES} | {name: ("d", math.nan) for name in RATIOS}
-_UNKNOWN = [_KINDS.get(name, ("Q", 2**64 - 1))[1] for name in FIGURES]
-_FORMAT = "".join(_KINDS.get(name, ("Q", 0))[0] for name in FIGURES)
+_KINDS = {name: ("q", -(2**63)) for name in DIFFERENCES} | {name: ("d", math.nan) for name in RATIOS}
+_UNKNOWN = [_KINDS.get(name, ("Q", 2**64 - 1))[1] for name in NAMES]
+_FORMAT = "".join(_KINDS.get(name, ("Q", 0))[0] for name in NAMES)
 _FIGURES = struct.Struct("=" + _FORMAT)
 _RECORD = struct.Struct("=2d" + _FORMAT)
 _COUNT = struct.Struct("=Q")  # how many were taken, before the records
 
 
 def packed(figures: Iterable[float | None]) -> bytes:
-    """In the order of FIGURES."""
+    """In the order of NAMES."""
     return _FIGURES.pack(*(none if figure is None else figure for figure, none in zip(figures, _UNKNOWN)))
 
 

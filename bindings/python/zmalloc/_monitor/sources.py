@@ -9,10 +9,9 @@ from contextlib import suppress
 from functools import partial
 
 from .. import _zmalloc
-from .series import FIGURES, Series, packed
+from .._figures import FIGURES, NAMES
+from .series import Series, packed
 
-FIELD_OF_FIGURE = {"rss": "Rss", "pss": "Pss", "private_dirty": "Private_Dirty", "swap": "Swap",
-                   "huge_pages": "AnonHugePages"}  # fmt: skip
 
 
 class Other:
@@ -37,14 +36,14 @@ class Other:
         figures: dict[str, int | None] = {}
         if self._walk:
             sums = _zmalloc.zmalloc_smaps(self._pid)
-            figures = {name: sums.get(field) for name, field in FIELD_OF_FIGURE.items()}
+            figures = {figure.name: sums.get(figure.field) for figure in FIGURES if figure.field is not None}
             if {"Private_Clean", "Private_Dirty"} <= sums.keys():
                 figures["uss"] = sums["Private_Clean"] + sums["Private_Dirty"]
         else:
             figures["rss"] = _zmalloc.zmalloc_process_rss(self._pid)
         if self._ended.poll(0):
             raise ProcessLookupError(f"Monitor: process {self._pid} has ended")
-        return _zmalloc._take_packed(packed(figures.get(name) for name in FIGURES), records)
+        return _zmalloc._take_packed(packed(figures.get(name) for name in NAMES), records)
 
 
 def series(length: int, walk: bool, pid: int | None) -> Series:

@@ -6,8 +6,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ..._figures import OF_ANY_PROCESS
 from ..screen import Column, Rolling, print_json, shown
-from ..watched import KERNEL, Watched
+from ..watched import Watched
 
 if TYPE_CHECKING:
     import argparse
@@ -19,7 +20,7 @@ def watch(arguments: argparse.Namespace) -> int:
         for sample in watched.samples(arguments.interval, arguments.count):
             print_json(watched.figures(sample))
         return watched.end()
-    names = [*(("used", "allocated", "active", "resident") if watched.is_own else ()), *KERNEL]
+    names = [*(("used", "allocated", "active", "resident") if watched.is_own else ()), *OF_ANY_PROCESS]
     widths = [max(len(name), 14 if arguments.bytes else 9) for name in names]
     heads = [name.rjust(width) for name, width in zip(names, widths)]
     columns = [Column("time".ljust(8)), *(Column(head, True, leave=i) for i, head in enumerate(heads))]
