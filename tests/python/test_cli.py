@@ -86,7 +86,7 @@ def test_report_of_itself() -> None:
     gaps = [said[name] or 0 for name in said if name.endswith("_bytes")]
     assert len(gaps) == 4
     assert said["used"] + sum(gaps) == said["rss"] > 1 << 20
-    ours = zmalloc.report(True)
+    ours = zmalloc.report(walk=True)
     names = [name for name in zmalloc.Sample._fields if hasattr(ours, name) and not name.endswith("_ratio")]
     assert [said[name] is None for name in names] == [getattr(ours, name) is None for name in names]
     table = {name: value for name, value, _ in rows(inside("report").out)[2:]}

@@ -213,7 +213,7 @@ nothing_kept()
 """,
     "threads have little stack": """
 threading.stack_size(32 << 10)
-calls = [zmalloc.rss, zmalloc.smaps, lambda: zmalloc.smaps("Rss"), zmalloc.mappings, lambda: zmalloc.report(True),
+calls = [zmalloc.rss, zmalloc.smaps, lambda: zmalloc.smaps("Rss"), zmalloc.mappings, lambda: zmalloc.report(walk=True),
          zmalloc.memory_limits, zmalloc.thp, zmalloc.purge, lambda: zmalloc.Block(5_000_000).resize(10)]
 for call in calls:
     thread = threading.Thread(target=call)
@@ -320,7 +320,7 @@ def work():
         with zmalloc.Block(1000) as block:
             block.resize(5000)
         fails(lambda: zmalloc.zmalloc(HUGE))
-        zmalloc.report(True)
+        zmalloc.report(walk=True)
 for _ in range(3):
     threading.Thread(target=work, daemon=True).start()
 threading.Event().wait(0.2)

@@ -161,7 +161,7 @@ def test_no_file_descriptor_left(call: str, script: Callable) -> None:
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("call", ["report().rss", "report(True).pss", "memory_limits().cgroup", "purge()"])
+@pytest.mark.parametrize("call", ["report().rss", "report(walk=True).pss", "memory_limits().cgroup", "purge()"])
 def test_without_a_file_descriptor_it_is_unknown(call: str, script: Callable) -> None:
     result = without_descriptors(call, script)
     assert (result.returncode, result.stdout) == (0, "None\n"), result.stderr

@@ -229,6 +229,8 @@ METHODS = {
 def use(call: Call) -> Callable[..., object]:
     if call.name == "track":
         return lambda all_threads: zmalloc.track(all_threads=all_threads)
+    if call.name == "report":
+        return lambda pid, walk: zmalloc.report(pid, walk=walk)
     if call.name in METHODS:
         return METHODS[call.name]
     target: object = zmalloc

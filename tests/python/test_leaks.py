@@ -44,7 +44,7 @@ CALLS = {
     "smaps": (zmalloc.smaps, 1000),
     "mappings": (zmalloc.mappings, 500),
     "report": (zmalloc.report, 3000),
-    "report with the walk": (lambda: zmalloc.report(True), 1000),
+    "report with the walk": (lambda: zmalloc.report(walk=True), 1000),
     "memory_limits": (zmalloc.memory_limits, 2000),
     "memory_limit": (zmalloc.memory_limit, 2000),
     "memory_size": (zmalloc.memory_size, 3000),

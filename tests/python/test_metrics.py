@@ -10,6 +10,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import zmalloc
@@ -67,10 +68,10 @@ def test_every_known_figure_and_no_other(walk: bool, registry: prometheus.Collec
     metrics.Collector(registry, walk=walk)
     with zmalloc.Block(1 << 20) as block:
         block[:] = b"x" * len(block)
-        values, report = told(registry), zmalloc.report(walk)
+        values, report = told(registry), zmalloc.report(walk=walk)
         for name, ask in STEADY.items():
             assert values.pop(name, math.inf) == ask()
-    assert values.pop("zmalloc_info") == 1
+    assert (values.pop("zmalloc_info"), values.pop("zmalloc_process_info")) == (1, 1)
     known = {name: getattr(report, figure) for name, figure in FROM_REPORT.items()}
     assert values.keys() == {name for name, figure in known.items() if figure is not None}
     assert WALKED & values.keys() == (WALKED if walk else set())
@@ -90,6 +91,11 @@ def test_types_units_and_words(registry: prometheus.CollectorRegistry) -> None:
             assert (family.type, sample.name) == ("info", "zmalloc_info")
             assert sample.labels == {"allocator": zmalloc.allocator, "version": zmalloc.__version__}
             continue
+        if family.name == "zmalloc_process":
+            name = Path("/proc/self/comm").read_text().rstrip("\n")
+            assert (family.type, sample.name) == ("info", "zmalloc_process_info")
+            assert sample.labels == {"pid": str(os.getpid()), "name": name}
+            continue
         assert family.unit == ("ratio" if family.name.endswith("_ratio") else "bytes")
         counted = family.name in ("zmalloc_allocated_bytes", "zmalloc_freed_bytes")
         assert (family.type, sample.name) == (("counter", family.name + "_total") if counted else ("gauge", family.name))
@@ -99,7 +105,7 @@ def test_types_units_and_words(registry: prometheus.CollectorRegistry) -> None:
 def test_the_docstring_has_all_of_them() -> None:
     table = dict(re.findall(r"^  (\w+) {2,}(gauge|counter|info): \w", metrics.__doc__, re.MULTILINE))
     counters = {"zmalloc_allocated_bytes_total", "zmalloc_freed_bytes_total"}
-    assert set(table) == set(FROM_REPORT) | set(STEADY) | {"zmalloc_info"}
+    assert set(table) == set(FROM_REPORT) | set(STEADY) | {"zmalloc_info", "zmalloc_process_info"}
     assert {name for name, kind in table.items() if kind == "counter"} == counters
     after_walk = metrics.__doc__.partition("With the walk")[2]
     assert set(re.findall(r"process_\w+_memory_bytes", after_walk)) == WALKED
@@ -186,11 +192,11 @@ def test_a_collector_can_be_taken_away(registry: prometheus.CollectorRegistry) -
 
 def test_another_process(stopped: int, registry: prometheus.CollectorRegistry) -> None:
     metrics.Collector(registry, pid=stopped)
-    assert told(registry) == {RSS: zmalloc.rss(stopped)}
+    assert told(registry) == {RSS: zmalloc.rss(stopped), "zmalloc_process_info": 1}
     walked = prometheus.CollectorRegistry()
     metrics.Collector(walked, walk=True, pid=stopped)
     values, sums = told(walked), zmalloc.smaps(pid=stopped)
-    assert values.keys() == WALKED | {RSS}
+    assert values.keys() == WALKED | {RSS, "zmalloc_process_info"}
     assert values[RSS] == sums["Rss"]
     assert values["process_private_dirty_memory_bytes"] == sums["Private_Dirty"]
     # Whoever shares its pages may end meanwhile.
@@ -250,7 +256,8 @@ def test_without_prometheus_client(script: Callable) -> None:
         "try: import zmalloc.metrics\n"
         "except ImportError as error: print(error, error.name)\n"
     )
-    words = "zmalloc.metrics needs prometheus_client, which can't be imported: install it, or zmalloc[metrics]"
+    words = ("zmalloc.metrics needs prometheus_client: prometheus_client can't be imported: install "
+             "python3-prometheus-client (Debian, Ubuntu), or prometheus-client by pip")  # fmt: skip
     assert result.stdout == f"{words} prometheus_client\n", result.stderr
 
 

@@ -93,7 +93,7 @@ SWITCHES = [
     ("zmalloc_disable_thp", "disable", zmalloc.zmalloc_disable_thp),
     ("zmalloc_disable_thp", "disable", zmalloc.disable_thp),
     ("zmalloc_report", "walk", zmalloc.zmalloc_report),
-    ("zmalloc_report", "walk", zmalloc.report),
+    ("zmalloc_report", "walk", lambda walk: zmalloc.report(walk=walk)),
 ]
 
 LONGS = [

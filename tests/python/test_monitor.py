@@ -119,7 +119,7 @@ def test_every_figure_is_in_its_place() -> None:
     """Nothing is allocated in between, so that only what the kernel and the interpreter do can differ."""
     with zmalloc.Block(1 << 20), zmalloc.limit(1 << 40):
         for walk in (False, True):
-            sample, report = zmalloc.Monitor(None, walk=walk).sample(), zmalloc.report(walk)
+            sample, report = zmalloc.Monitor(None, walk=walk).sample(), zmalloc.report(walk=walk)
             for name, value in zip(zmalloc.Sample._fields[2:21], report):
                 assert getattr(sample, name) == pytest.approx(value, rel=0.5, abs=4 << 20), name
             gaps = [value or 0 for name, value in sample._asdict().items() if name.endswith("_bytes")]
@@ -736,9 +736,9 @@ def test_a_monitor_as_html() -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "ask", "extra"), [("pandas", "to_pandas()", "pandas"), ("matplotlib", "plot('picture.png')", "plot")]
+    ("package", "ask"), [("pandas", "to_pandas()"), ("matplotlib", "plot('picture.png')")]
 )
-def test_what_is_missing_is_named(package: str, ask: str, extra: str, script: Callable) -> None:
+def test_what_is_missing_is_named(package: str, ask: str, script: Callable) -> None:
     result = script(
         "import sys\n"
         f"sys.modules[{package!r}] = None\n"
@@ -748,7 +748,8 @@ def test_what_is_missing_is_named(package: str, ask: str, extra: str, script: Ca
         "except ImportError as error: print(error, error.name)\n"
         "print(monitor._repr_html_().count('<svg'))\n"
     )
-    said = f"this needs {package}, which can't be imported: install it, or zmalloc[{extra}] {package}"
+    said = (f"this needs {package}: {package} can't be imported: install python3-{package} (Debian, Ubuntu), "
+            f"or {package} by pip {package}")  # fmt: skip
     assert result.stdout.splitlines()[0] == said, result.stderr
     assert result.stdout.splitlines()[1:] == (["0"] if package == "matplotlib" else ["1"])
 

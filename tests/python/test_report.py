@@ -30,7 +30,7 @@ DIFFERENCES = ("allocator_overhead_bytes", "allocator_frag_bytes", "allocator_rs
 @pytest.mark.parametrize("walk", [False, True, 0, 1])
 def test_used_and_the_known_differences_are_rss(walk: int) -> None:
     kept = [zmalloc.Block(chance) for chance in range(0, 20_000, 97)]
-    report = zmalloc.report(walk)
+    report = zmalloc.report(walk=walk)
     differences = [getattr(report, name) for name in DIFFERENCES]
     assert report.used + sum(filter(None, differences)) == report.rss
     levels = [report.allocated, report.active, report.resident, report.rss]
@@ -243,3 +243,47 @@ def test_a_limit_of_a_process(name: str, number: str, script: Callable) -> None:
         f"print(zmalloc.memory_limits().{name}, zmalloc.memory_limit())\n"
     )
     assert result.stdout == f"{1 << 30} {min(1 << 30, zmalloc.memory_limit())}\n", result.stderr
+
+
+# Of another process.
+
+OF_THE_WALK = {"pss", "uss", "private_dirty", "swap", "huge_pages"}
+
+
+def test_another_process(stopped: int) -> None:
+    """What the kernel knows, and nothing of what its allocator does."""
+    report = zmalloc.report(stopped)
+    assert isinstance(report, zmalloc.Report)
+    names = [name for name in zmalloc.Sample._fields if hasattr(report, name)]
+    assert len(names) == len(report) > 18
+    assert {name for name in names if getattr(report, name) is not None} == {"rss"}
+    assert report.rss == zmalloc.rss(stopped)
+    walked = zmalloc.report(pid=stopped, walk=True)
+    assert {name for name in names if getattr(walked, name) is not None} == OF_THE_WALK | {"rss"}
+
+    def agree() -> bool:
+        """One reading of many must: whoever shares its pages comes and goes."""
+        walked, sums = zmalloc.report(pid=stopped, walk=True), zmalloc.smaps(pid=stopped)
+        figures = (walked.rss, walked.pss, walked.private_dirty, walked.swap, walked.huge_pages)
+        known = tuple(sums[field] for field in ("Rss", "Pss", "Private_Dirty", "Swap", "AnonHugePages"))
+        return figures == known and walked.uss == sums["Private_Clean"] + sums["Private_Dirty"]
+
+    assert any(agree() for _ in range(500))
+    assert "unknown" in report._repr_html_()
+
+
+@pytest.mark.parametrize("pid", [None, -1, os.getpid()])
+def test_this_process_by_all_its_names(pid: int | None) -> None:
+    with zmalloc.Block(1000):
+        assert zmalloc.report(pid).used == zmalloc.used_memory() > 0
+
+
+def test_what_is_no_process() -> None:
+    with pytest.raises(ProcessLookupError):
+        zmalloc.report(2**22 + 1)
+    with pytest.raises(TypeError, match="walk=True"):  # once the only argument
+        zmalloc.report(True)
+    with pytest.raises(TypeError):
+        zmalloc.report(None, True)
+    with pytest.raises(TypeError):
+        zmalloc.report("1")

@@ -13,6 +13,7 @@ process has; OSError with ENOSYS where the platform can't tell, and with other n
 
 from __future__ import annotations
 
+import os as _os
 import sys as _sys
 from typing import TYPE_CHECKING, overload
 
@@ -229,18 +230,26 @@ def mappings(pid: int | None = None) -> list[Mapping]:
     return _zmalloc.zmalloc_mappings(pid)
 
 
-def report(walk: bool = False) -> Report:
-    """Where this process's memory is, in bytes; what can't be told is None.
+def report(pid: int | None = None, *, walk: bool = False) -> Report:
+    """Where a process's memory is, in bytes; what can't be told is None.
 
     used and the differences that are not None (allocator_overhead_bytes to rss_overhead_bytes) add up to rss. With the
     walk, of the page tables, it takes longer and tells more: pss, uss, private_dirty, swap, huge_pages.
-    help(zmalloc.Report) has each figure's source.
+    help(zmalloc.Report) has each figure's source. Of another process (pid) only the kernel's figures are known: rss,
+    and those of the walk; used and what its allocator knows are None. Errors for another process: those of rss and
+    smaps.
 
     >>> report = zmalloc.report()
     >>> report.used == zmalloc.used_memory() < report.rss
     True
     """
-    return _zmalloc.zmalloc_report(walk)
+    if isinstance(pid, bool):
+        raise TypeError("zmalloc_report: argument 'pid' must be an int or None, not bool; the walk is walk=True")
+    if pid is None or (type(pid) is int and pid in (-1, _os.getpid())):
+        return _zmalloc.zmalloc_report(walk)
+    from ._monitor import sources
+
+    return sources.report(pid, walk)
 
 
 def memory_size() -> int:

@@ -22,18 +22,20 @@ How fast blocks come and go is what Prometheus makes of the counters: `rate(zmal
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from . import _zmalloc
 from ._figures import BY_NAME, FIGURES, OF_ANY_PROCESS, Figure
-from ._monitor.sources import series
+from ._monitor.sources import process_name, series
+from ._optional import missing
 
 try:
     from prometheus_client import REGISTRY, CollectorRegistry
     from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 except ImportError as error:
-    missing = "zmalloc.metrics needs prometheus_client, which can't be imported: install it, or zmalloc[metrics]"
-    raise ImportError(missing, name="prometheus_client") from error
+    needed = f"zmalloc.metrics needs prometheus_client: {missing('prometheus_client')}"
+    raise ImportError(needed, name="prometheus_client") from error
 
 RSS = BY_NAME["rss"].metric
 
@@ -47,6 +49,10 @@ def _info(value: dict[str, str] | None = None) -> Metric:
     return InfoMetricFamily("zmalloc", "The allocator, and the version of zmalloc.", value=value)
 
 
+def _process_info(value: dict[str, str] | None = None) -> Metric:
+    return InfoMetricFamily("zmalloc_process", "The process, by its number and name.", value=value)
+
+
 def _described(text: str) -> str:
     """The module's docstring, with what it exposes."""
     lines: dict[bool, list[str]] = {False: [], True: []}
@@ -55,6 +61,7 @@ def _described(text: str) -> str:
         walked = figure.name in OF_ANY_PROCESS and figure.metric != RSS
         lines[walked].append(f"  {name:36}  {kind}: {figure.description}")
     lines[False].append(f"  {'zmalloc_info':36}  info: the allocator and the version, as labels")
+    lines[False].append(f"  {'zmalloc_process_info':36}  info: the process's number and name, as labels")
     return text.format(table="\n".join(lines[False]), walk="\n".join(lines[True]))
 
 
@@ -99,6 +106,7 @@ class Collector:
         for figure in self._told:
             yield _family(figure)
         yield _info()
+        yield _process_info()
 
     def collect(self) -> Iterator[Metric]:
         """The families that have figures now."""
@@ -109,5 +117,7 @@ class Collector:
         for figure in self._told:
             if figures[figure.name] is not None:
                 yield _family(figure, figures[figure.name])
+        pid = os.getpid() if self._series.pid is None else self._series.pid
+        yield _process_info({"pid": str(pid), "name": process_name(pid) or ""})
         if self._series.pid is None:
             yield _info({"allocator": _zmalloc.zmalloc_allocator(), "version": _zmalloc.ZMALLOC_VERSION})

@@ -9,8 +9,8 @@ from io import StringIO
 from typing import TYPE_CHECKING
 
 from .._figures import NAMES, RATIOS
+from .._optional import optional
 from . import plot
-from .series import optional
 
 if TYPE_CHECKING:
     from .series import Series
@@ -41,7 +41,7 @@ def report_table(report: Report) -> str:
 def _picture(series: Series) -> str:
     """Nothing without matplotlib."""
     try:
-        matplotlib = optional("matplotlib", "plot")
+        matplotlib = optional("matplotlib")
     except ImportError:
         return ""
     text = StringIO()

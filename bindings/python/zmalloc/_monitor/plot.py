@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .._figures import FIGURES, LIMITS
-from .series import optional
+from .._optional import optional
 
 if TYPE_CHECKING:
     from .series import Event, Sample, Series
@@ -147,8 +147,8 @@ def draw(series: Series, axes: Any, title: str | None) -> None:
 
 def plot(series: Series, target: Any = None, title: str | None = None, format: str | None = None) -> Any:
     """See Monitor.plot. It leaves pyplot and its windows alone."""
-    figures = optional("matplotlib.figure", "plot")
-    given = isinstance(target, optional("matplotlib.axes", "plot").Axes)
+    figures = optional("matplotlib.figure")
+    given = isinstance(target, optional("matplotlib.axes").Axes)
     axes = target if given else figures.Figure(figsize=SIZE, layout="constrained").add_subplot()
     draw(series, axes, title)
     handles, labels = axes.get_legend_handles_labels()

@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from importlib import import_module
 from io import StringIO
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from .. import _zmalloc
 from .._figures import BY_NAME, COUNTED, DIFFERENCES, LIMITS, NAMES, RATIOS
+from .._optional import optional
 
 if TYPE_CHECKING:
     File = str | os.PathLike[str] | IO[str]
@@ -111,16 +111,6 @@ def decoded(record: tuple[Any, ...]) -> Sample:
     return Sample._make((*record[:2], *figures))
 
 
-def optional(module: str, extra: str) -> Any:
-    """A module of a package that zmalloc can do without."""
-    try:
-        return import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        what = f"this needs {package}, which can't be imported: install it, or zmalloc[{extra}]"
-        raise ImportError(what, name=package) from error
-
-
 class Series:
     """The last `length` samples of a process (None: this one) and the last events. All may be called from any thread.
 
@@ -201,7 +191,7 @@ class Series:
 
     def to_pandas(self) -> Any:
         """See Monitor.to_pandas."""
-        pandas = optional("pandas", "pandas")
+        pandas = optional("pandas")
         samples = self.samples()
         index = pandas.to_datetime([sample.wall for sample in samples], unit="s", utc=True).rename("wall")
         columns: dict[str, Any] = {}

@@ -9,9 +9,35 @@ from contextlib import suppress
 from functools import partial
 
 from .. import _zmalloc
-from .._figures import FIGURES, NAMES
+from .._figures import COUNTED, FIGURES, NAMES
 from .series import Series, packed
 
+
+
+def kernel_figures(pid: int, walk: bool) -> dict[str, int | None]:
+    """What the kernel knows of a process: with the walk, all that it does."""
+    if not walk:
+        return {"rss": _zmalloc.zmalloc_process_rss(pid)}
+    sums = _zmalloc.zmalloc_smaps(pid)
+    figures = {figure.name: sums.get(figure.field) for figure in FIGURES if figure.field is not None}
+    if {"Private_Clean", "Private_Dirty"} <= sums.keys():
+        figures["uss"] = sums["Private_Clean"] + sums["Private_Dirty"]
+    return figures
+
+
+def process_name(pid: int) -> str | None:
+    """What the kernel calls it; None where that can't be told. It may hold any character."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="backslashreplace") as file:
+            return file.read().removesuffix("\n")
+    except OSError:
+        return None
+
+
+def report(pid: int, walk: bool) -> _zmalloc.Report:
+    """Of another process."""
+    figures = kernel_figures(pid, walk)
+    return _zmalloc.Report(figures.get(name) for name in NAMES if name not in COUNTED)
 
 
 class Other:
@@ -33,14 +59,7 @@ class Other:
 
     def __call__(self, records: bytearray) -> bytes:
         """Takes a sample, and keeps it."""
-        figures: dict[str, int | None] = {}
-        if self._walk:
-            sums = _zmalloc.zmalloc_smaps(self._pid)
-            figures = {figure.name: sums.get(figure.field) for figure in FIGURES if figure.field is not None}
-            if {"Private_Clean", "Private_Dirty"} <= sums.keys():
-                figures["uss"] = sums["Private_Clean"] + sums["Private_Dirty"]
-        else:
-            figures["rss"] = _zmalloc.zmalloc_process_rss(self._pid)
+        figures = kernel_figures(self._pid, self._walk)
         if self._ended.poll(0):
             raise ProcessLookupError(f"Monitor: process {self._pid} has ended")
         return _zmalloc._take_packed(packed(figures.get(name) for name in NAMES), records)
