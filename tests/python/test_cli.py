@@ -49,6 +49,10 @@ def answer(*arguments: object) -> dict:
     return json.loads(said.out)
 
 
+def name_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+
+
 def kernel_figures(pid: int) -> dict[str, int]:
     sums = zmalloc.smaps(pid=pid)
     figures = {name: sums[field] for name, field in KERNEL.items()}
@@ -62,7 +66,7 @@ def test_report_of_another_process(stopped: int) -> None:
 
     assert agree(told, lambda: kernel_figures(stopped))
     said = answer("report", stopped)
-    assert (said["pid"], said["allocator"]) == (stopped, None)
+    assert (said["pid"], said["name"], said["allocator"]) == (stopped, name_of(stopped), None)
     own = set(zmalloc.Sample._fields) - {*KERNEL, "uss", "monotonic", "wall"}
     assert len(own) > 15
     assert all(said[name] is None for name in own)
@@ -72,7 +76,7 @@ def test_report_of_another_process_for_people(stopped: int) -> None:
     said = inside("report", stopped, "--bytes")
     assert (said.status, said.err) == (0, "")
     first, heads, *figures, note = rows(said.out)
-    assert (first, heads[:2]) == ([f"process {stopped}"], ["figure", "value"])
+    assert (first, heads[:2]) == ([f"process {stopped} ({name_of(stopped)})"], ["figure", "value"])
     assert {name for name, *_ in figures} == {*KERNEL, "uss"}
     assert "zmalloc.report()" in note[0]
     assert agree(lambda: {name: int(size) for name, size, _ in rows(inside("report", stopped, "--bytes").out)[2:-1]},
@@ -155,6 +159,32 @@ def test_mappings_for_people(stopped: int) -> None:
     assert number == f"{len(expected)} mappings"
     for place, field in ((0, "Size"), (1, "Rss"), (3, "Private_Dirty"), (4, "Swap")):
         assert int(sums[place]) == sum(mapping.fields[field] for mapping in expected)
+
+
+def test_mappings_sorted(stopped: int) -> None:
+    """Sizes from the largest, names upwards; the sums stay those of all."""
+    found = zmalloc.mappings(stopped)
+    for key, field in (("size", "Size"), ("rss", "Rss"), ("PSS", "Pss"), ("private_dirty", "Private_Dirty")):
+        sizes = [mapping["fields"][field] for mapping in answer("mappings", stopped, "--sort", key)["mappings"]]
+        assert len(sizes) == len(found) and sizes == sorted(sizes, reverse=True) and len(set(sizes)) > 2
+    paths = [mapping["path"] for mapping in answer("mappings", stopped, "--sort", "path")["mappings"]]
+    assert paths == sorted(paths) and len(set(paths)) > 5
+    begins = [mapping["begin"] for mapping in answer("mappings", stopped, "--sort", "address")["mappings"]]
+    assert begins == [mapping.begin for mapping in found]
+
+
+def test_the_top_mappings(stopped: int) -> None:
+    found = zmalloc.mappings(stopped)
+    largest = sorted((mapping.fields["Rss"] for mapping in found), reverse=True)[:3]
+    top = answer("mappings", stopped, "--top", "3")["mappings"]
+    assert [mapping["fields"]["Rss"] for mapping in top] == largest
+    first = answer("mappings", stopped, "--top", "2", "--sort", "address")["mappings"]
+    assert [mapping["begin"] for mapping in first] == [mapping.begin for mapping in found[:2]]
+    lines = inside("mappings", stopped, "--top", "3", "--bytes").out.splitlines()
+    whole = inside("mappings", stopped, "--bytes").out.splitlines()
+    assert len(lines) == 1 + 3 + 1
+    assert lines[-1].split()[0] == whole[-1].split()[0] == str(sum(mapping.fields["Size"] for mapping in found))
+    assert lines[-1].endswith(f"{len(found)} mappings, 3 shown") and whole[-1].endswith(f"{len(found)} mappings")
 
 
 def test_json_is_as_the_schema_says(source: Path, stopped: int) -> None:
@@ -293,6 +323,24 @@ def test_every_command_is_one() -> None:
         make_parser("").parse_args([])
 
 
+def test_help_and_version_are_written_by_no_one_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """argparse, since Python 3.12, has nothing to say where it can't write."""
+    monkeypatch.setattr("argparse.ArgumentParser._print_message", lambda *_: None)
+    assert inside("--version").out.startswith("zmalloc ") and inside("watch", "--help").out.startswith("usage: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "program"),
+    [(("watch", "1", "--frob"), "zmalloc watch"), (("watch", "1", "-c", "x"), "zmalloc watch"),
+     (("mappings", "1", "--sort", "x"), "zmalloc mappings"), (("report", "1", "2"), "zmalloc report"),
+     (("--frob",), "zmalloc"), (("frob",), "zmalloc")],
+)  # fmt: skip
+def test_an_error_names_the_help_of_its_command(words: tuple[str, ...], program: str) -> None:
+    said = inside(*words)
+    assert (said.status, said.out) == (2, "")
+    assert said.err.endswith(f" (see {program} --help)\n")
+
+
 def test_version() -> None:
     assert inside("--version") == (0, f"zmalloc {zmalloc.__version__} ({zmalloc.allocator})\n", "")
 
@@ -304,11 +352,12 @@ def test_watch(stopped: int) -> None:
     expected = {zmalloc.private_dirty(stopped)}
     said = inside("watch", stopped, "-n", ".01", "-c", "3", "--bytes")
     expected.add(zmalloc.private_dirty(stopped))
-    heads, *lines = rows(said.out)
+    title, heads, *lines = rows(said.out)
     assert (said.status, said.err, len(lines)) == (0, "", 3)
+    assert title == [f"process {stopped} ({name_of(stopped)})"]
     assert heads == ["time", "rss", "pss", "uss", "private_dirty", "swap", "huge_pages"]
     assert all(min(expected) <= int(line[4]) <= max(expected) for line in lines)  # the kernel may clean pages meanwhile
-    assert len({len(line) for line in said.out.splitlines()}) == 1
+    assert len({len(line) for line in said.out.splitlines()[1:]}) == 1
 
 
 def test_watch_in_json(stopped: int) -> None:
@@ -357,9 +406,11 @@ def test_a_pipe_that_nobody_reads(stopped: int) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-@pytest.mark.parametrize("command", ["report", "--help", "manual"])
-def test_a_full_disk(command: str) -> None:
-    asked = [sys.executable, "-m", "zmalloc", command]
+@pytest.mark.parametrize("unbuffered", [False, True])
+@pytest.mark.parametrize("command", ["report", "--help", "--version", "watch --help", "manual", "completion bash"])
+def test_a_full_disk(command: str, unbuffered: bool) -> None:
+    """Written at once or at the end: it is an error, and argparse's own silence is none."""
+    asked = [sys.executable, *(["-u"] if unbuffered else []), "-m", "zmalloc", *command.split()]
     with open("/dev/full", "w") as full:
         done = subprocess.run(asked, stdout=full, stderr=subprocess.PIPE, check=False)
     said = f"zmalloc: standard output: {os.strerror(errno.ENOSPC)}\n"

@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -65,6 +66,10 @@ def test_plot_of_a_process_that_ends(brief: subprocess.Popen[bytes], tmp_path: P
         assert process.returncode == 3
 
 
+def _fails(*_: object, **__: object) -> None:
+    raise RuntimeError("no xelatex")
+
+
 def test_plot_that_can_not_be(stopped: int, tmp_path: Path) -> None:
     """It is said before anything is read."""
     pytest.importorskip("matplotlib", reason="no matplotlib for this interpreter")
@@ -72,6 +77,12 @@ def test_plot_that_can_not_be(stopped: int, tmp_path: Path) -> None:
         said = inside("plot", stopped, "-o", tmp_path / name)
         assert (said.status, said.out) == (status, "")
         assert said.err.startswith("zmalloc: plot: ") and name in said.err
+    started = time.monotonic()
+    with pytest.MonkeyPatch.context() as patch:  # a kind that needs what is not there
+        patch.setattr("matplotlib.figure.Figure.savefig", _fails)
+        said = inside("plot", stopped, "-n", "30", "-c", "2", "-o", tmp_path / "p.pgf")
+    assert said == (2, "", "zmalloc: plot: can't make a .pgf here: no xelatex\n")
+    assert time.monotonic() - started < 20
     said = inside("plot", stopped, "-n", ".01", "-c", "2", "-o", tmp_path / ("x" * 300 + ".png"))
     assert said.status == 1 and said.err.endswith(f": {os.strerror(errno.ENAMETOOLONG)}\n")
     assert list(tmp_path.iterdir()) == []
@@ -82,8 +93,11 @@ NEEDS = [(("plot", "-o", "x.png"), "matplotlib"), (("serve",), "prometheus_clien
 
 @pytest.mark.parametrize(("command", "package"), NEEDS)
 def test_a_package_that_is_missing(command: tuple[str, ...], package: str, stopped: int) -> None:
+    """It is said before anything is read, and how to get it: from Debian too."""
     said = run(*command, stopped, without=package)
     assert (said.status, said.out) == (2, "")
+    assert f"install python3-{package.replace('_', '-')} (Debian, Ubuntu)" in said.err
+    assert said == run(*command, 2**22 + 1, without=package)  # not even whether there is the process
     assert said.err.startswith(f"zmalloc: {command[0]}: ") and package in said.err and said.err.count("\n") == 1
 
 
@@ -122,6 +136,8 @@ def test_serve(stopped: int) -> None:
         assert min(expected) <= figures["process_private_dirty_memory_bytes"] <= max(expected)
         assert figures["process_resident_memory_bytes"] == zmalloc.smaps("Rss", stopped)
         assert [name for name in figures if name.startswith("zmalloc_")] == ["zmalloc_process_info"]
+        name = Path(f"/proc/{stopped}/comm").read_text().rstrip("\n")
+        assert f'zmalloc_process_info{{name="{name}",pid="{stopped}"}} 1' in text
         kind, text = fetch(url, {})
         assert kind.startswith("text/plain") and "process_resident_memory_bytes" in text
         with pytest.raises(urllib.error.HTTPError, match="404"):
@@ -162,7 +178,7 @@ def built(name: str) -> Path:
 
 def test_what_is_installed_is_what_is_printed() -> None:
     for name, command in {
-        "zmalloc.1": ("manual",), "zmalloc.bash": ("completion", "bash"), "_zmalloc": ("completion", "zsh"),
+        "zmalloc.1": ("manual", "--source"), "zmalloc.bash": ("completion", "bash"), "_zmalloc": ("completion", "zsh"),
         "zmalloc.fish": ("completion", "fish"),
     }.items():  # fmt: skip
         said = inside(*command)
@@ -175,7 +191,7 @@ def test_manual_page(tmp_path: Path) -> None:
     if shutil.which("groff") is None:
         pytest.skip("no groff here")
     page = tmp_path / "zmalloc.1"
-    page.write_text(inside("manual").out)
+    page.write_text(inside("manual", "--source").out)
     groff = ["groff", "-man", "-Tascii", "-P-cbou", "-ww", page]
     done = subprocess.run(groff, capture_output=True, text=True, check=True)
     assert done.stderr == ""
@@ -187,6 +203,11 @@ def test_manual_page(tmp_path: Path) -> None:
         assert all(option in text for option in options)
     for status in range(4):
         assert re.search(rf"EXIT STATUS.* {status} [A-Z]", text)
+    plain = inside("manual")
+    assert (plain.status, plain.err) == (0, "")
+    assert max(map(len, plain.out.splitlines())) <= 80
+    said, page_said = (re.sub(r"[\s-]", "", each) for each in (plain.out, done.stdout))  # groff divides words
+    assert len(said) > 3000 and said in page_said
 
 
 # What is typed, and what must be offered, at least; and what must not.
@@ -200,6 +221,7 @@ TYPED = {
     "smaps --bytes PID Pss Sw": ({"Swap"}, {"Pss"}),
     "completion ": ({"bash", "zsh", "fish"}, {"report", "--json"}),
     "watch -n 2 ": ({"PID"}, {"--json", "report"}),
+    "mappings --sort p": ({"pss", "private_dirty", "path"}, {"rss", "PID"}),
     "plot -o FILE": ({"FILEX"}, {"report"}),
 }
 # Each shell reads such lines from its input, and writes what it would offer, and "=" after each.
@@ -272,14 +294,55 @@ def test_completion(shell: str, tmp_path: Path) -> None:
         assert not unwanted & offered
 
 
-def test_script(tmp_path: Path) -> None:
-    """As Meson makes it: it finds the installed module by itself, and is the same program."""
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """As `meson install` lays it out: the program, and the module where it looks for that."""
     text = built("zmalloc").read_text()
-    script = tmp_path / "zmalloc"
-    script.write_text(re.sub(r'append\(".*"\)', f'append("{Path(zmalloc.__file__).parents[1]}")', text))
-    command = [sys.executable, "-S", script]
+    folder, programs = (Path(path) for path in re.findall(r'FOLDER, PROGRAMS = "(.*)", "(.*)"', text)[0])
+    there = tmp_path / "stage" / programs.relative_to("/")
+    packages = Path(os.path.normpath(there / os.path.relpath(folder, programs)))
+    there.mkdir(parents=True)
+    (there / "zmalloc").write_text(text)
+    shutil.copytree(Path(zmalloc.__file__).parent, packages / "zmalloc")
+    (there / "packages").symlink_to(packages)
+    return there
+
+
+def ask_script(prefix: Path, *arguments: str, where: Path | None = None, **settings: str) -> tuple[int, str, str]:
     bare = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run([*command, "--version"], env=bare, capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == (inside("--version").out, "")
-    done = subprocess.run([*command, "smaps", "0"], env=bare, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == inside("smaps", "0")
+    done = subprocess.run([sys.executable, prefix / "zmalloc", *arguments], env={**bare, **settings}, cwd=where,
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_script(prefix: Path) -> None:
+    """It finds the installed module by itself, and is the same program; so from a link elsewhere."""
+    assert ask_script(prefix, "--version") == (0, inside("--version").out, "")
+    assert ask_script(prefix, "smaps", "0") == inside("smaps", "0")
+    links = prefix / "deep" / "links"
+    links.mkdir(parents=True)
+    (links / "zmalloc").symlink_to(prefix / "zmalloc")
+    assert ask_script(links, "--version") == (0, inside("--version").out, "")
+
+
+def test_script_takes_the_module_of_its_own_prefix(prefix: Path, tmp_path: Path) -> None:
+    """Not another one on the path, nor a folder of that name, as that of the sources, where it is called."""
+    other = tmp_path / "other"
+    (other / "zmalloc").mkdir(parents=True)
+    (other / "zmalloc" / "__init__.py").write_text("raise SystemExit('another zmalloc')")
+    (tmp_path / "clone" / "zmalloc" / "src").mkdir(parents=True)
+    expected = (0, inside("--version").out, "")
+    assert ask_script(prefix, "--version", PYTHONPATH=str(other)) == expected
+    assert ask_script(prefix, "--version", where=tmp_path / "clone", PYTHONPATH="") == expected
+
+
+def test_script_without_its_module(prefix: Path, tmp_path: Path) -> None:
+    """A line that says where it is missing; a folder of that name without a module is none."""
+    packages = (prefix / "packages").resolve()
+    (tmp_path / "clone" / "zmalloc").mkdir(parents=True)
+    said = f"zmalloc: there is no Python module zmalloc in {packages}: install it again, into the same prefix\n"
+    shutil.rmtree(packages / "zmalloc")
+    settings = {"where": tmp_path / "clone", "PYTHONPATH": "."}
+    assert ask_script(prefix, "--version", **settings) == (1, "", said)
+    (packages / "zmalloc").mkdir()
+    assert ask_script(prefix, "--version", **settings) == (1, "", said)

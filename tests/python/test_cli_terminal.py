@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -189,9 +190,10 @@ def test_watch_in_place(stopped: int) -> None:
         said = on_terminal("watch", stopped, "-n", ".01", "-c", "26", width=width)
         assert said.status == 0
         shown = screen(said.out)
-        assert shown[0].split()[:2] == ["time", "rss"]
-        assert 15 < len(shown) < 24
-        assert all(re.match(r"\d\d:\d\d:\d\d +\d", line) for line in shown[1:])
+        assert shown[0].startswith(f"process {stopped} (")
+        assert shown[1].split()[:2] == ["time", "rss"]
+        assert 15 < len(shown) < 25
+        assert all(re.match(r"\d\d:\d\d:\d\d +\d", line) for line in shown[2:])
         assert max(map(len, shown)) <= width
         assert said.out.count("\x1b[?25l") == said.out.count("\x1b[?25h") == 1
 
@@ -200,9 +202,52 @@ def test_watch_in_place(stopped: int) -> None:
 def test_watch_by_lines(settings: dict[str, str], stopped: int) -> None:
     for width in WIDTHS:
         said = on_terminal("watch", stopped, "-n", ".01", "-c", "3", width=width, without="rich", **settings)
-        assert (said.status, said.out.count("\n")) == (0, 4)
         check_harmless(said, styles=False)
-        assert {len(line) for line in said.out.splitlines()} == {len(said.out.splitlines()[0])} <= set(range(width + 1))
+        how = "install python3-rich (Debian, Ubuntu), or rich by pip"
+        hint = [f"zmalloc: a table in place, and colours, need rich: {how}"]
+        *before, title, head, _, _, last = said.out.splitlines()
+        assert (said.status, before) == (0, [] if settings else hint)  # a dumb terminal would not gain by it
+        assert title.startswith(f"process {stopped} (")
+        assert {len(line) for line in said.out.splitlines()[-4:]} == {len(head)} <= set(range(width + 1))
+        assert re.match(r"\d\d:", last)
+
+
+def test_watch_repeats_its_heads(stopped: int) -> None:
+    """So that they are on the screen, which has 24 lines; not where it is no screen."""
+    said = on_terminal("watch", stopped, "-n", ".01", "-c", "60", without="rich")
+    heads = [number for number, line in enumerate(said.out.splitlines()) if line.startswith("time ")]
+    assert len(heads) == 3
+    assert [after - before for before, after in zip(heads, heads[1:])] == [24, 24]
+    said = run("watch", stopped, "-n", ".01", "-c", "60")
+    assert sum(line.startswith("time ") for line in said.out.splitlines()) == 1
+
+
+def test_plot_shows_how_far_it_is(stopped: int, tmp_path: Path) -> None:
+    """On a terminal; and the line is gone in the end."""
+    pytest.importorskip("matplotlib", reason="no matplotlib for this interpreter")
+    said = on_terminal("plot", stopped, "-n", ".01", "-c", "3", "-o", tmp_path / "p.png", width=100)
+    told = [line.strip() for line in said.out.split("\r") if line.strip()]
+    assert [re.sub(r" \(.*\)", "", line) for line in told] == [
+        f"process {stopped}: reading {number} of 3, 0 s left" for number in (1, 2, 3)
+    ]
+    assert said.status == 0 and said.out.endswith("\r" + " " * max(map(len, told)) + "\r")
+
+
+@pytest.mark.parametrize("tool", ["man", "groff", None])
+def test_manual_on_a_terminal(tool: str | None, tmp_path: Path) -> None:
+    """By man where there is man, else through the pager, as groff makes it or as plain text."""
+    for name in ("man", "groff", "cat", "sh"):
+        if name in (tool, "cat", "sh") and shutil.which(name):
+            (tmp_path / name).symlink_to(shutil.which(name))
+    if tool is not None:
+        (tmp_path / tool).unlink(missing_ok=True)
+        (tmp_path / tool).write_text(f"#!/bin/sh\necho by {tool} \"$1\"\n")
+        (tmp_path / tool).chmod(0o755)
+    said = on_terminal("manual", PATH=str(tmp_path), PAGER="cat", MANPAGER="cat")
+    expected = {"man": "by man -l\n", "groff": "by groff -man\n", None: inside("manual").out}
+    assert (said.status, said.out) == (0, expected[tool])
+    dumb = on_terminal("manual", PATH=str(tmp_path), TERM="dumb")
+    assert (dumb.status, dumb.out) == (0, inside("manual").out)
 
 
 @pytest.mark.parametrize("kind", KINDS)

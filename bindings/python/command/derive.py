@@ -10,8 +10,8 @@ sys.modules["zmalloc"] = ModuleType("zmalloc")
 sys.modules["zmalloc"].__path__ = [sys.argv[1]]
 sys.dont_write_bytecode = True
 
-from zmalloc._cli import derived  # noqa: E402
+from zmalloc._cli import derived, manual  # noqa: E402
 
 version, file = sys.argv[2], Path(sys.argv[3])
-text = derived.manual(version) if file.suffix == ".1" else derived.COMPLETIONS[file.suffix[1:] or "zsh"]()
+text = manual.source(version) if file.suffix == ".1" else derived.COMPLETIONS[file.suffix[1:] or "zsh"]()
 file.write_text(text, encoding="utf-8")

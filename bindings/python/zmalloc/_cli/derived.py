@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What is made of the command line's parser: the manual page, and the completions for shells.
+"""What is made of the command line's parser: what there is to write, and the completions for shells.
 
 As the parser it needs nothing else of the package.
 """
@@ -11,7 +11,7 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from .parser import EXAMPLES, NOTES, STATUS, make_parser
+from .parser import make_parser
 
 # How bash gets what can stand in a place, and zsh, and fish; by what the parser calls the place. Others are free.
 SMAPS_FIELDS = r"sed -n 's/^\([A-Z][A-Za-z_]*\): .*kB$/\1/p' /proc/self/smaps 2>/dev/null | sort -u"
@@ -32,6 +32,7 @@ class Option:
     value: str | None
     help: str
     required: bool
+    choices: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -78,10 +79,11 @@ def _command(name: str, what: str, parser: argparse.ArgumentParser) -> Command:
         if isinstance(action, argparse._SubParsersAction):
             continue
         value = str(action.metavar) if action.nargs != 0 else None
+        choices = tuple(action.choices or ())
         if action.option_strings:
-            options.append(Option(tuple(action.option_strings), value, action.help or "", action.required))
+            options.append(Option(tuple(action.option_strings), value, action.help or "", action.required, choices))
         else:
-            optional, choices = action.nargs in ("?", "*"), tuple(action.choices or ())
+            optional = action.nargs in ("?", "*")
             places.append(Place(str(value), action.help or "", optional, action.nargs == "*", choices))
     return Command(name, what, parser.description or "", options, places)
 
@@ -93,48 +95,6 @@ def commands() -> tuple[Command, list[Command]]:
     helps = {choice.dest: choice.help or "" for choice in subparsers._choices_actions}
     listed = [_command(name, helps[name], each) for name, each in subparsers.choices.items()]
     return _command(parser.prog, "", parser), listed
-
-
-def _troff(text: str) -> str:
-    escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq")
-    return re.sub(r"^(?=[.])", r"\\&", escaped)
-
-
-def _entry(head: str, text: str) -> list[str]:
-    return [".TP", head, _troff(f"{text[0].upper()}{text[1:]}.")]
-
-
-def _option_entry(option: Option) -> list[str]:
-    names = ", ".join(f"\\fB{_troff(name)}\\fR" for name in option.names)
-    return _entry(f"{names} \\fI{option.value}\\fR" if option.value else names, option.help)
-
-
-def manual(version: str) -> str:
-    """The page for man."""
-    program, listed = commands()
-    lines = [f'.TH ZMALLOC 1 "" "zmalloc {version}" "User Commands"', ".SH NAME"]
-    lines += [f"zmalloc \\- {_troff(program.description[0].lower() + program.description[1:].rstrip('.'))}"]
-    lines += [".SH SYNOPSIS", ".nf"]
-    lines += [f"\\fBzmalloc\\fR {_troff(command.synopsis())}" for command in listed]
-    lines += [".fi", ".SH COMMANDS"]
-    for command in listed:
-        lines += [f".SS {command.name}", _troff(command.description)]
-        for place in command.places:
-            lines += _entry(f"\\fI{place.value}\\fR", place.help)
-        for option in command.options:
-            lines += _option_entry(option) if option.names != HELP else []
-    lines.append(".SH OPTIONS")
-    for option in program.options:
-        lines += _option_entry(option)
-    for title, text in NOTES.items():
-        lines += [f".SH {title.upper()}", _troff(text)]
-    lines.append(".SH EXIT STATUS")
-    for number, meaning in STATUS.items():
-        lines += _entry(str(number), meaning)
-    lines.append(".SH EXAMPLES")
-    for example, meaning in EXAMPLES.items():
-        lines += _entry(f"\\fB{_troff(example)}\\fR", meaning)
-    return "\n".join([*lines, ""])
 
 
 def _names(command: Command) -> list[str]:
@@ -165,7 +125,9 @@ def bash() -> str:
     for command in listed:
         for option in command.options:
             for name in option.names if option.value else ():
-                lines.append(f"    {command.name}:{name}) {BASH_FILES if option.value == 'FILE' else ''}return ;;")
+                words = f'COMPREPLY=($(compgen -W "{" ".join(option.choices)}" -- "$word")); ' if option.choices else ""
+                words = BASH_FILES if option.value == "FILE" else words
+                lines.append(f"    {command.name}:{name}) {words}return ;;")
     lines += ["    esac", "    case $command:$word:$place in", f'    :*) words="{first}" ;;']
     for command in listed:
         lines.append(f'    {command.name}:-*) words="{" ".join(_names(command))}" ;;')
@@ -182,7 +144,8 @@ def _zsh_text(text: str) -> str:
 
 
 def _zsh_option(option: Option) -> str:
-    value = f":{option.value}:{ZSH.get(option.value, ' ')}" if option.value else ""
+    what = f"({' '.join(option.choices)})" if option.choices else ZSH.get(option.value or "", " ")
+    value = f":{option.value}:{what}" if option.value else ""
     return " ".join(shlex.quote(f"{name}[{_zsh_text(option.help)}]{value}") for name in option.names)
 
 
@@ -233,6 +196,7 @@ def _fish_options(condition: str, options: list[Option]) -> list[str]:
     for option in options:
         names = " ".join(f"-l {name[2:]}" if name.startswith("--") else f"-s {name[1:]}" for name in option.names)
         value = "" if not option.value else " -r -F" if option.value == "FILE" else " -x"
+        value += f" -a {_fish_text(' '.join(option.choices))}" if option.choices else ""
         lines.append(f"complete -c zmalloc -n {_fish_text(condition)} {names}{value} -d {_fish_text(option.help)}")
     return lines
 

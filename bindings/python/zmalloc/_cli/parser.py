@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from _typeshed import SupportsWrite
 
 DESCRIPTION = "Tells where the memory of a process is."
 
@@ -48,6 +51,10 @@ EXAMPLES = {
 }
 
 
+SORT_FIELDS = {"size": "Size", "rss": "Rss", "pss": "Pss", "private_dirty": "Private_Dirty", "swap": "Swap"}
+SORT_KEYS = ["address", "path", *SORT_FIELDS]
+
+
 class UsageError(Exception):
     """The command line is wrong: whose command line, and how."""
 
@@ -57,6 +64,18 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(self.prog, message)
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]
+        """A command reports by itself what it doesn't know, so that its own help is named."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        """argparse itself says nothing where the help or the version can't be written."""
+        if message:
+            (file or sys.stderr).write(message)
 
 
 def _whole(text: str, least: int, most: int, what: str) -> int:
@@ -129,8 +148,13 @@ def make_parser(version: str) -> Parser:
     smaps.add_argument("fields", metavar="FIELD", nargs="*",
                        help="the name of a field, as Pss; without one, all that the kernel sums by itself")  # fmt: skip
 
-    add("mappings", "tell the mappings one by one",
-        "Tells the mappings of a process one by one, in the order of their addresses, and their sums.", pid, json)
+    mappings = add("mappings", "tell the mappings one by one",
+                   "Tells the mappings of a process one by one, and the sums of all. They come in the order of their "
+                   "addresses; with --top alone, from the largest Rss.", pid, json)  # fmt: skip
+    keys = f"{', '.join(SORT_KEYS[:-1])} or {SORT_KEYS[-1]}"
+    mappings.add_argument("--sort", metavar="KEY", type=str.lower, choices=SORT_KEYS,
+                          help=f"the order: {keys}; sizes from the largest")  # fmt: skip
+    mappings.add_argument("--top", metavar="N", type=_count, help="the first N alone; the sums stay those of all")
 
     add("watch", "tell the figures of report again and again",
         "Tells the figures of report again and again: on a terminal in one table, elsewhere in a line for each "
@@ -157,5 +181,7 @@ def make_parser(version: str) -> Parser:
                      "fpath, for fish to ~/.config/fish/completions/zmalloc.fish.")  # fmt: skip
     completion.add_argument("shell", metavar="SHELL", choices=["bash", "zsh", "fish"], help="bash, zsh or fish")
 
-    add("manual", "print the manual page", "Prints the manual page; to read it: zmalloc manual | man -l -")
+    manual = add("manual", "show the manual page",
+                 "Shows the manual page: on a terminal by man or a pager, elsewhere as plain text.")  # fmt: skip
+    manual.add_argument("--source", action="store_true", help="the page's source, which man and groff read")
     return parser

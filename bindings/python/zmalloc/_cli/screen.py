@@ -13,6 +13,8 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .._optional import is_installed
+
 if TYPE_CHECKING:
     from typing import Literal, TextIO
 
@@ -168,6 +170,11 @@ def _console() -> Console | None:
     return Console(color_system=colours, highlight=False, markup=False, emoji=False)
 
 
+def could_be_rich() -> bool:
+    """Whether rich is all that is missing."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "") not in ("", "dumb") and not is_installed("rich")
+
+
 def _room() -> int | None:
     """How wide lines may be; on what is no terminal, as wide as they are."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -193,6 +200,30 @@ def print_json(value: object) -> None:
     print(json.dumps(value, allow_nan=False), flush=True)
 
 
+class Progress:
+    """A line that is written over again and again; nothing where that is no terminal."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream if stream is not None and stream.isatty() else None
+        self._longest = 0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.tell("")
+        if self._stream is not None:
+            self._stream.write("\r")
+            self._stream.flush()
+
+    def tell(self, text: str) -> None:
+        if self._stream is not None:
+            text = _cut(text, shutil.get_terminal_size().columns - 1, keep_end=True)
+            self._longest = max(self._longest, len(text))
+            self._stream.write(f"\r{text:{self._longest}}")
+            self._stream.flush()
+
+
 class Rolling:
     """A table that grows: its last rows stay on a terminal, elsewhere each is a line. All cells have their width."""
 
@@ -200,7 +231,7 @@ class Rolling:
         self._table = Table(columns)
         self._console = _console()
         self._live: Live | None = None
-        self._begun = False
+        self._lines = 0  # below the last head
 
     def __enter__(self) -> Rolling:
         if self._console is not None:
@@ -219,8 +250,13 @@ class Rolling:
     def add(self, row: list[str]) -> None:
         if self._console is None or self._live is None:
             head, line = Table(self._table.columns, [row]).fitted(_room()).lines()
-            print(line if self._begun else f"{head}\n{line}", flush=True)
-            self._begun = True
+            full = sys.stdout.isatty() and self._lines >= shutil.get_terminal_size().lines - 1
+            if self._lines == 0 or full:
+                head, self._lines = f"{head}\n", 0
+            else:
+                head = ""
+            print(f"{head}{line}", flush=True)
+            self._lines += 1
             return
         self._table.rows = [*self._table.rows, row][2 - self._console.height :]  # the head, and where the cursor stands
         self._live.update(self._table.fitted(self._console.width).rich(), refresh=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import zmalloc
 
 from .._figures import OF_ANY_PROCESS
+from .._monitor.sources import process_name
 from .failure import OK, PARTIAL, Failure, ask, complain, reason
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Watched:
         self.status = OK
         self.ended = False
         self.monitor, self.first = ask(self.pid, lambda: self._begin(length))
+        self.name = process_name(self.pid)
 
     def _begin(self, length: int) -> tuple[Monitor, Sample]:
         from .._monitor.monitor import Monitor
@@ -47,9 +49,15 @@ class Watched:
             self.status = PARTIAL
         return monitor, sample
 
+    @property
+    def title(self) -> str:
+        """Its number and its name, as it is: not yet safe for a terminal."""
+        return f"process {self.pid}{f' ({self.name})' if self.name else ''}"
+
     def figures(self, sample: Sample) -> dict[str, Any]:
         """As JSON has them."""
-        return {"pid": self.pid, "allocator": zmalloc.allocator if self.is_own else None, **sample._asdict()}
+        allocator = zmalloc.allocator if self.is_own else None
+        return {"pid": self.pid, "name": self.name, "allocator": allocator, **sample._asdict()}
 
     def samples(self, interval: float, count: int | None) -> Iterator[Sample]:
         """The first and then as many as are wanted, or as there are until the process ends."""

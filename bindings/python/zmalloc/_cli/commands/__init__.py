@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from .derived import completion, manual
+from .completion import completion
+from .manual import manual
 from .mappings import mappings
 from .plot import plot
 from .report import report

@@ -5,32 +5,56 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..failure import PARTIAL, USAGE, Failure, reason
+import zmalloc
+
+from ..._optional import is_installed, missing
+from ..failure import PARTIAL, USAGE, Failure, ask, reason
+from ..screen import Progress, safe
 from ..watched import Watched
 
 if TYPE_CHECKING:
     import argparse
 
 
-def plot(arguments: argparse.Namespace) -> int:
+def _try_to_draw(output: str) -> None:
+    """What would fail at the end fails now, before the samples are taken."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
-        from matplotlib.backend_bases import FigureCanvasBase
+        from matplotlib.figure import Figure
     except ImportError as error:
         raise Failure(USAGE, f"plot: needs matplotlib, which can't be imported: {error}") from None
-    kinds = sorted(FigureCanvasBase.get_supported_filetypes())
-    if Path(arguments.output).suffix[1:].lower() not in kinds:
-        raise Failure(USAGE, f"plot: '{arguments.output}' does not end in one of .{', .'.join(kinds)}")
-    if not os.access(Path(arguments.output).parent, os.W_OK):
-        raise Failure(PARTIAL, f"plot: can't write into the folder of '{arguments.output}'")
-    watched = Watched(arguments.pid, arguments.count)
-    for _ in watched.samples(arguments.interval, arguments.count):
-        pass
+    empty = Figure()
+    kinds = sorted(empty.canvas.get_supported_filetypes())
+    kind = Path(output).suffix[1:].lower()
+    if kind not in kinds:
+        raise Failure(USAGE, f"plot: '{output}' does not end in one of .{', .'.join(kinds)}")
+    if not os.access(Path(output).parent, os.W_OK):
+        raise Failure(PARTIAL, f"plot: can't write into the folder of '{output}'")
     try:
-        watched.monitor.plot(arguments.output, title=f"process {watched.pid}")
+        empty.savefig(BytesIO(), format=kind)
+    except Exception as error:  # a kind may need another package or program
+        raise Failure(USAGE, f"plot: can't make a .{kind} here: {error}") from None
+
+
+def plot(arguments: argparse.Namespace) -> int:
+    if not is_installed("matplotlib"):
+        raise Failure(USAGE, f"plot: {missing('matplotlib')}")
+    if arguments.pid != os.getpid():
+        ask(arguments.pid, lambda: zmalloc.rss(arguments.pid))  # matplotlib takes its time
+    _try_to_draw(arguments.output)
+    watched = Watched(arguments.pid, arguments.count)
+    with Progress(sys.stderr) as progress:
+        for number, _ in enumerate(watched.samples(arguments.interval, arguments.count), 1):
+            left = (arguments.count - number) * arguments.interval
+            title = safe(watched.title, sys.stderr)
+            progress.tell(f"{title}: reading {number} of {arguments.count}, {left:.0f} s left")
+    try:
+        watched.monitor.plot(arguments.output, title=safe(watched.title).replace("$", r"\$"))
     except OSError as error:
         raise Failure(PARTIAL, f"plot: '{arguments.output}': {reason(error)}") from None
     return watched.end()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import zmalloc
 
 from ..._figures import BY_NAME, LIMITS, NAMES, OF_ANY_PROCESS
-from ..screen import Column, Table, print_json, say, show, shown
+from ..screen import Column, Table, print_json, safe, say, show, shown
 from ..watched import Watched
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def report(arguments: argparse.Namespace) -> int:
     told = {name: shown(getattr(sample, name), arguments.bytes) for name in names}
     told.update({name: "none" for name in LIMITS if name in told and getattr(sample, name) is None})
     table.rows = [[name, told[name], BY_NAME[name].description] for name in names]
-    print(f"process {watched.pid}{f', {zmalloc.allocator}' if watched.is_own else ''}")
+    print(f"{safe(watched.title)}{f', {zmalloc.allocator}' if watched.is_own else ''}")
     show(table)
     if not watched.is_own:
         say(OTHERS_NOTE)

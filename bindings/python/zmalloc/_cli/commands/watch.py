@@ -7,7 +7,9 @@ import time
 from typing import TYPE_CHECKING
 
 from ..._figures import OF_ANY_PROCESS
-from ..screen import Column, Rolling, print_json, shown
+from ..._optional import hint
+from ..failure import complain
+from ..screen import Column, Rolling, could_be_rich, print_json, safe, shown
 from ..watched import Watched
 
 if TYPE_CHECKING:
@@ -20,6 +22,9 @@ def watch(arguments: argparse.Namespace) -> int:
         for sample in watched.samples(arguments.interval, arguments.count):
             print_json(watched.figures(sample))
         return watched.end()
+    if could_be_rich():
+        complain(f"a table in place, and colours, need rich: {hint('rich')}")
+    print(safe(watched.title), flush=True)
     names = [*(("used", "allocated", "active", "resident") if watched.is_own else ()), *OF_ANY_PROCESS]
     widths = [max(len(name), 14 if arguments.bytes else 9) for name in names]
     heads = [name.rjust(width) for name, width in zip(names, widths)]

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""zmalloc completion, zmalloc manual: what is made of the parser."""
+"""zmalloc completion."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import zmalloc
-
+from ..derived import COMPLETIONS
 from ..failure import OK
 
 if TYPE_CHECKING:
@@ -14,14 +13,5 @@ if TYPE_CHECKING:
 
 
 def completion(arguments: argparse.Namespace) -> int:
-    from ..derived import COMPLETIONS
-
     print(COMPLETIONS[arguments.shell](), end="")
-    return OK
-
-
-def manual(arguments: argparse.Namespace) -> int:
-    from ..derived import manual as page
-
-    print(page(zmalloc.__version__), end="")
     return OK
