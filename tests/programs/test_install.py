@@ -61,7 +61,7 @@ def test_command_is_in_place(installed: Installed) -> None:
     prefix = installed.root / option("prefix").lstrip("/")
     script = prefix / option("bindir") / "zmalloc"
     assert os.access(script, os.X_OK)
-    folder = Path(re.search(r'sys.path.append\("/(.+)"\)', script.read_text())[1])
+    folder = Path(re.search(r'^FOLDER, PROGRAMS = "/(.+?)"', script.read_text(), re.MULTILINE)[1])
     assert (installed.root / folder / "zmalloc" / "__main__.py").is_file()
     assert (prefix / option("mandir") / "man1" / "zmalloc.1").read_text().startswith(".TH ZMALLOC 1 ")
     for shell in ("bash-completion/completions/zmalloc.bash", "zsh/site-functions/_zmalloc",
