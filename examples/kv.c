@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A small key-value store on z*: every word of some texts, how often and where. Watch the memory come and go. */
+/* A small key-value store. It loads 50 MiB of paragraphs, deletes nine of ten, purges, and reports each time. */
 #include <zmalloc.h>
 
-#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,75 +13,60 @@
 
 #define DEFAULT_TEXTS "/usr/share/common-licenses"
 
-enum { SHELVES = 4096, LONGEST_WORD = 64, KEEP_ONE_IN = 10 };
+enum { SHELVES = 16384, KEEP_ONE_IN = 10, ENOUGH = 50 << 20 };
 
 struct entry {
     struct entry *next;
-    long *places; /* where the word stands, in characters from the start of all texts */
-    size_t count;
+    char *value;
+    size_t length;
     size_t room;
-    char word[];
+    char key[];
 };
 
 struct store {
     struct entry *shelves[SHELVES];
-    size_t words;
+    size_t values;
+    size_t texts; /* loaded so far, each as often as it was loaded */
 };
 
-static size_t shelf_of(const char *word)
+static struct entry **shelf_of(struct store *store, const char *key)
 {
     size_t hash = 5381;
-    for (; *word != '\0'; word++) {
-        hash = hash * 33 + (unsigned char) *word;
+    for (; *key != '\0'; key++) {
+        hash = hash * 33 + (unsigned char) *key;
     }
-    return hash % SHELVES;
+    return &store->shelves[hash % SHELVES];
 }
 
-static struct entry *find(struct store *store, const char *word)
+/* The entry of a key, with an empty value if there was none. */
+static struct entry *entry_of(struct store *store, const char *key)
 {
-    struct entry *entry = store->shelves[shelf_of(word)];
-    while (entry != NULL && strcmp(entry->word, word) != 0) {
-        entry = entry->next;
+    struct entry **shelf = shelf_of(store, key);
+    for (struct entry *entry = *shelf; entry != NULL; entry = entry->next) {
+        if (strcmp(entry->key, key) == 0) {
+            return entry;
+        }
     }
-    return entry;
-}
-
-static struct entry *insert(struct store *store, const char *word)
-{
-    size_t size = strlen(word) + 1;
+    size_t size = strlen(key) + 1;
     struct entry *entry = zcalloc(sizeof(*entry) + size);
-    memcpy(entry->word, word, size);
-
-    struct entry **shelf = &store->shelves[shelf_of(word)];
+    memcpy(entry->key, key, size);
     entry->next = *shelf;
     *shelf = entry;
-    store->words++;
+    store->values++;
     return entry;
 }
 
-/* Makes room for one more place. What the allocator gives beyond the request is used, not lost. */
-static void make_room(struct entry *entry)
+/* What the allocator gave beyond the request is used, not lost. */
+static void append(struct entry *entry, const char *text, size_t length)
 {
-    if (entry->count < entry->room) {
-        return;
+    if (entry->room - entry->length < length) {
+        entry->value = zrealloc_usable(entry->value, entry->length + length, &entry->room);
     }
-    size_t usable;
-    size_t wanted = entry->room == 0 ? 1 : entry->room * 2;
-    entry->places = zrealloc_usable(entry->places, wanted * sizeof(long), &usable);
-    entry->room = usable / sizeof(long);
+    memcpy(entry->value + entry->length, text, length);
+    entry->length += length;
 }
 
-static void note(struct store *store, const char *word, long place)
-{
-    struct entry *entry = find(store, word);
-    if (entry == NULL) {
-        entry = insert(store, word);
-    }
-    make_room(entry);
-    entry->places[entry->count++] = place;
-}
-
-/* Deletes all words but each KEEP_ONE_IN-th, so that the blocks left are strewn over all pages. */
+/* Deletes all but each KEEP_ONE_IN-th, so that the blocks left are strewn over all pages. */
 static void thin_out(struct store *store)
 {
     size_t seen = 0;
@@ -93,40 +78,41 @@ static void thin_out(struct store *store)
                 continue;
             }
             *link = entry->next;
-            zfree(entry->places);
+            zfree(entry->value);
             zfree(entry);
-            store->words--;
+            store->values--;
         }
     }
 }
 
-static long load_file(struct store *store, const char *path, long place)
+/* Every paragraph is a value. Its key is such as "3.17": the 17th paragraph of the third text. */
+static void load_file(struct store *store, const char *path)
 {
     FILE *file = fopen(path, "r");
     if (file == NULL) {
         fprintf(stderr, "kv: %s: %s\n", path, strerror(errno));
         exit(1);
     }
-    char word[LONGEST_WORD];
-    size_t length = 0;
-    int c;
-    do {
-        c = getc(file);
-        if (c != EOF && isalpha(c) && length < sizeof(word) - 1) {
-            word[length++] = (char) tolower(c);
-        } else if (length > 0) {
-            word[length] = '\0';
-            note(store, word, place - (long) length);
-            length = 0;
+    store->texts++;
+    size_t paragraphs = 0;
+    struct entry *entry = NULL;
+    for (char line[1024]; fgets(line, sizeof(line), file) != NULL;) {
+        if (line[strspn(line, " \t\r\n\f")] == '\0') {
+            entry = NULL;
+            continue;
         }
-        place++;
-    } while (c != EOF);
+        if (entry == NULL) {
+            char key[64];
+            snprintf(key, sizeof(key), "%zu.%zu", store->texts, ++paragraphs);
+            entry = entry_of(store, key);
+        }
+        append(entry, line, strlen(line));
+    }
     fclose(file);
-    return place;
 }
 
 /* All texts of a folder; links are other names of texts that are there too. */
-static long load_folder(struct store *store, const char *folder, long place)
+static void load_folder(struct store *store, const char *folder)
 {
     DIR *dir = opendir(folder);
     if (dir == NULL) {
@@ -138,71 +124,87 @@ static long load_folder(struct store *store, const char *folder, long place)
         struct stat about;
         snprintf(path, sizeof(path), "%s/%s", folder, found->d_name);
         if (lstat(path, &about) == 0 && S_ISREG(about.st_mode)) {
-            place = load_file(store, path, place);
+            load_file(store, path);
         }
     }
     closedir(dir);
-    return place;
+}
+
+/* Loads the texts again and again until there is enough. */
+static void load(struct store *store, char **texts)
+{
+    while (zmalloc_used_memory() < ENOUGH) {
+        size_t before = store->values;
+        for (char **text = texts; *text != NULL; text++) {
+            load_file(store, *text);
+        }
+        if (*texts == NULL) {
+            load_folder(store, DEFAULT_TEXTS);
+        }
+        if (store->values == before) {
+            fprintf(stderr, "kv: there is nothing in these texts\n");
+            exit(1);
+        }
+    }
 }
 
 static void print_bytes(const char *name, size_t bytes)
 {
     if (bytes == ZMALLOC_UNKNOWN) {
-        printf("%s:unknown\n", name);
+        printf("%-20s%15s", name, "unknown");
     } else {
-        printf("%s:%zu\n", name, bytes);
+        printf("%-20s%15zu", name, bytes);
     }
 }
 
 static void print_difference(const char *name, int64_t bytes)
 {
     if (bytes == ZMALLOC_UNKNOWN_DIFFERENCE) {
-        printf("%s:unknown\n", name);
+        printf("   %-25s%10s\n", name, "unknown");
     } else {
-        printf("%s:%" PRId64 "\n", name, bytes);
+        printf("   %-25s%10" PRId64 "\n", name, bytes);
     }
 }
 
-/* The differences and used_memory add up to used_memory_rss. */
+/* Where the memory is, in the words of Redis's INFO: levels, and what each adds to the level above it. */
 static void report(const char *stage, const struct store *store)
 {
     struct zmalloc_report memory = {.size = sizeof(memory)};
     zmalloc_report(&memory, 0);
 
-    printf("# %s, %zu words\n", stage, store->words);
+    printf("# %s: %zu values\n", stage, store->values);
     print_bytes("used_memory", memory.used);
+    printf("\n");
+    print_bytes("allocator_allocated", memory.allocated);
     print_difference("allocator_overhead_bytes", memory.allocator_overhead_bytes);
+    print_bytes("allocator_active", memory.active);
     print_difference("allocator_frag_bytes", memory.allocator_frag_bytes);
+    print_bytes("allocator_resident", memory.resident);
     print_difference("allocator_rss_bytes", memory.allocator_rss_bytes);
-    print_difference("rss_overhead_bytes", memory.rss_overhead_bytes);
     print_bytes("used_memory_rss", memory.rss);
-    printf("mem_fragmentation_ratio:%.2f\n", memory.mem_fragmentation_ratio);
-    printf("mem_allocator:%s\n\n", ZMALLOC_LIB);
+    print_difference("rss_overhead_bytes", memory.rss_overhead_bytes);
+    printf("%-20s%15s", "mem_allocator", ZMALLOC_LIB);
+    if (isnan(memory.mem_fragmentation_ratio)) {
+        printf("   %-25s%10s\n\n", "mem_fragmentation_ratio", "unknown");
+    } else {
+        printf("   %-25s%10.2f\n\n", "mem_fragmentation_ratio", memory.mem_fragmentation_ratio);
+    }
 }
 
 int main(int argc, char **argv)
 {
+    (void) argc;
     struct store *store = zcalloc(sizeof(*store));
     report("Empty", store);
-
-    long place = 0;
-    for (int i = 1; i < argc; i++) {
-        place = load_file(store, argv[i], place);
-    }
-    if (argc == 1) {
-        load_folder(store, DEFAULT_TEXTS, place);
-    }
+    load(store, argv + 1);
     report("Loaded", store);
-
-    struct entry *the = find(store, "the");
-    printf("\"the\" stands in %zu places\n\n", the != NULL ? the->count : 0);
-
     thin_out(store);
-    report("Most words deleted", store);
+    report("Most deleted", store);
 
     size_t returned;
     int error = zmalloc_purge(&returned);
     report(error == 0 ? "Purged" : "Could not purge", store);
-    print_bytes("returned", returned);
+    print_bytes("bytes_returned", returned);
+    printf("\n");
     return 0;
 }

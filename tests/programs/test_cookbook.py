@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The recipes of the cookbook that are the same on every allocator do what it says, and so does the guide's program."""
+"""The cookbook's recipes that are the same on every allocator, what make demo runs, and the guide's program."""
 
 from __future__ import annotations
 
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -63,6 +64,59 @@ def test_the_leak_is_found_and_the_step_is_told(tmp_path: Path) -> None:
     assert "2 passed" in run_pytest(tmp_path / "leak.py")
 
 
+# What make demo runs.
+
+STAGES = ["Empty", "Loaded", "Most deleted", "Purged"]
+LEVELS = ("allocator_allocated", "allocator_active", "allocator_resident", "used_memory_rss")
+DIFFERENCES = ("allocator_overhead_bytes", "allocator_frag_bytes", "allocator_rss_bytes", "rss_overhead_bytes")
+
+
+def stages_of(output: str) -> dict[str, tuple[int, dict[str, str]]]:
+    """By the name of the stage: how many values there are, and the figures by name."""
+    found = re.findall(r"^# ([^:\n]+): (\d+) values\n((?:\w+ .*\n)+)", output, re.MULTILINE)
+    return {name: (int(values), dict(re.findall(r"(\w+) +(\S+)", figures))) for name, values, figures in found}
+
+
+def check_figures(figures: dict[str, str]) -> None:
+    """Each difference is that of its level from the nearest known level below."""
+    known = int(figures["used_memory"])
+    for level, difference in zip(LEVELS, DIFFERENCES):
+        assert (figures[level] == "unknown") == (figures[difference] == "unknown")
+        if figures[level] != "unknown":
+            assert int(figures[level]) - known == int(figures[difference])
+            known = int(figures[level])
+    ratio = figures["mem_fragmentation_ratio"]
+    if ratio == "unknown":
+        assert figures["used_memory"] == "0"
+    else:
+        assert float(ratio) == pytest.approx(known / int(figures["used_memory"]), abs=0.006)
+
+
+@pytest.mark.skipif(not KV.exists(), reason="no examples when this was built")
+@pytest.mark.skipif(not (BUILD / "bindings" / "lua" / "zmalloc.so").exists(), reason="no module for Lua was built")
+def test_the_demo_reports_the_same_figures_in_each_language(tmp_path: Path) -> None:
+    text = tmp_path / "text"
+    text.write_text("".join(f"paragraph {i}\n{'is long ' * (i % 60)}\n\n" for i in range(2000)))
+    tools = {"MESON": shlex.join(MESON), "PYTHON": sys.executable}
+    output = run(SOURCE / "examples" / "demo", BUILD, text, env=tools)
+    assert re.findall("^== (.*)", output, re.MULTILINE) == ["C", "Python", "Lua"]
+    outputs = re.split("^== .*\n", output, flags=re.MULTILINE)[1:]
+    layouts = [re.sub(r" +(-?[\d.]+|unknown)(?= |$)", " N", each, flags=re.MULTILINE) for each in outputs]
+    assert layouts[0] == layouts[1] == layouts[2]
+    for each in outputs:
+        stages = stages_of(each)
+        assert list(stages) == STAGES
+        for _, figures in stages.values():
+            check_figures(figures)
+        (empty, _), (loaded, full), (left, thinned), (purged, end) = stages.values()
+        assert (empty, left, purged) == (0, (loaded + 9) // 10, left)
+        assert 50 << 20 <= int(full["used_memory"]) < 51 << 20
+        assert 4 << 20 <= int(thinned["used_memory"]) < 7 << 20  # which tenth is left depends on the store
+        [returned] = re.findall(r"^bytes_returned +(\d+)$", each, re.MULTILINE)
+        fall = int(thinned["used_memory_rss"]) - int(end["used_memory_rss"])
+        assert int(returned) == pytest.approx(fall, abs=1 << 20)
+
+
 # A choice of allocators.
 
 
@@ -77,17 +131,16 @@ def build_other_library(folder: Path) -> None:
 def test_a_program_runs_with_each_allocator(tmp_path: Path) -> None:
     build_other_library(tmp_path / "other")
     text = tmp_path / "text"
-    text.write_text("a word or two " * 100000)
+    text.write_text("a line or two\nof a paragraph\n\n" * 2000)
     command = (sys.executable, COOKBOOK / "allocators.py", BUILD, tmp_path / "other", "--", KV, text)
     head, *rows = run(*command).splitlines()
-    assert re.split(r"  +", head.strip()) == ["ms", "Empty", "Loaded", "Most words deleted", "Purged"]
+    assert re.split(r"  +", head.strip()) == ["ms", "Empty", "Loaded", "Most deleted", "Purged"]
     assert [re.match(r"\w+-\d", row)[0] for row in rows] == ["libc-2", "mimalloc-2"]
     for row in rows:
         assert int(row.split()[1]) > 0
         used, rss = zip(*((float(used), float(rss)) for used, rss in re.findall(r"([\d.]+) of ([\d.]+)", row)))
-        places = 4 * 100000 * 8 / (1 << 20)
-        assert used[0] < 0.2 < places < used[1] < 2 * places + 0.2  # room for places doubles
-        assert rss[1] > rss[0] + 0.8 * places  # the rest of the room was not touched
+        assert used[0] < 0.3 and 50 <= used[1] < 51 and 5 <= used[2] == used[3] < 6
+        assert rss[1] > rss[0] + 49
         assert all(more > less for more, less in zip(rss, used))
 
 
