@@ -135,9 +135,9 @@ def threads(trees: list[Tree], rounds: int) -> Results:
                 alone = alone or medians
                 share = (f"{medians[name] / count / alone[name]:.2f}" for name in CONTENDERS)
                 rows.append([f"{tree.name}, {count}", *(f"{medians[name]:.1f}" for name in CONTENDERS), *share])
-        what = "private blocks" if mode == "private" else "pairs of threads, made on one and freed on the other"
+        what = "private blocks" if mode == "private" else "pairs: one allocates, one frees"
         columns = ["threads", *CONTENDERS, *(f"{name}, of one" for name in CONTENDERS)]
-        table(f"threads: {what}; millions a second, and throughput of each thread as part of that of one alone",
+        table(f"threads: {what}; millions a second, and throughput of each as part of that of one alone",
               columns, rows)  # fmt: skip
     return results
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Runs the long forms of the tests for as long as asked, over and over with other seeds, and adds up what they held.
+"""Runs the long forms of the tests for as long as asked, again and again with other seeds, and adds up their figures.
 
-Usage: soak.py MINUTES TREE..., where a tree is a build directory. What a program prints as "figure: NUMBER what" is
+Usage: soak.py MINUTES BUILD..., where BUILD is a build directory. What a program prints as "figure: NUMBER what" is
 summed. The first failure ends it: the program's output and how to run it again are printed, and the status is 1.
 """
 
