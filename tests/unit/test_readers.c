@@ -11,7 +11,7 @@
 
 #include <time.h>
 
-enum { THREADS_AT_ONCE = 8 };
+enum { THREADS_AT_ONCE = 8, HERD = 200 };
 
 struct ending {
     struct zm_counters counters;
@@ -75,7 +75,7 @@ static void wait_for_turn(struct zm_reader visit)
     } while (other.phase == visit.phase);
 }
 
-/* They take turns: else one would take another's, and miss the readers of a phase. */
+/* Each waits for the readers of its own time, whoever makes the turns. */
 static void ends_at_once_wait_too(void)
 {
     struct ending first;
@@ -101,6 +101,36 @@ static void ends_at_once_wait_too(void)
     }
 }
 
+static atomic_uint begun;
+
+static void *stop_in_herd(void *argument)
+{
+    atomic_fetch_add(&begun, 1);
+    return stop(argument);
+}
+
+/* While they wait there is one turn, and three after that; a few more for those that lost the processor at first. */
+static void a_turn_serves_all_who_wait(void)
+{
+    static struct ending endings[HERD];
+    struct zm_reader visit = zm_readers_enter();
+    size_t before = atomic_load(&turns);
+    for (size_t i = 0; i < HERD; i++) {
+        begin(&endings[i]);
+        endings[i].thread = start(stop_in_herd, &endings[i]);
+    }
+    while (atomic_load(&begun) < HERD) {
+        give_time();
+    }
+    give_time();
+    check(atomic_load(&turns) - before <= 1);
+    zm_readers_leave(visit);
+    for (size_t i = 0; i < HERD; i++) {
+        join(endings[i].thread);
+    }
+    check(atomic_load(&turns) - before <= HERD / 4);
+}
+
 /* As a reader does that saw the phase, lost the processor while a thread ended, and only then counts itself. */
 static struct zm_reader enter_late(unsigned seen)
 {
@@ -112,12 +142,26 @@ static void an_end_waits_for_who_is_counted_late(void)
     struct ending ending;
     for (unsigned late = 0; late < 2; late++) {
         begin(&ending);
-        struct zm_reader visit = enter_late((atomic_load(&phase) + late) % 2);
+        struct zm_reader visit = enter_late((unsigned) (atomic_load(&turns) + late) % 2);
         end(&ending);
         check_waits(&ending);
         zm_readers_leave(visit);
         join(ending.thread);
     }
+}
+
+/* A turn by another thread, which looked at the readers before the late one came, and before the end began. */
+static void an_end_trusts_no_turn_begun_before_it(void)
+{
+    struct ending ending;
+    begin(&ending);
+    struct zm_reader visit = enter_late((unsigned) (atomic_load(&turns) + 1) % 2);
+    end(&ending);
+    check_waits(&ending);
+    atomic_fetch_add(&turns, 1);
+    check_waits(&ending);
+    zm_readers_leave(visit);
+    join(ending.thread);
 }
 
 /* In a child, a reader of the parent's is neither waited for nor taken off; one of its own is. And so in its child.
@@ -127,7 +171,6 @@ static void a_child_has_readers_of_its_own(void)
     struct ending ending;
     for (unsigned i = 0; i < 4; i++) {
         struct zm_reader before = enter_late(i % 2);
-        atomic_flag_test_and_set(&turning);
         zm_readers_start_child();
         begin(&ending);
         zm_counters_detach(&ending.counters);
@@ -202,7 +245,9 @@ int main(void)
 {
     an_end_waits_for_the_reader_inside();
     ends_at_once_wait_too();
+    a_turn_serves_all_who_wait();
     an_end_waits_for_who_is_counted_late();
+    an_end_trusts_no_turn_begun_before_it();
     a_child_has_readers_of_its_own();
     sums_stay();
     the_base_left_last_is_whole();
