@@ -30,10 +30,8 @@ static void count_freed(size_t bytes)
     }
 }
 
-/*
- * Makes the allocator's block, if there is one, the caller's: its size is noted, counted and told. It is a part of
- * every call, as to call it would take a fifth of the instructions that counting takes.
- */
+/* Makes the allocator's block, if there is one, the caller's: its size is noted, counted and reported. It is inlined in
+ * every call, as to call it would take a fifth of the instructions that counting takes. */
 static inline __attribute__((always_inline)) void *hand_out_aligned(void *block, size_t offset, size_t size,
                                                                     size_t *usable)
 {
@@ -68,10 +66,8 @@ static void *hand_in(void *ptr, size_t *usable)
 /* Kept out of the functions that first try the fast path, which then need no stack for it. */
 #define SLOW_PATH __attribute__((noinline))
 
-/*
- * The fast paths, for most blocks of most threads: nothing but the allocator's call and, where the allocator does not
- * count, one counter. Where a fast path does not apply or fails, the slow path below starts from the beginning.
- */
+/* The fast paths, for most blocks of most threads: nothing but the allocator's call and, where the allocator does not
+ * count, one counter. Where a fast path does not apply or fails, the slow path below starts from the beginning. */
 static inline bool may_be_fast(size_t size)
 {
     return ZM_KNOWS_SIZE && ZM_LIKELY(size > zm_gate()) &&

@@ -11,8 +11,9 @@ import re
 import sys
 from pathlib import Path
 
+import declarations
+
 STRUCTS = ("zmalloc_mapping", "zmalloc_memory_limits", "zmalloc_report")
-COMMENT = r"/\*+ ?((?:(?!\*/).)*?)\s*\*/"
 
 
 def words(comment: str) -> str:
@@ -22,27 +23,11 @@ def words(comment: str) -> str:
     return '"' + paragraphs.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n") + '"'
 
 
-def fields(body: str) -> list[tuple[str, str]]:
-    """Each field with its comment. One that stands before a group of them is about all of the group."""
-    found = []
-    for group in body.split("\n\n"):
-        about = re.match(r"\s*" + COMMENT, group, re.DOTALL)
-        member = re.compile(r"^ +[\w ]+[ *](\w+);(?: *" + COMMENT + ")?", re.MULTILINE | re.DOTALL)
-        for name, comment in member.findall(group[about.end() if about else 0 :]):
-            found.append((name, ". ".join(filter(None, (comment, about and about[1].rstrip("."))))))
-    return found
-
-
 def macros(header: str, struct: str) -> str:
-    pattern = COMMENT + r"\nstruct " + struct + r" \{\n(.*?)^\};"
-    comment, body = re.search(pattern, header, re.MULTILINE | re.DOTALL).groups()
-    members = fields(body)
-    if len(members) != re.sub(COMMENT, "", body, flags=re.DOTALL).count(";"):
-        sys.exit(f"struct_fields: not all fields of struct {struct} were understood")
-    members = [member for member in members if member[0] != "size"]
+    comment, members = declarations.struct(header, struct)
     lines = [f"#define {struct}_doc {words(comment)}"]
-    lines += [f"#define {struct}_{name}_doc {words(comment)}" for name, comment in members]
-    lines += [f"#define {struct}_fields(FIELD) " + " ".join(f"FIELD({name})" for name, _ in members)]
+    lines += [f"#define {struct}_{name}_doc {words(comment)}" for name, _, comment in members]
+    lines += [f"#define {struct}_fields(FIELD) " + " ".join(f"FIELD({name})" for name, _, _ in members)]
     return "\n".join(lines) + "\n"
 
 

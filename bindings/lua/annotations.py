@@ -9,69 +9,9 @@ import re
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "common"))
-from struct_fields import COMMENT, fields  # noqa: E402
-
-CLASSES = {
-    "zmalloc_mapping": "zmalloc.Mapping",
-    "zmalloc_memory_limits": "zmalloc.MemoryLimits",
-    "zmalloc_report": "zmalloc.Report",
-}
-
-# What a C argument is that a script hands over; a question mark at the name's end: it may be left out.
-ARGUMENTS = {
-    "size_t size": ("size", "integer"),
-    "size_t num": ("num", "integer"),
-    "size_t alignment": ("alignment", "integer"),
-    "long pid": ("pid?", "integer"),
-    "long dirty_ms": ("dirty_ms", "integer"),
-    "long muzzy_ms": ("muzzy_ms", "integer"),
-    "int i": ("i", "integer"),
-    "int enable": ("enable", "boolean|integer"),
-    "int disable": ("disable", "boolean|integer"),
-    "int walk": ("walk?", "boolean|integer"),
-    "char *field": ("field", "string"),
-    "const char *field": ("field", "string"),
-    "const char *string": ("string", "string?"),
-    "void *ptr": ("ptr", "zmalloc.Block?"),
-    "size_t bytes": ("bytes", "integer"),
-    "size_t hysteresis": ("hysteresis", "integer"),
-    "void (*handler)(size_t size)": ("handler", "fun(size: integer)?"),
-    "int (*handler)(size_t size, void *context)": ("handler", "(fun(size: integer): any)?"),
-    "void (*handler)(size_t used, void *context)": ("handler", "fun(used: integer)?"),
-}
-
-# What a C argument is that is written through; None goes with the one before.
-RESULTS = {
-    "size_t *bytes": ("integer", "bytes"),
-    "size_t *usable": ("integer", "usable"),
-    "long long *res": ("integer?", "number"),
-    "size_t *allocated": ("integer?", "allocated"),
-    "size_t *active": ("integer?", "active"),
-    "size_t *resident": ("integer?", "resident"),
-    "size_t *returned": ("integer?", "returned"),
-    "int *mode": ("integer", "mode"),
-    "int *enabled": ("boolean", "enabled"),
-    "long *dirty_ms": ("integer", "dirty_ms"),
-    "long *muzzy_ms": ("integer", "muzzy_ms"),
-    "struct zmalloc_memory_limits *limits": ("zmalloc.MemoryLimits", "limits"),
-    "struct zmalloc_report *report": ("zmalloc.Report", "report"),
-    "struct zmalloc_field *fields": ("table<string, integer>", "fields"),
-    "size_t *count": None,
-    "int (*visit)(const struct zmalloc_mapping *mapping, void *context)": ("zmalloc.Mapping[]", "mappings"),
-    "void *context": None,
-}
-
-RETURNS = {"void ": None, "int ": None, "size_t ": "integer", "const char *": "string"}
-
-# An int that is no status; a block that may be none without an error.
-RETURNS_OF = {"jemalloc_purge": "integer", "zstrdup": "zmalloc.Block?", "extend_to_usable": "zmalloc.Block?"}
-
-TYPES = {"uint64_t": "integer", "size_t": "integer?", "int64_t": "integer?", "double": "number?", "char": "string"}
-
-
-def stop(what: str) -> None:
-    sys.exit(f"annotations: {what} is not known")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import roles  # noqa: E402
+from declarations import Call, calls, struct  # noqa: E402
 
 
 def text(comment: str) -> list[str]:
@@ -79,59 +19,27 @@ def text(comment: str) -> list[str]:
     return [f"---{line}" for line in lines]
 
 
-def split(arguments: str) -> list[str]:
-    """At the commas that are in no parentheses."""
-    words = re.sub(r"\s+", " ", arguments)
-    return [] if words == "void" else re.split(r", (?![^()]*\))", words)
-
-
-def returned(name: str, result: str) -> str | None:
-    if name in RETURNS_OF:
-        return RETURNS_OF[name]
-    if result == "void *":
-        return "zmalloc.Block?" if re.match("ztry|zrealloc", name) else "zmalloc.Block"
-    if result not in RETURNS:
-        stop(f"what {name} returns")
-    return RETURNS[result]
-
-
-def call(comment: str, result: str, name: str, arguments: str) -> str:
-    lines, names = text(comment), []
-    value = returned(name, result)
+def call(declared: Call) -> str:
+    lines, names = text(declared.comment), []
+    value = roles.returned(declared)[1]
     results = [f"---@return {value}"] if value else []
-    for argument in split(arguments):
-        if name == "zlibc_free":
-            names.append("ptr")
-            lines.append("---@param ptr nil")
-        elif argument in ARGUMENTS:
-            word, kind = ARGUMENTS[argument]
-            names.append(word.rstrip("?"))
-            lines.append(f"---@param {word} {kind}")
-        elif argument in RESULTS:
-            results += ["---@return {} {}".format(*RESULTS[argument])] if RESULTS[argument] else []
+    for declaration in declared.arguments:
+        role = roles.argument(declared, declaration)
+        if role:
+            names.append(role.name or re.search(r"\w+(?=\)\(|$)", declaration)[0])
+            lines.append(f"---@param {names[-1]}{'?' if role.default else ''} {role.lua}")
         else:
-            stop(f"the argument '{argument}' of {name}")
-    return "\n".join([*lines, *results, f"function zmalloc.{name}({', '.join(names)}) end"])
+            found = roles.result(declaration)
+            results += [f"---@return {kind} {word}" for kind, word in zip(found.lua, found.lua_names)] if found else []
+    return "\n".join([*lines, *results, f"function zmalloc.{declared.name}({', '.join(names)}) end"])
 
 
-def calls(header: str) -> list[str]:
-    pattern = COMMENT + r"\nZMALLOC_API ([\w ]+[ *])(\w+)\(((?:[^()]|\([^()]*\))*)\)[^;]*;"
-    found = re.findall(pattern, header, re.DOTALL)
-    if len(found) != header.count("\nZMALLOC_API "):
-        stop("how some call is declared")
-    return [call(*each) for each in found]
-
-
-def struct(header: str, name: str) -> str:
-    pattern = COMMENT + r"\nstruct " + name + r" \{\n(.*?)^\};"
-    comment, body = re.search(pattern, header, re.MULTILINE | re.DOTALL).groups()
-    lines = [*text(comment), f"---@class {CLASSES[name]}"]
-    for field, words in fields(body):
-        declared = re.search(r"(\w+) \*?" + field + ";", body)[1]
-        kind = "table<string, integer>" if declared == "zmalloc_field" else TYPES[declared]
-        if name == "zmalloc_memory_limits":
-            kind = "number?"
-        if field not in ("size", "count"):
+def a_class(header: str, name: str) -> str:
+    declared = struct(header, name)
+    lines = [*text(declared.comment), f"---@class zmalloc.{roles.STRUCTS[name]}"]
+    for field, c_type, words in declared.members:
+        if field != roles.NOT_IN_SCRIPTS.get(name):
+            kind = roles.member(name, c_type)[1]
             lines.append(" ".join(["---@field", field, kind, " ".join(words.split())]).rstrip())
     return "\n".join(lines)
 
@@ -160,9 +68,9 @@ def main() -> None:
     contract = header.read_text(encoding="utf-8")
     parts = [
         by_hand.read_text(encoding="utf-8").rstrip(),
-        *(struct(contract, name) for name in CLASSES),
+        *(a_class(contract, name) for name in roles.STRUCTS),
         *macros(contract),
-        *calls(contract),
+        *map(call, calls(contract)),
         '---The allocator, with its version.\nzmalloc.ZMALLOC_LIB = ""',
         *written_in_lua(module.read_text(encoding="utf-8")),
         "return zmalloc",

@@ -10,9 +10,10 @@ PYTHON ?= python3
 out := build/rock
 system := $(shell uname -s | tr '[:upper:]' '[:lower:]')
 
-# The list of sources is the library's own.
-of = $(shell sed -n 's/^$1 \{1,\}/src\//p' src/sources.txt)
-sources := $(call of,core) $(call of,allocator:libc) $(or $(call of,os:$(system)),$(call of,os:none))
+# The lists of sources are the library's own and the modules'.
+of = $(shell sed -n 's/^$1 \{1,\}/$2\//p' $2/sources.txt)
+sources := $(call of,core,src) $(call of,allocator:libc,src) $(or $(call of,os:$(system),src),$(call of,os:none,src)) \
+    $(call of,common,bindings) $(call of,lua,bindings)
 
 flags := -std=c11 -D_GNU_SOURCE '-DZM_ALLOCATOR_HOT_HALF="libc.h"' -fvisibility=hidden -pthread
 includes := -Iinclude -Isrc -Ibindings/common -Ibindings/lua/c -I$(out) -I$(LUA_INCDIR)
@@ -32,5 +33,6 @@ module:
 	$(PYTHON) bindings/common/struct_fields.py include/zmalloc.h $(out)/struct_fields.h
 	$(PYTHON) bindings/lua/annotations.py bindings/lua/library/zmalloc.lua.in include/zmalloc.h bindings/lua/zmalloc.lua \
 	    $(out)/library/zmalloc.lua
-	$(SWIG) -Wall -Werror -Iinclude -Ibindings -lua -nomoduleglobal -o $(out)/zmalloc_lua.c bindings/zmalloc.i
+	$(PYTHON) bindings/roles.py $(out)/roles.i
+	$(SWIG) -Wall -Werror -Iinclude -Ibindings -I$(out) -lua -nomoduleglobal -o $(out)/zmalloc_lua.c bindings/zmalloc.i
 	$(CC) $(CFLAGS) $(flags) $(includes) $(LIBFLAG) -o $(out)/zmalloc.so $(out)/zmalloc_lua.c $(sources) $(link_flags)

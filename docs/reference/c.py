@@ -13,7 +13,7 @@ from textwrap import dedent
 from .text import SOURCE, Link, directive, escaped, heading, links, to_rst
 
 sys.path.insert(0, str(SOURCE / "bindings" / "common"))
-from struct_fields import fields  # noqa: E402
+from declarations import fields  # noqa: E402
 
 HEADERS = ["zmalloc.h", "zmalloc_lua.h"]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The Python part: signatures from the package's sources and stub, words from its objects."""
+"""The Python part: signatures from the package's sources and its built stub, words from its objects."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def pytest() -> list[str]:
 
 
 def part() -> str:
-    stub = parsed(PACKAGE / "_zmalloc.pyi")
+    stub = parsed(Path(zmalloc.__file__).with_name("_zmalloc.pyi"))
     watching = parsed(PACKAGE / "_monitor" / "series.py") | parsed(PACKAGE / "_monitor" / "monitor.py")
     monitors = {name: nodes for name, nodes in watching.items() if hasattr(zmalloc, name)}
     declared = parsed(PACKAGE / "__init__.py") | parsed(PACKAGE / "_track.py") | monitors | stub

@@ -4,6 +4,10 @@
 #ifndef COMPAT_H
 #define COMPAT_H
 
+#include <lauxlib.h>
+#include <lua.h>
+#include <lualib.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -14,29 +18,35 @@
 #if LUA_VERSION_NUM >= 503
 #define MOST_INTEGER LUA_MAXINTEGER
 #define LEAST_INTEGER LUA_MININTEGER
+#else
+#define MOST_INTEGER ((INT64_C(1) << 53) - 1)
+#define LEAST_INTEGER (-MOST_INTEGER)
+#endif
 
-static bool is_whole(lua_State *L, int index, int64_t *integer)
+/*
+ * is_whole: whether the number at the index is whole, and which integer. push_address: an address fills Lua's
+ * integers, so from 2^63 on it is below 0, and "%x" and math.ult take it for what it is; where numbers are doubles,
+ * that of a page has no bits that a double could not have.
+ */
+#if LUA_VERSION_NUM >= 503
+static inline bool is_whole(lua_State *L, int index, int64_t *integer)
 {
     int whole;
     *integer = lua_tointegerx(L, index, &whole);
     return whole;
 }
 
-static void push_integer(lua_State *L, int64_t integer)
+static inline void push_integer(lua_State *L, int64_t integer)
 {
     lua_pushinteger(L, integer);
 }
 
-/* An address fills Lua's integers: from 2^63 on it is below 0, and "%x" and math.ult take it for what it is. */
-static void push_address(lua_State *L, uint64_t address)
+static inline void push_address(lua_State *L, uint64_t address)
 {
     lua_pushinteger(L, (lua_Integer) address);
 }
 #else
-#define MOST_INTEGER ((INT64_C(1) << 53) - 1)
-#define LEAST_INTEGER (-MOST_INTEGER)
-
-static bool is_whole(lua_State *L, int index, int64_t *integer)
+static inline bool is_whole(lua_State *L, int index, int64_t *integer)
 {
     lua_Number number = lua_tonumber(L, index);
     bool exact = number >= (lua_Number) LEAST_INTEGER && number <= (lua_Number) MOST_INTEGER;
@@ -44,13 +54,12 @@ static bool is_whole(lua_State *L, int index, int64_t *integer)
     return exact && (lua_Number) *integer == number;
 }
 
-static void push_integer(lua_State *L, int64_t integer)
+static inline void push_integer(lua_State *L, int64_t integer)
 {
     lua_pushnumber(L, (lua_Number) integer);
 }
 
-/* That of a page has no bits that a double could not have. */
-static void push_address(lua_State *L, uint64_t address)
+static inline void push_address(lua_State *L, uint64_t address)
 {
     lua_pushnumber(L, (lua_Number) address);
 }
@@ -84,46 +93,16 @@ static void push_address(lua_State *L, uint64_t address)
 #define lua_rawgetp raw_get
 #define lua_rawsetp raw_set
 
-static void set_metatable(lua_State *L, const char *name)
-{
-    luaL_getmetatable(L, name);
-    lua_setmetatable(L, -2);
-}
+void set_metatable(lua_State *L, const char *name);
 
-static void set_functions(lua_State *L, const luaL_Reg *functions, int upvalues)
-{
-    (void) upvalues; /* none */
-    for (; functions->name != NULL; functions++) {
-        lua_pushcfunction(L, functions->func);
-        lua_setfield(L, -2, functions->name);
-    }
-}
+void set_functions(lua_State *L, const luaL_Reg *functions, int upvalues);
 
-static void *test_userdata(lua_State *L, int index, const char *name)
-{
-    void *userdata = lua_touserdata(L, index);
-    if (userdata == NULL || !lua_getmetatable(L, index)) {
-        return NULL;
-    }
-    luaL_getmetatable(L, name);
-    bool same = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
-    return same ? userdata : NULL;
-}
+void *test_userdata(lua_State *L, int index, const char *name);
 
 /* The index is that of the registry. */
-static void raw_get(lua_State *L, int index, const void *key)
-{
-    lua_pushlightuserdata(L, (void *) (uintptr_t) key);
-    lua_rawget(L, index);
-}
+void raw_get(lua_State *L, int index, const void *key);
 
-static void raw_set(lua_State *L, int index, const void *key)
-{
-    lua_pushlightuserdata(L, (void *) (uintptr_t) key);
-    lua_insert(L, -2);
-    lua_rawset(L, index);
-}
+void raw_set(lua_State *L, int index, const void *key);
 #endif
 
 #endif

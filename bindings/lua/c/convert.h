@@ -3,25 +3,21 @@
 #ifndef CONVERT_H
 #define CONVERT_H
 
-#include <errno.h>
-#include <limits.h>
-#include <stdbool.h>
+#include "compat.h"
+
+#include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
-static int refuse(lua_State *L, const char *call, const char *argument, const char *what)
-{
-    return luaL_error(L, "%s: argument '%s' %s", call, argument, what);
-}
+__attribute__((noreturn)) void refuse(lua_State *L, const char *call, const char *argument, const char *what);
 
-static int refuse_type(lua_State *L, int index, const char *call, const char *argument, const char *wanted)
-{
-    return luaL_error(L, "%s: argument '%s' must be %s, not %s", call, argument, wanted, luaL_typename(L, index));
-}
+__attribute__((noreturn)) void refuse_type(lua_State *L, int index, const char *call, const char *argument,
+                                           const char *wanted);
+
+/* What every call of a Block needs is in the header, as inline functions. */
 
 /* Floats that are whole are integers, as everywhere in Lua; strings are not. */
-static int64_t to_integer(lua_State *L, int index, int64_t least, int64_t most, const char *call,
-                          const char *argument)
+static inline int64_t to_integer(lua_State *L, int index, int64_t least, int64_t most, const char *call,
+                                 const char *argument)
 {
     if (lua_type(L, index) != LUA_TNUMBER) {
         refuse_type(L, index, call, argument, "an integer");
@@ -36,66 +32,34 @@ static int64_t to_integer(lua_State *L, int index, int64_t least, int64_t most, 
     return number;
 }
 
-static size_t to_size(lua_State *L, int index, const char *call, const char *argument)
+static inline size_t to_size(lua_State *L, int index, const char *call, const char *argument)
 {
     int64_t most = (uint64_t) MOST_INTEGER < SIZE_MAX ? MOST_INTEGER : (int64_t) SIZE_MAX;
     return (size_t) to_integer(L, index, 0, most, call, argument);
 }
 
-static size_t to_alignment(lua_State *L, int index, const char *call, const char *argument)
-{
-    size_t alignment = to_size(L, index, call, argument);
-    if (alignment == 0 || (alignment & (alignment - 1)) != 0) {
-        refuse(L, call, argument, "must be a power of two");
-    }
-    return alignment;
-}
+size_t to_alignment(lua_State *L, int index, const char *call, const char *argument);
 
-static int to_switch(lua_State *L, int index, const char *call, const char *argument)
-{
-    if (lua_isboolean(L, index)) {
-        return lua_toboolean(L, index);
-    }
-    return (int) to_integer(L, index, INT_MIN, INT_MAX, call, argument);
-}
+int to_switch(lua_State *L, int index, const char *call, const char *argument);
 
-/* The text belongs to the value on the stack. */
-static const char *to_text(lua_State *L, int index, const char *call, const char *argument, const char *wanted)
-{
-    if (lua_type(L, index) != LUA_TSTRING) {
-        refuse_type(L, index, call, argument, wanted);
-    }
-    size_t length;
-    const char *text = lua_tolstring(L, index, &length);
-    if (strlen(text) != length) {
-        refuse(L, call, argument, "must not hold a NUL");
-    }
-    return text;
-}
+const char *to_field(lua_State *L, int index, const char *call, const char *argument);
 
-static const char *to_field(lua_State *L, int index, const char *call, const char *argument)
-{
-    const char *field = to_text(L, index, call, argument, "a string");
-    if (*field == '\0') {
-        refuse(L, call, argument, "must not be empty");
-    }
-    return field;
-}
+const char *to_string_or_null(lua_State *L, int index, const char *call, const char *argument);
 
-static const char *to_string_or_null(lua_State *L, int index, const char *call, const char *argument)
-{
-    return lua_isnil(L, index) ? NULL : to_text(L, index, call, argument, "a string or nil");
-}
+/* What is left out or nil is this process. */
+long to_pid(lua_State *L, int index, const char *call, const char *argument);
 
-static void to_null(lua_State *L, int index, const char *call, const char *argument)
-{
-    if (!lua_isnil(L, index)) {
-        refuse_type(L, index, call, argument, "nil, as scripts never hold a libc block");
-    }
-}
+long to_long(lua_State *L, int index, const char *call, const char *argument);
+
+int to_int(lua_State *L, int index, const char *call, const char *argument);
+
+/* nil is none. */
+int to_walk(lua_State *L, int index, const char *call, const char *argument);
+
+void *to_null(lua_State *L, int index, const char *call, const char *argument);
 
 /* An integer; what lies above all of Lua's becomes the nearest float, as it does in Lua's own numerals. */
-static void push_size(lua_State *L, size_t size)
+static inline void push_size(lua_State *L, size_t size)
 {
     if (size <= (uint64_t) MOST_INTEGER) {
         push_integer(L, (int64_t) size);
@@ -104,19 +68,8 @@ static void push_size(lua_State *L, size_t size)
     }
 }
 
-static void check_status(lua_State *L, int status, const char *call)
-{
-    if (status < 0) {
-        luaL_error(L, "%s: %s (errno %d)", call, strerror(-status), -status);
-    }
-}
+void check_status(lua_State *L, int status, const char *call);
 
-static void check_field_status(lua_State *L, int status, const char *call, const char *field)
-{
-    if (status == -ENOENT) {
-        luaL_error(L, "%s: no field '%s' (errno %d)", call, field, ENOENT);
-    }
-    check_status(L, status, call);
-}
+void check_field_status(lua_State *L, int status, const char *call, const char *field);
 
 #endif

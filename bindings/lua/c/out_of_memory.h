@@ -3,106 +3,45 @@
 #ifndef OUT_OF_MEMORY_H
 #define OUT_OF_MEMORY_H
 
+#include "compat.h"
+
 #include <stdbool.h>
-#include <stdio.h>
+#include <stddef.h>
 
-/* Their addresses are where each Lua state keeps its handler, and whether C may try again when that says so. */
-static const char handler_key;
-static const char answers_key;
+bool handler_answers(lua_State *L);
 
-/* A call in this thread, and what the handler below has to tell it. */
-static _Thread_local struct {
+/* zmalloc's handler. */
+int oom_retry_callback(size_t size, void *unused);
+
+/* The request for memory that this thread's call makes. In the header, as every call looks at it. */
+struct memory_request {
     lua_State *caller;
     bool handler_runs; /* it is not called for what it asks for itself */
     bool raised;       /* the handler's error is on top of the caller's stack */
     bool failed;
     size_t size;
     int retries; /* so far */
-} memory_request;
+};
 
-static bool handler_answers(lua_State *L)
-{
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &answers_key);
-    bool answers = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return answers;
-}
+extern _Thread_local struct memory_request memory_request __attribute__((visibility("hidden")));
 
-/*
- * Whether the script's handler answers that it freed something. No Lua error may leave this: what it raises is kept on
- * the stack, and raised when C has returned.
- */
-static bool ask_handler(lua_State *L, size_t size)
-{
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &handler_key);
-    if (!lua_isfunction(L, -1)) {
-        lua_pop(L, 1);
-        return false;
-    }
-    int retries = memory_request.retries;
-    push_size(L, size);
-    memory_request.handler_runs = true;
-    memory_request.raised = lua_pcall(L, 1, 1, 0) != LUA_OK;
-    memory_request.handler_runs = false;
-    memory_request.retries = retries;
-    if (memory_request.raised) {
-        return false;
-    }
-    bool freed = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return freed;
-}
-
-/* zmalloc's handler. */
-static int ask_script(size_t size, void *unused)
-{
-    (void) unused;
-    lua_State *L = memory_request.caller;
-    bool asked = !memory_request.handler_runs && lua_checkstack(L, LUA_MINSTACK);
-    if (asked && ask_handler(L, size) && handler_answers(L) && memory_request.retries++ < ZMALLOC_MOST_RETRIES) {
-        return 1;
-    }
-    memory_request.failed = true;
-    memory_request.size = size;
-    return 0;
-}
-
-static void begin_call(lua_State *L)
+static inline void begin_call(lua_State *L)
 {
     memory_request.caller = L;
     memory_request.retries = 0;
 }
 
-static void end_call(lua_State *L, const char *call)
-{
-    if (!memory_request.failed) {
-        return;
-    }
-    bool raised = memory_request.raised;
-    memory_request.failed = false;
-    memory_request.raised = false;
-    if (raised) {
-        lua_error(L);
-    }
-    char size[24];
-    snprintf(size, sizeof(size), "%zu", memory_request.size);
-    luaL_error(L, "%s: can't allocate a size of %s bytes", call, size);
-}
+void raise_failure(lua_State *L, const char *call);
 
-static void check_function(lua_State *L, int index, const char *call, const char *argument)
+static inline void end_call(lua_State *L, const char *call)
 {
-    if (!lua_isnil(L, index) && !lua_isfunction(L, index)) {
-        refuse_type(L, index, call, argument, "a function or nil");
+    if (memory_request.failed) {
+        raise_failure(L, call);
     }
 }
 
-static void set_handler(lua_State *L, int index, bool answers, const char *call, const char *argument)
-{
-    check_function(L, index, call, argument);
-    lua_pushvalue(L, index);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &handler_key);
-    lua_pushboolean(L, answers);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &answers_key);
-}
+void check_callable(lua_State *L, int index, const char *call, const char *argument);
+
+void set_handler(lua_State *L, int index, bool answers, const char *call, const char *argument);
 
 #endif

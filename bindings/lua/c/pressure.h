@@ -1,62 +1,37 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* When the soft limit is passed: the script's handler is called once the call that did so is done, results and all. */
+/* When the soft limit is passed: the script's handler is called once the call that did so is done, results and all.
+ */
 #ifndef PRESSURE_H
 #define PRESSURE_H
 
+#include "compat.h"
+
 #include <stdbool.h>
+#include <stddef.h>
 
-/* Its address is where each Lua state keeps its handler. */
-static const char pressure_key;
+void soft_limit_callback(size_t used, void *unused);
 
-/* What zmalloc's handler has to tell the end of the call, in the same thread. */
-static _Thread_local struct {
-    bool handler_runs;
+/* What zmalloc's handler reports to the end of the call, in the same thread. In the header, as every call looks at
+ * it. */
+struct pressure {
     bool passed;
+    bool handler_runs;
     size_t used;
-} pressure;
+};
 
-static void note_pressure(size_t used, void *unused)
-{
-    (void) unused;
-    pressure.passed = true;
-    pressure.used = used;
-}
+extern _Thread_local struct pressure pressure __attribute__((visibility("hidden")));
 
-/* What the handler's own calls passed is told after the next one, unless it has freed that again. */
-static void end_handler(void)
-{
-    pressure.handler_runs = false;
-    pressure.used = zmalloc_used_memory();
-    pressure.passed = pressure.passed && pressure.used > zmalloc_soft_limit();
-}
+/* As after_pressure, where the limit was passed. */
+void passed_pressure(lua_State *L);
 
 /* What the handler raises leaves the call, which has done its work. */
-static void after_pressure(lua_State *L)
+static inline void after_pressure(lua_State *L)
 {
-    if (!pressure.passed || pressure.handler_runs) {
-        return;
-    }
-    pressure.passed = false;
-    luaL_checkstack(L, LUA_MINSTACK, NULL);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &pressure_key);
-    if (lua_isfunction(L, -1)) {
-        push_size(L, pressure.used);
-        pressure.handler_runs = true;
-        int status = lua_pcall(L, 1, 0, 0);
-        end_handler();
-        if (status != LUA_OK) {
-            lua_error(L);
-        }
-    } else {
-        lua_pop(L, 1);
+    if (pressure.passed) {
+        passed_pressure(L);
     }
 }
 
-static void keep_pressure_handler(lua_State *L, int index)
-{
-    lua_pushvalue(L, index);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &pressure_key);
-    pressure.passed = false;
-}
+void keep_pressure_handler(lua_State *L, int index);
 
 #endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* See pressure.h. */
+#include "pressure.h"
+
+#include "convert.h"
+#include "zmalloc.h"
+
+/* Its address is where each Lua state keeps its handler. */
+static const char pressure_key;
+
+_Thread_local struct pressure pressure;
+
+void soft_limit_callback(size_t used, void *unused)
+{
+    (void) unused;
+    pressure.passed = true;
+    pressure.used = used;
+}
+
+/* What the handler's own calls passed is told after the next one, unless it has freed that again. */
+static void end_handler(void)
+{
+    pressure.handler_runs = false;
+    pressure.used = zmalloc_used_memory();
+    pressure.passed = pressure.passed && pressure.used > zmalloc_soft_limit();
+}
+
+void passed_pressure(lua_State *L)
+{
+    if (pressure.handler_runs) {
+        return;
+    }
+    pressure.passed = false;
+    luaL_checkstack(L, LUA_MINSTACK, NULL);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &pressure_key);
+    if (lua_isfunction(L, -1)) {
+        push_size(L, pressure.used);
+        pressure.handler_runs = true;
+        int status = lua_pcall(L, 1, 0, 0);
+        end_handler();
+        if (status != LUA_OK) {
+            lua_error(L);
+        }
+    } else {
+        lua_pop(L, 1);
+    }
+}
+
+void keep_pressure_handler(lua_State *L, int index)
+{
+    lua_pushvalue(L, index);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &pressure_key);
+    pressure.passed = false;
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* See block.h. */
+#include "block.h"
+
+#include "convert.h"
+#include "out_of_memory.h"
+#include "zmalloc.h"
+
+int block_is_closed(const struct block *block)
+{
+    if (block->memory == NULL) {
+        PyErr_SetString(PyExc_ValueError, "the Block is closed");
+        return 1;
+    }
+    return 0;
+}
+
+int refuse_viewed(void)
+{
+    PyErr_SetString(PyExc_BufferError, "the Block has live views: it can't be freed, moved or resized");
+    return 1;
+}
+
+int to_block_or_null(PyObject *object, const char *call, const char *argument, struct block **block)
+{
+    if (object == Py_None) {
+        *block = NULL;
+        return 0;
+    }
+    if (!Py_IS_TYPE(object, &block_type)) {
+        return refuse_type(object, call, argument, "a Block or None");
+    }
+    *block = (struct block *) object;
+    return (*block)->memory != NULL ? 0 : refuse(PyExc_ValueError, call, argument, "is a closed Block");
+}
+
+PyObject *from_block(void *memory, size_t length)
+{
+    if (memory == NULL) {
+        return Py_NewRef(Py_None);
+    }
+    struct block *block = PyObject_New(struct block, &block_type);
+    if (block == NULL) {
+        zfree(memory);
+        return NULL;
+    }
+    block->memory = memory;
+    block->length = length;
+    block->asked = length;
+    block->views = 0;
+    block->weak_references = NULL;
+    return (PyObject *) block;
+}
+
+PyObject *from_aligned_block(void *memory, size_t length)
+{
+    PyObject *block = from_block(memory, length);
+    if (block != NULL && block != Py_None) {
+        ((struct block *) block)->asked = zmalloc_usable_size(memory);
+    }
+    return block;
+}
+
+block_hold hold_block(struct block *block)
+{
+    bool holds = block != NULL && oom_handler_answers();
+    if (holds) {
+        block->views++;
+    }
+    return holds;
+}
+
+void release_block(struct block *block, const block_hold *held)
+{
+    if (*held) {
+        block->views--;
+    }
+}
+
+PyObject *from_moved_block(struct block *block, void *memory, size_t length)
+{
+    if (block == NULL) {
+        return from_block(memory, length);
+    }
+    if (memory != NULL) {
+        block->memory = memory;
+        block->length = length;
+        block->asked = length;
+        return Py_NewRef(block);
+    }
+    if (length == 0) {
+        forget_memory(block);
+    }
+    return Py_NewRef(Py_None);
+}
+
+int check_extent(struct block *block, size_t length, const char *call)
+{
+    size_t usable = block != NULL ? zmalloc_usable_size(block->memory) : 0;
+    if (length > usable) {
+        PyErr_Format(PyExc_ValueError, "%s: argument 'size' is above the %zu bytes that may be used", call, usable);
+        return -1;
+    }
+    return 0;
+}
+
+int check_known_size(const struct block *block, size_t size, const char *call)
+{
+    size_t usable = block != NULL ? zmalloc_usable_size(block->memory) : 0;
+    if (block != NULL && (size < block->asked || size > usable)) {
+        PyErr_Format(PyExc_ValueError, "%s: argument 'size' must be from %zu to %zu for this Block", call,
+                     block->asked, usable);
+        return -1;
+    }
+    return 0;
+}
+
+PyObject *from_extended_block(struct block *block, size_t length)
+{
+    if (block == NULL) {
+        return Py_NewRef(Py_None);
+    }
+    block->length = length;
+    return Py_NewRef(block);
+}

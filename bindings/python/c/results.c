@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* See results.h. */
+#include "results.h"
+
+#include "struct_fields.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+/* Types. */
+
+static PyTypeObject usable_block_type;
+static PyTypeObject allocator_info_type;
+static PyTypeObject decay_type;
+PyTypeObject mapping_type;
+static PyTypeObject memory_limits_type;
+static PyTypeObject report_type;
+
+static PyStructSequence_Field usable_block_fields[] = {
+    {"block", "the Block, or None"},
+    {"usable", "the bytes of it that may be used"},
+    {NULL, NULL},
+};
+
+static PyStructSequence_Field allocator_info_fields[] = {
+    {"allocated", "bytes in blocks handed out to the program"},
+    {"active", "bytes in pages that hold such blocks"},
+    {"resident", "bytes that the allocator holds from the kernel"},
+    {NULL, NULL},
+};
+
+static PyStructSequence_Field decay_fields[] = {
+    {"dirty_ms", "milliseconds until what is unused becomes muzzy; -1 is never"},
+    {"muzzy_ms", "as many more until it is the kernel's; -1 is never"},
+    {NULL, NULL},
+};
+
+static PyStructSequence_Field mapping_fields[] = {
+    {"begin", zmalloc_mapping_begin_doc},
+    {"end", zmalloc_mapping_end_doc},
+    {"offset", zmalloc_mapping_offset_doc},
+    {"permissions", zmalloc_mapping_permissions_doc},
+    {"path", zmalloc_mapping_path_doc},
+    {"fields", "a dict of bytes by name. " zmalloc_mapping_fields_doc},
+    {NULL, NULL},
+};
+
+#define MEMORY_LIMIT(name) {#name, zmalloc_memory_limits_##name##_doc},
+static PyStructSequence_Field memory_limits_fields[] = {zmalloc_memory_limits_fields(MEMORY_LIMIT){NULL, NULL}};
+
+#define REPORT_FIELD(name) {#name, zmalloc_report_##name##_doc},
+static PyStructSequence_Field report_fields[] = {zmalloc_report_fields(REPORT_FIELD){NULL, NULL}};
+
+#define COUNT(fields) ((int) (sizeof(fields) / sizeof(*(fields))) - 1)
+
+static struct {
+    PyTypeObject *type;
+    PyStructSequence_Desc description;
+} result_types[] = {
+    {&usable_block_type, {"zmalloc.UsableBlock", "A Block and how much of it may be used.", usable_block_fields, 2}},
+    {&allocator_info_type, {"zmalloc.AllocatorInfo", "What the allocator says of itself.", allocator_info_fields, 3}},
+    {&decay_type, {"zmalloc.Decay", "When the allocator gives unused pages back.", decay_fields, 2}},
+    {&mapping_type, {"zmalloc.Mapping", zmalloc_mapping_doc, mapping_fields, COUNT(mapping_fields)}},
+    {&memory_limits_type,
+     {"zmalloc.MemoryLimits", zmalloc_memory_limits_doc, memory_limits_fields, COUNT(memory_limits_fields)}},
+    {&report_type, {"zmalloc.Report", zmalloc_report_doc, report_fields, COUNT(report_fields)}},
+};
+
+/* For notebooks: it is Python that writes the table. */
+static PyObject *report_as_html(PyObject *report, PyObject *unused)
+{
+    (void) unused;
+    PyObject *writer = PyImport_ImportModule("zmalloc._monitor.html");
+    PyObject *table = writer != NULL ? PyObject_CallMethod(writer, "report_table", "(O)", report) : NULL;
+    Py_XDECREF(writer);
+    return table;
+}
+
+static PyMethodDef report_html_method = {"_repr_html_", report_as_html, METH_NOARGS, "For notebooks: a table."};
+
+/* A named tuple has no place for methods of its own until it is ready. */
+static int add_method(PyTypeObject *type, PyMethodDef *method)
+{
+    PyObject *descriptor = PyDescr_NewMethod(type, method);
+    int status = descriptor != NULL ? PyDict_SetItemString(type->tp_dict, method->ml_name, descriptor) : -1;
+    Py_XDECREF(descriptor);
+    PyType_Modified(type);
+    return status;
+}
+
+static int add_constant(PyObject *module, const char *name, PyObject *value)
+{
+    int status = value != NULL ? PyModule_AddObjectRef(module, name, value) : -1;
+    Py_XDECREF(value);
+    return status;
+}
+
+int add_results(PyObject *module)
+{
+    for (size_t i = 0; i < sizeof(result_types) / sizeof(*result_types); i++) {
+        if (init_named_tuple(result_types[i].type, &result_types[i].description) != 0 ||
+            PyModule_AddType(module, result_types[i].type) != 0) {
+            return -1;
+        }
+    }
+    return add_method(&report_type, &report_html_method) != 0 ||
+                   add_constant(module, "ZMALLOC_UNKNOWN", Py_NewRef(Py_None)) != 0 ||
+                   add_constant(module, "ZMALLOC_UNKNOWN_DIFFERENCE", Py_NewRef(Py_None)) != 0 ||
+                   add_constant(module, "ZMALLOC_NO_LIMIT", PyFloat_FromDouble(INFINITY)) != 0
+               ? -1
+               : 0;
+}
+
+/* Statuses. */
+
+/* Takes the text over. */
+static void raise_error(int error, PyObject *text)
+{
+    if (text == NULL) {
+        return;
+    }
+    PyObject *exception = NULL;
+    if (error == EINVAL || error == ENOMEM) {
+        PyErr_SetObject(error == EINVAL ? PyExc_ValueError : PyExc_MemoryError, text);
+    } else {
+        exception = PyObject_CallFunction(PyExc_OSError, "iO", error, text);
+    }
+    if (exception != NULL) {
+        PyErr_SetObject((PyObject *) Py_TYPE(exception), exception);
+    }
+    Py_XDECREF(exception);
+    Py_DECREF(text);
+}
+
+int check_status(int status, const char *call)
+{
+    if (status < 0) {
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): the interpreter's lock is held */
+        raise_error(-status, PyUnicode_FromFormat("%s: %s", call, strerror(-status)));
+        return -1;
+    }
+    return 0;
+}
+
+int check_field_status(int status, const char *call, const char *field)
+{
+    if (status == -ENOENT) {
+        raise_error(ENOENT, PyUnicode_FromFormat("%s: no field '%s'", call, field));
+        return -1;
+    }
+    return check_status(status, call);
+}
+
+/* Figures: NULL is an exception. */
+
+PyObject *from_known_size(size_t size)
+{
+    if (size == ZMALLOC_NO_LIMIT) {
+        return PyFloat_FromDouble(INFINITY);
+    }
+    return size != ZMALLOC_UNKNOWN ? PyLong_FromSize_t(size) : Py_NewRef(Py_None);
+}
+
+static PyObject *from_difference(int64_t difference)
+{
+    return difference != ZMALLOC_UNKNOWN_DIFFERENCE ? PyLong_FromLongLong(difference) : Py_NewRef(Py_None);
+}
+
+static PyObject *from_ratio(double ratio)
+{
+    return !isnan(ratio) ? PyFloat_FromDouble(ratio) : Py_NewRef(Py_None);
+}
+
+#define FROM_FIGURE(figure)                                                                                          \
+    _Generic((figure), size_t : from_known_size, int64_t : from_difference, double : from_ratio)(figure)
+
+PyObject *named_tuple(PyTypeObject *type, PyObject **items, Py_ssize_t count)
+{
+    PyObject *tuple = PyStructSequence_New(type);
+    bool whole = tuple != NULL;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        whole = whole && items[i] != NULL;
+    }
+    for (Py_ssize_t i = 0; i < count; i++) {
+        if (whole) {
+            PyStructSequence_SET_ITEM(tuple, i, items[i]);
+        } else {
+            Py_XDECREF(items[i]);
+        }
+    }
+    if (!whole) {
+        Py_CLEAR(tuple);
+    }
+    return tuple;
+}
+
+PyObject *with_usable(PyObject *result, size_t usable)
+{
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    PyObject *figure = PyLong_FromSize_t(usable);
+    return result != NULL ? NAMED_TUPLE(&usable_block_type, result, figure) : figure;
+}
+
+PyObject *from_allocator_info(const size_t figures[3])
+{
+    return NAMED_TUPLE(&allocator_info_type, from_known_size(figures[0]), from_known_size(figures[1]),
+                       from_known_size(figures[2]));
+}
+
+PyObject *from_decay(const long times[2])
+{
+    return NAMED_TUPLE(&decay_type, PyLong_FromLong(times[0]), PyLong_FromLong(times[1]));
+}
+
+PyObject *from_memory_limits(const struct zmalloc_memory_limits *limits)
+{
+#define LIMIT(name) from_known_size(limits->name),
+    return NAMED_TUPLE(&memory_limits_type, zmalloc_memory_limits_fields(LIMIT));
+}
+
+PyObject *from_report(const struct zmalloc_report *report)
+{
+#define FIGURE(name) FROM_FIGURE(report->name),
+    return NAMED_TUPLE(&report_type, zmalloc_report_fields(FIGURE));
+}
+
+PyObject *from_fields(const struct zmalloc_field *fields, size_t count)
+{
+    PyObject *dict = PyDict_New();
+    for (size_t i = 0; dict != NULL && i < count; i++) {
+        PyObject *bytes = PyLong_FromSize_t(fields[i].bytes);
+        if (bytes == NULL || PyDict_SetItemString(dict, fields[i].name, bytes) != 0) {
+            Py_CLEAR(dict);
+        }
+        Py_XDECREF(bytes);
+    }
+    return dict;
+}
+
+PyObject *from_integer_or_none(const long long *integer)
+{
+    return integer != NULL ? PyLong_FromLongLong(*integer) : Py_NewRef(Py_None);
+}
