@@ -41,7 +41,7 @@ help: ## this list
 setup: ## install what building and testing need: Debian's packages (as root or with sudo), jemalloc's source
 	@tools/setup
 
-demo: ## install what it needs, build with jemalloc, run an example in C, Python and Lua: 2 minutes
+demo: ## install what it needs, build with jemalloc, run an example in C, Python and Lua: a minute or two
 	@tools/setup demo
 	@$(MAKE) --no-print-directory build-demo
 	@MESON=$(MESON) PYTHON=$(PYTHON) examples/demo build/demo

@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: BSD-3-Clause
--- The Lua module as a rock, on libc's allocator: `luarocks make` in this folder. Needs a C compiler, GNU make, SWIG 4.1
--- and Python 3, which writes a header and the annotations from a header.
+-- The Lua module as a rock, on libc's allocator: `luarocks make` in this folder. Needs a C compiler, GNU make, SWIG
+-- 4.1 and Python 3, which writes a header and the annotations from a header.
 rockspec_format = "3.0"
 package = "zmalloc"
 version = "scm-1"

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a Monitor costs that takes 10 samples a second. Usage: monitor.py wake|few|many|walk|other SECONDS; prints the part of a
-processor that its thread took, in percent, over that time.
+"""What a Monitor costs that takes 10 samples a second. Usage: monitor.py wake|few|many|walk|other SECONDS
 
-wake is a thread that wakes as often and does nothing; few is a process with little memory, many one with 100,000 blocks, a third of them freed; walk is that one too, with the
-page tables walked for each sample; other watches another process.
+It prints the part of a processor that the monitor's thread took over that time, in percent.
+
+wake: a thread that wakes as often and does nothing. few: a process with little memory. many: a process with 100,000
+blocks, a third of them freed. walk: the same, with a walk of the page tables for each sample. other: a Monitor of
+another process.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What calls cost in Python, against what else would do. Usage: python_calls.py LIBRARY ROUNDS; prints a line for each
-contender, which take turns: its name, and the median of its nanoseconds a call."""
+"""What calls cost in Python, next to the alternatives. Usage: python_calls.py LIBRARY ROUNDS
+
+The contenders take turns. It prints a line for each: its name, and the median of its nanoseconds a call.
+"""
 
 from __future__ import annotations
 

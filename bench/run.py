@@ -277,7 +277,7 @@ def ask(trees: list[Tree], rounds: int) -> Results:
     for tree in trees:
         figures: dict[str, list[float]] = {}
         commands = {
-            **{name: ("ask-zmalloc", name, 5_000, 1) for name in ["rss", "rss_by_stat", "report", "report_with_walk"]},
+            **{ask: ("ask-zmalloc", ask, 5_000, 1) for ask in ["rss", "rss_by_stat", "report", "report_with_walk"]},
             **{name: ("ask-zmalloc", name, 5, many) for name in ["field", "field_of_smaps", "field_by_lines"]},
         }
         with Crowded(tree, many) as pid:
@@ -317,8 +317,8 @@ def python(trees: list[Tree], rounds: int) -> Results:
             peer = "by_ctypes" if name == "used_memory" else name.replace("Block", "bytearray")
             if name not in ("by_ctypes", peer):
                 ratio, most = times[name] / times[peer], 0.6 if name == "used_memory" else 1.5
-                rows.append([f"{tree.name}, {name}", f"{times[name]:.0f}", f"{peer}, {times[peer]:.0f}", f"{ratio:.2f}",
-                             f"{most:.2f}: {'yes' if ratio <= most else 'NO'}"])  # fmt: skip
+                rows.append([f"{tree.name}, {name}", f"{times[name]:.0f}", f"{peer}, {times[peer]:.0f}",
+                             f"{ratio:.2f}", f"{most:.2f}: {'yes' if ratio <= most else 'NO'}"])  # fmt: skip
     table("python: one call", ["", "ns", "against, ns", "ratio", "at most"], rows)
     return results
 

@@ -205,6 +205,6 @@ int main(int argc, char **argv)
     int error = zmalloc_purge(&returned);
     report(error == 0 ? "Purged" : "Could not purge", store);
     print_bytes("bytes_returned", returned);
-    printf("\n");
+    printf("\n\n");
     return 0;
 }

@@ -64,7 +64,7 @@ def main() -> None:
     report("Most deleted", store)
     returned = zmalloc.purge()
     report("Purged", store)
-    print(f"{'bytes_returned':20}{returned:>15}")
+    print(f"{'bytes_returned':20}{'unknown' if returned is None else returned:>15}\n")
 
 
 main()

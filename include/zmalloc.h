@@ -420,8 +420,8 @@ struct zmalloc_mapping {
     uint64_t offset;                    /* where in the file the range begins, in bytes */
     const char *permissions;            /* "r-xp": read, write, execute, and private or shared. FreeBSD
                                            can't tell which of memory without a file: "p" */
-    const char *path;                   /* as the kernel writes it: of a file ("\012" is a newline in its name), a name
-                                           such as "[heap]", or "". Beyond 4,096 bytes it is cut */
+    const char *path;                   /* as the kernel writes it: a file's ("\012" is a newline in its name), a name
+                                           such as "[heap]", or "". It is cut after 4,096 bytes */
     const struct zmalloc_field *fields; /* Linux: those of smaps that are sizes. macOS: Size, Rss, Private_Dirty,
                                            Swap. FreeBSD: Size, Rss, Private */
     size_t count;                       /* how many fields */
@@ -446,7 +446,7 @@ ZMALLOC_API int zmalloc_memory_size(size_t *bytes);
 struct zmalloc_memory_limits {
     size_t size;          /* of this struct: set before the call, which sets it to what it filled */
     size_t physical;      /* the machine's memory, as zmalloc_memory_size */
-    size_t cgroup;        /* the least of the control group's and of those above it, as far up as can be seen (Linux) */
+    size_t cgroup;        /* Linux: the least of the control group's and of those above it that can be seen */
     size_t address_space; /* RLIMIT_AS: of all mappings together */
     size_t data;          /* RLIMIT_DATA: of private writable mappings, the heap among them */
 };
@@ -566,8 +566,8 @@ struct zmalloc_report {
     size_t resident;  /* see zmalloc_allocator_info */
     size_t rss;       /* zmalloc_rss; with the walk, the sum that goes with the walk's figures */
 
-    int64_t allocator_overhead_bytes; /* allocated beyond used: blocks of the allocator's other users, caches, headers */
-    int64_t allocator_frag_bytes;     /* active beyond allocated: free places in pages that hold blocks */
+    int64_t allocator_overhead_bytes; /* allocated beyond used: the allocator's other users, caches, headers */
+    int64_t allocator_frag_bytes;     /* active beyond allocated: free space in pages that hold blocks */
     int64_t allocator_rss_bytes;      /* resident beyond active: what a purge could give back, and metadata */
     int64_t rss_overhead_bytes;       /* rss beyond resident: code, stacks, other libraries' memory */
 
@@ -578,7 +578,7 @@ struct zmalloc_report {
     size_t metadata; /* for its own use. jemalloc: stats.metadata; tcmalloc: total_physical_bytes less mapped */
 
     double mem_fragmentation_ratio;        /* rss / used; NAN if either is 0 or unknown */
-    double allocator_frag_smallbins_ratio; /* places for small blocks / those taken. jemalloc; NAN if unknown */
+    double allocator_frag_smallbins_ratio; /* slots for small blocks / slots in use. jemalloc; NAN if unknown */
 
     /* Only with the walk; Linux: of smaps_rollup. */
     size_t pss;           /* rss, with pages that n processes share counted as an n-th */

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# The Lua module without Meson, as luarocks builds it: whole in itself, on libc's allocator. Run in the project's root.
+# The Lua module without Meson, as luarocks builds it: it contains the library, on libc's allocator. Run in the root.
 CC ?= cc
 CFLAGS ?= -O2 -fPIC
 LIBFLAG ?= -shared
@@ -31,8 +31,9 @@ module:
 	mkdir -p $(out)/library
 	echo '{ global: luaopen_zmalloc; local: *; };' >$(out)/exports
 	$(PYTHON) bindings/common/struct_fields.py include/zmalloc.h $(out)/struct_fields.h
-	$(PYTHON) bindings/lua/annotations.py bindings/lua/library/zmalloc.lua.in include/zmalloc.h bindings/lua/zmalloc.lua \
-	    $(out)/library/zmalloc.lua
+	$(PYTHON) bindings/lua/annotations.py bindings/lua/library/zmalloc.lua.in include/zmalloc.h \
+	    bindings/lua/zmalloc.lua $(out)/library/zmalloc.lua
 	$(PYTHON) bindings/roles.py $(out)/roles.i
-	$(SWIG) -Wall -Werror -Iinclude -Ibindings -I$(out) -lua -nomoduleglobal -o $(out)/zmalloc_lua.c bindings/zmalloc.i
+	$(SWIG) -Wall -Werror -Iinclude -Ibindings -I$(out) -lua -nomoduleglobal -o $(out)/zmalloc_lua.c \
+	    bindings/zmalloc.i
 	$(CC) $(CFLAGS) $(flags) $(includes) $(LIBFLAG) -o $(out)/zmalloc.so $(out)/zmalloc_lua.c $(sources) $(link_flags)

@@ -21,8 +21,8 @@ zmalloc.set_decay = zmalloc.zmalloc_set_decay
 zmalloc.purge = zmalloc.zmalloc_purge
 zmalloc.report = zmalloc.zmalloc_report
 
--- The result of pcall; or its error, put down to the line that called the function which asks here. It must not ask by
--- a tail call, which is a level of its own in 5.1 and none in the others.
+-- The result of pcall; or its error, put down to the line that called the function which asks here. It must not ask
+-- by a tail call, which is a level of its own in 5.1 and none in the others.
 local function answer(ok, result)
    if not ok then
       error(result, 3)
@@ -30,11 +30,11 @@ local function answer(ok, result)
    return result
 end
 
--- Sets what is called, with the size in bytes, when there is no memory for a Block; nil takes it away. It is called in
--- the coroutine that asked, and can't yield; each Lua state has its own. What it raises leaves the call that failed. If
--- it returns, or there is none, that call is an error, and nothing aborts. What it asks for itself and can't have is an
--- error at once. With retry, a true answer says that it has freed something: the request is tried again,
--- ZMALLOC_MOST_RETRIES times at most; it finds the Block that is being resized closed meanwhile.
+-- Sets what is called, with the size in bytes, when there is no memory for a Block; nil takes it away. It is called
+-- in the coroutine that asked, and can't yield; each Lua state has its own. What it raises leaves the call that
+-- failed. If it returns, or there is none, that call is an error, and nothing aborts. What it asks for itself and
+-- can't have is an error at once. With retry, a true answer says that it has freed something: the request is tried
+-- again, ZMALLOC_MOST_RETRIES times at most; it finds the Block that is being resized closed meanwhile.
 ---@param handler? fun(size: integer): any
 ---@param retry? boolean
 function zmalloc.set_oom_handler(handler, retry)
@@ -81,8 +81,8 @@ function zmalloc.limit(bytes)
 end
 
 -- Has handler called, with the bytes in use, when these pass a soft limit; nil is none. It is called once, when the
--- call that passed it is done; what it raises leaves that call. It is called again only when the bytes in use have been
--- seen below bytes - hysteresis, which is a tenth of bytes unless told. Each Lua state has its own handler.
+-- call that passed it is done; what it raises leaves that call. It is called again only when the bytes in use have
+-- been seen below bytes - hysteresis, which is a tenth of bytes unless told. Each Lua state has its own handler.
 ---@param bytes? number
 ---@param handler? fun(used: integer)
 ---@param hysteresis? integer

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The pictures of the design page, drawn from the sources as the page is built: the house, and the path of a call."""
+"""The pictures of the design page, drawn from the sources when the page is built: the folders, and a call's path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from docutils.parsers.rst import Directive
 
 from .text import SOURCE
 
-# What a room holds in a few words. A folder of src/ without an entry stops the build, and so does an entry without one.
+# What a folder of src/ holds, in a few words. A folder without an entry, or an entry without one, stops the build.
 ROOMS = {
     "calls": "public calls, out of memory",
     "account": "bytes in use",
@@ -105,12 +105,14 @@ def text(x: float, y: float, words: str, more: str = "") -> str:
 
 
 def box(x: float, y: float, width: float, head: str, words: str) -> str:
-    frame = f'<rect x="{x - width / 2:.0f}" y="{y:.0f}" width="{width:.0f}" height="{HEIGHT}" rx="5" fill-opacity="0.06"/>'
+    size = f'width="{width:.0f}" height="{HEIGHT}" rx="5"'
+    frame = f'<rect x="{x - width / 2:.0f}" y="{y:.0f}" {size} fill-opacity="0.06"/>'
     return frame + text(x, y + 19, head, "font-weight:bold") + text(x, y + 36, words, "font-size:12px")
 
 
 def drawing(width: float, height: float, title: str, parts: list[str]) -> str:
-    marker = '<marker id="tip" markerWidth="9" markerHeight="8" refX="8" refY="4" orient="auto"><path d="M0,0 L9,4 L0,8" '
+    marker = ('<marker id="tip" markerWidth="9" markerHeight="8" refX="8" refY="4" orient="auto">'
+              '<path d="M0,0 L9,4 L0,8" ')  # fmt: skip
     return (f'<svg role="img" aria-label="{escape(title)}" viewBox="0 0 {width:.0f} {height:.0f}" '
             f'xmlns="http://www.w3.org/2000/svg" style="width:100%;max-width:{width:.0f}px;stroke:currentColor;'
             f'fill:currentColor"><title>{escape(title)}</title><defs>{marker}stroke="none"/></marker></defs>'
@@ -135,7 +137,8 @@ def house() -> str:
         for name in row:
             at[name] = (x + widths[name] / 2, floor * (HEIGHT + RISE) + 1)
             x += widths[name] + GAP
-    parts = [box(*at[room], WIDTH, f"{room}/" if room != "calls" else "src/*.c", words) for room, words in ROOMS.items()]
+    heads = {room: f"{room}/" if room != "calls" else "src/*.c" for room in ROOMS}
+    parts = [box(*at[room], WIDTH, heads[room], words) for room, words in ROOMS.items()]
     leaving: dict[str, list[str]] = {room: [other for one, other in arrows if one == room] for room in ROOMS}
     arriving: dict[str, list[str]] = {room: [one for one, other in arrows if other == room] for room in ROOMS}
     for room, other in arrows:
@@ -170,7 +173,7 @@ def function_of(file: str, name: str) -> str:
 
 
 class Passage(Directive):
-    """What a call passes through: a line for each step, `file: function: what it does`. Each exists, or the build stops."""
+    """What a call passes through: a line a step, `file: function: what it does`. A wrong one stops the build."""
 
     has_content = True
     required_arguments = 1

@@ -28,7 +28,8 @@ def declarations(body: list[ast.stmt]) -> Declarations:
             found[ast.unparse(node.target)] = [node]
         elif isinstance(node, ast.Assign):
             found[ast.unparse(node.targets[0])] = [node]
-    return {name: nodes for name, nodes in found.items() if not name.startswith("_") or name in ("__new__", "__init__")}
+    made = ("__new__", "__init__")
+    return {name: nodes for name, nodes in found.items() if not name.startswith("_") or name in made}
 
 
 def parsed(path: Path) -> Declarations:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Comments and docstrings are plain text: paragraphs, lists, tables indented by two, code by four. Here it becomes reST."""
+"""reST from the plain text of comments and docstrings: paragraphs, lists, tables indented by two, code by four."""
 
 from __future__ import annotations
 

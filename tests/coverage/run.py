@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Builds trees that count the branches they take, runs their tests, merges the counts and reports.
 
-A tree is an allocator, "libc-prefix" or "hardened". A test that fails here, where all is slow and watched, is named and
-no more: make test is where tests pass.
+A tree is an allocator, "libc-prefix" or "hardened". A test that fails here, where all is slow and watched, is named
+and no more: make test is where tests pass.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,8 @@ def samples_of(page: Path) -> Iterator[Sample]:
     text = page.read_text(encoding="utf-8")
     fenced = r"^```(?P<language>\w+)\n(?P<text>.*?)^```"
     block = r"^\.\. code-block:: (?P<language>\w+)\n\n(?P<text>(?:(?: {3}.*)?\n)+)"
-    for found in re.finditer(fenced if page.suffix == ".md" else block, text, re.MULTILINE | re.DOTALL * (page.suffix == ".md")):
+    pattern, flags = (fenced, re.MULTILINE | re.DOTALL) if page.suffix == ".md" else (block, re.MULTILINE)
+    for found in re.finditer(pattern, text, flags):
         line = text.count("\n", 0, found.start()) + 1
         yield Sample(page, line, found["language"], textwrap.dedent(found["text"]).strip("\n") + "\n")
 
@@ -101,7 +103,8 @@ def test_lua(sample: Sample, tmp_path: Path) -> None:
     file.write_text(sample.text)
     if "describe(" in sample.text:
         output = run("busted", "--lua=lua5.4", file, cwd=tmp_path, env={"ZMALLOC_LUA": LUA})
-        assert f"{len(re.findall(r'^ *it[(]', sample.text, re.MULTILINE))} successes / 0 failures / 0 errors" in output
+        tests = len(re.findall(r"^ *it[(]", sample.text, re.MULTILINE))
+        assert f"{tests} successes / 0 failures / 0 errors" in output
     else:
         output = run(LUA, file, cwd=tmp_path)
         assert output or "print" not in sample.text
@@ -134,9 +137,9 @@ def is_target(words: list[str]) -> bool:
 
 
 def are_options(words: list[str]) -> bool:
-    """meson, pip: every -Dname=value is an option of this project, or Meson's own, and the folder is one of a build."""
+    """meson, pip: every -Dname=value is an option of this project or Meson's own, and the folder is a build's."""
     known = re.findall(r"^option\('(\w+)'", (SOURCE / "meson_options.txt").read_text(), re.MULTILINE)
-    choices = re.search(r"'allocator'.*choices: (\[.*?\])", (SOURCE / "meson_options.txt").read_text())
+    choices = re.search(r"'allocator'.*?choices: (\[.*?\])", (SOURCE / "meson_options.txt").read_text(), re.DOTALL)
     for name, value in re.findall(r"-D(\w+)=(\w*)", " ".join(words)):
         if name not in known or (name == "allocator" and f"'{value}'" not in choices[1]):
             return False
@@ -232,6 +235,27 @@ def test_console(sample: Sample) -> None:
             assert any(place.exists() for place in places), f"{sample}: {word}"
         first = shlex.split(command.replace("\\\n", " "))[0]
         assert first in ("meson", "python3", "zmalloc", "make", "curl") or first.startswith("build/"), first
+
+
+def outline(text: str) -> list[list[str]]:
+    """The words of each line, with figures, times and process numbers as one word each."""
+    text = re.sub(r"\d\d:\d\d:\d\d", "TIME", text)
+    text = re.sub(r"\b\d+(\.\d+)?( ([KMG]i)?B)?\b", "FIGURE", text)
+    return [line.split() for line in text.splitlines()]
+
+
+def test_the_command_line_prints_what_was_recorded() -> None:
+    [sample] = [each for each in SAMPLES if each.page.name == "cli.rst" and each.language == "console"]
+    [recorded] = set(re.findall(r"^\$ zmalloc \w+ (\d+)", sample.text, re.MULTILINE))
+    with subprocess.Popen(["sleep", "600"]) as process:
+        time.sleep(0.2)  # until it is sleep, and not a copy of this program
+        try:
+            for command, output in re.findall(r"^\$ zmalloc (.*)\n((?:(?!\$ ).*\n)+)", sample.text, re.MULTILINE):
+                words = re.sub(rf"\b{recorded}\b", str(process.pid), command.replace("-n 10", "-n 0.1 -c 2")).split()
+                printed = run(sys.executable, "-m", "zmalloc", *words, cwd=SOURCE)
+                assert outline(printed) == outline(output.replace("(python3)", "(sleep)")), command
+        finally:
+            process.kill()
 
 
 def test_every_file_that_is_named_is_there() -> None:

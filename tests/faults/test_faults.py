@@ -259,7 +259,8 @@ def test_calls_of_the_library_s(name: str) -> None:
             while met:
                 nth += 1
                 blocks = faults.faults_blocks()
-                met = survive(run, lambda: faults.faults_arm(fault, nth, persistent), faults.faults_disarm)  # noqa: B023
+                arm = lambda: faults.faults_arm(fault, nth, persistent)  # noqa: B023, E731
+                met = survive(run, arm, faults.faults_disarm)
                 injected[fault_name] += met
                 assert zmalloc.used_memory() == before, (fault_name, nth, persistent)
                 assert faults.faults_blocks() == blocks, (fault_name, nth, persistent)
@@ -288,7 +289,7 @@ C_CALLS = [name for name in OPERATIONS if hasattr(sys.modules["zmalloc._zmalloc"
 
 @pytest.mark.parametrize("name", C_CALLS)
 def test_allocations_of_the_interpreter_s(name: str) -> None:
-    """Of C calls: what the interpreter itself makes of no memory between several lines of Python is its own affair."""
+    """Of C calls. What the interpreter does without memory between several lines of Python is its own affair."""
     run = OPERATIONS[name]
     as_ever = unarmed(run)
     if as_ever is not None:
@@ -356,7 +357,7 @@ SINGLE: dict[str, Callable[[zmalloc.Block], Call]] = {
 
 
 def outcome(make: Callable[[zmalloc.Block], Call], nth: int, persistent: bool) -> tuple[type, ...]:
-    """The type of the result, or that of the error, where the nth allocation of the interpreter's fails; 0 is none."""
+    """The type of the result, or that of the error, if the interpreter's nth allocation fails; 0: none fails."""
     call, arguments = make(zmalloc.Block(100))
     error = result = None
     arm, calm = _testcapi.set_nomemory, _testcapi.remove_mem_hooks

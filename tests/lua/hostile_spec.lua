@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: BSD-3-Clause
--- Every argument of every call, handed everything that tests/hostile.txt lists: served or refused, and nothing is lost.
+-- Every argument of every call gets every value in tests/hostile.txt: it is served or refused, and nothing is lost.
 -- With ZMALLOC_SHOW set, prints the table: for each value, how many of the calls that take an argument served it.
 local support = require "support"
 local zmalloc = require "zmalloc"

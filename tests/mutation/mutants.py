@@ -31,8 +31,8 @@ SIGNS = {
 STEPS = {"++": "--", "--": "++"}
 WORDS = {"true": "false", "false": "true"}
 CONDITIONS = {"if", "while"}
-NO_STATEMENTS = {"return", "if", "while", "for", "do", "else", "switch", "case", "default", "static", "const", "struct",
-                 "enum", "extern", "typedef", "void"}  # fmt: skip
+NO_STATEMENTS = {"return", "if", "while", "for", "do", "else", "switch", "case", "default", "static", "const",
+                 "struct", "enum", "extern", "typedef", "void"}  # fmt: skip
 CONSTANTS = {"0", "NULL", "true", "false"}
 
 
@@ -161,7 +161,8 @@ def mutants_of(root: Path, file: str) -> list[Mutant]:
 def read_equivalents(path: Path) -> dict[tuple[str, str, str], str]:
     """What was judged by hand: (place, line, changed line) and the reason why no test can tell them apart.
 
-    A paragraph each: the file and with a comma the function, "- " and the line, "+ " and what it may be changed to (once or more), the reason.
+    A paragraph each: the file and with a comma the function, "- " and the line, "+ " and what it may be changed to
+    (once or more), the reason.
     """
     found = {}
     for paragraph in path.read_text().split("\n\n"):

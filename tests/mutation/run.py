@@ -50,7 +50,7 @@ TREES_OF = {
 }
 OPTIONS_OF = {"libc-prefix": ["-Dsize_prefix=true"], "hardened": ["-Dhardened=true"]}
 
-# Which tests are to notice: the quick ones first; from then on, those first that noticed the most changes to the file.
+# Which tests should notice: the quick ones first; later those first that noticed most changes to the file.
 LIMITS = ["limit", "soft_limit", "oom_retry"]
 CALLS = ["account", "allocator", "totals", "oom", *LIMITS, "sizes", "aligned", "calls", "lua_alloc 5.4", "unload*",
          "served*", "hostile*", "hardened*", "python misuse", "programs death",
@@ -148,7 +148,8 @@ class Tree:
             # Optimised, and without line numbers: so that what is the same program is seen to be.
             options = [f"-Dallocator={allocator}", "-Doptimization=2", "-Ddebug=false", *OPTIONS_OF.get(name, [])]
             options += ["-Dlua=disabled", "-Dbenchmarks=disabled", "-Dexamples=disabled", "-Dtests=enabled"]
-            subprocess.run([*setup, str(self.build), str(self.source), *options], check=True, stdout=subprocess.DEVNULL)
+            command = [*setup, str(self.build), str(self.source), *options]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         self.targets = self._targets()
         self.tests = self._tests()
         self.usable: dict[str, bool] = {}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The Python package as its users get it: sources to build from, interpreters of their own, and what must come out."""
+"""The Python package as users get it: sources to build from, interpreters of their own, and the expected result."""
 
 from __future__ import annotations
 

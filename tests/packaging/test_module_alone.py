@@ -29,7 +29,8 @@ def build(project: Path, folder: Path, interpreter: Interpreter, allocator: str)
     """What a wheel's build does: the same options and the same target."""
     build = folder / "build"
     python = f"-Dpython_command={interpreter.python}"
-    run(*MESON, "setup", build, project, *ARGUMENTS["setup"], "-Dbuildtype=release", f"-Dallocator={allocator}", python)
+    options = ("-Dbuildtype=release", f"-Dallocator={allocator}", python)
+    run(*MESON, "setup", build, project, *ARGUMENTS["setup"], *options)
     run(*MESON, "compile", "-C", build, *ARGUMENTS["compile"])
     assert not [path for path in build.rglob("libzmalloc.so*") if path.is_file()]
     return build

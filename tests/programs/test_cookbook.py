@@ -159,7 +159,8 @@ def scrape(port: int) -> dict[str, float]:
     parser = pytest.importorskip("prometheus_client.parser", reason="no prometheus_client for this interpreter")
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
         families = parser.text_string_to_metric_families(answer.read().decode())
-    return {sample.name: sample.value for family in families for sample in family.samples if "le" not in sample.labels}
+    samples = [sample for family in families for sample in family.samples]
+    return {sample.name: sample.value for sample in samples if "le" not in sample.labels}
 
 
 def test_prometheus_sees_what_the_service_keeps(tmp_path: Path) -> None:

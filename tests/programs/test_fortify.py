@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Under _FORTIFY_SOURCE=3 every byte of a block may be used that is said to be usable, and no byte beyond what was asked
-for otherwise: by gcc and clang, with the library shared and static, and with both optimised across all files."""
+"""Under _FORTIFY_SOURCE=3 a program may use all the bytes that it was told are usable, and else those it asked for.
+
+By gcc and clang, with the library shared and static, and with both optimised across all files.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,8 @@ MOST_BLOCKS = 12
 # What an argument of an action may be, by its name.
 ARGUMENTS: dict[str, list] = {
     "which": list(range(MOST_BLOCKS)),
-    "size": [0, 1, 2, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 64, 100, 128, 200, 257, 500, 1000, 1025, 3000, 5000, 20_000],
+    "size": [0, 1, 2, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 64, 100, 128, 200, 257, 500, 1000, 1025, 3000, 5000,
+             20_000],
     "alignment": [1, 2, 8, 16, 32, 64, 256, 4096],
     "index": [*range(-40, 40), 1000, -1000, 2**70, -(2**70)],
     "stop": [None, *range(-20, 60)],
@@ -132,8 +133,9 @@ USES: list[Callable[[zmalloc.Block], object]] = [
 # Requests that nobody can serve; what may call the handler, and what may not.
 LOUD: list[Callable[[zmalloc.Block | None], object]] = [
     lambda b: zmalloc.Block(HUGE), lambda b: zmalloc.Block(HUGE, 64), lambda b: zmalloc.zmalloc(HUGE),
-    lambda b: zmalloc.zmalloc_usable(HUGE), lambda b: zmalloc.zmalloc_no_tcache(HUGE), lambda b: zmalloc.zcalloc(HUGE),
-    lambda b: zmalloc.zcalloc_usable(HUGE), lambda b: zmalloc.zcalloc_num(2, HUGE // 2),
+    lambda b: zmalloc.zmalloc_usable(HUGE), lambda b: zmalloc.zmalloc_no_tcache(HUGE),
+    lambda b: zmalloc.zcalloc(HUGE), lambda b: zmalloc.zcalloc_usable(HUGE),
+    lambda b: zmalloc.zcalloc_num(2, HUGE // 2),
     lambda b: zmalloc.zaligned_alloc(64, HUGE), lambda b: zmalloc.zaligned_alloc_usable(64, HUGE),
     lambda b: zmalloc.zrealloc(b, HUGE), lambda b: zmalloc.zrealloc_usable(b, HUGE),
     lambda b: b.resize(HUGE) if b is not None else zmalloc.Block(HUGE),

@@ -356,7 +356,7 @@ def test_watch(stopped: int) -> None:
     assert (said.status, said.err, len(lines)) == (0, "", 3)
     assert title == [f"process {stopped} ({name_of(stopped)})"]
     assert heads == ["time", "rss", "pss", "uss", "private_dirty", "swap", "huge_pages"]
-    assert all(min(expected) <= int(line[4]) <= max(expected) for line in lines)  # the kernel may clean pages meanwhile
+    assert all(min(expected) <= int(line[4]) <= max(expected) for line in lines)  # the kernel may clean pages
     assert len({len(line) for line in said.out.splitlines()[1:]}) == 1
 
 

@@ -178,8 +178,8 @@ def built(name: str) -> Path:
 
 def test_what_is_installed_is_what_is_printed() -> None:
     for name, command in {
-        "zmalloc.1": ("manual", "--source"), "zmalloc.bash": ("completion", "bash"), "_zmalloc": ("completion", "zsh"),
-        "zmalloc.fish": ("completion", "fish"),
+        "zmalloc.1": ("manual", "--source"), "zmalloc.bash": ("completion", "bash"),
+        "_zmalloc": ("completion", "zsh"), "zmalloc.fish": ("completion", "fish"),
     }.items():  # fmt: skip
         said = inside(*command)
         assert (said.status, said.err) == (0, "")
@@ -244,7 +244,7 @@ while read --local line
     echo =
 end
 """
-# zsh completes on a terminal alone. There a key completes a line from a file, and compadd tells another what it takes.
+# zsh completes only on a terminal. There a key completes a line from a file, and compadd writes what it takes.
 ASK_ZSH = r"""
 zmodload zsh/zpty
 files=${1:h}

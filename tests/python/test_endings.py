@@ -111,7 +111,8 @@ def go_down(call):
         call()
 kept = zmalloc.Block(100)
 calls = [lambda: zmalloc.Block(10), lambda: kept == b"x", lambda: kept[:5], lambda: zmalloc.report(),
-         lambda: zmalloc.smaps("Rss"), lambda: zmalloc.track().__enter__(), lambda: kept.resize(200), lambda: repr(kept)]
+         lambda: zmalloc.smaps("Rss"), lambda: zmalloc.track().__enter__(), lambda: kept.resize(200),
+         lambda: repr(kept)]
 for call in calls:
     fails(lambda: go_down(call), RecursionError)
 kept.close()
@@ -213,8 +214,9 @@ nothing_kept()
 """,
     "threads have little stack": """
 threading.stack_size(32 << 10)
-calls = [zmalloc.rss, zmalloc.smaps, lambda: zmalloc.smaps("Rss"), zmalloc.mappings, lambda: zmalloc.report(walk=True),
-         zmalloc.memory_limits, zmalloc.thp, zmalloc.purge, lambda: zmalloc.Block(5_000_000).resize(10)]
+calls = [zmalloc.rss, zmalloc.smaps, lambda: zmalloc.smaps("Rss"), zmalloc.mappings,
+         lambda: zmalloc.report(walk=True), zmalloc.memory_limits, zmalloc.thp, zmalloc.purge,
+         lambda: zmalloc.Block(5_000_000).resize(10)]
 for call in calls:
     thread = threading.Thread(target=call)
     thread.start()

@@ -117,7 +117,8 @@ def test_a_process_that_ends_meanwhile(question: Question) -> None:
     name, ask = question
     whole = type(ask(os.getpid()))
     for _ in range(5):
-        process = subprocess.Popen([sys.executable, "-c", "data = bytearray(50_000_000); input()"], stdin=subprocess.PIPE)
+        command = [sys.executable, "-c", "data = bytearray(50_000_000); input()"]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE)
         answers = 0
         try:
             while True:
@@ -150,7 +151,9 @@ def without_descriptors(call: str, script: Callable) -> subprocess.CompletedProc
     )
 
 
-ASKING = ["rss()", "rss(os.getppid())", "private_dirty()", "smaps()", "smaps('Size')", "mappings(os.getppid())", "thp()"]
+ASKING = [
+    "rss()", "rss(os.getppid())", "private_dirty()", "smaps()", "smaps('Size')", "mappings(os.getppid())", "thp()"
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("call", ASKING)

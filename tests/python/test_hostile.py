@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every argument of every call, handed everything that tests/hostile.txt lists: served or refused, and nothing is lost.
+"""Every argument of every call gets every value in tests/hostile.txt: it is served or refused, and nothing is lost.
 
 `-s` shows the table: for each value, how many of the calls that take an argument of that name served it.
 """
@@ -207,8 +207,8 @@ GOOD: dict[str, Callable[[], object]] = {
     "close": lambda: zmalloc.Block(10), "libc_ptr": lambda: None, "string": lambda: "text", "field": lambda: "Rss",
     "old_field": lambda: "Rss", "field_or_none": lambda: "Rss", "pid": lambda: None, "old_pid": lambda: None,
     "i": lambda: 1, "enable": lambda: False, "switch": lambda: False, "time": lambda: 10_000, "handler": lambda: None,
-    "limit": lambda: 0, "any_limit": lambda: None, "soft": lambda: 0, "any_soft": lambda: None, "hysteresis": lambda: 0,
-    "all_threads": lambda: False, "index": lambda: 0, "byte": lambda: 1,
+    "limit": lambda: 0, "any_limit": lambda: None, "soft": lambda: 0, "any_soft": lambda: None,
+    "hysteresis": lambda: 0, "all_threads": lambda: False, "index": lambda: 0, "byte": lambda: 1,
 }  # fmt: skip
 
 # How errors call an argument, where that is not its name in the list.

@@ -148,7 +148,8 @@ def test_subinterpreters_are_refused(first: str) -> None:
     assert len(refused) >= 2
     assert not [line for line in lines if line.startswith("imported")]
     ours = "refused: zmalloc can't be used in a subinterpreter: import it in the main one"
-    pythons = "refused: module zmalloc._zmalloc does not support loading in subinterpreters"  # those with their own GIL
+    # In subinterpreters with their own GIL:
+    pythons = "refused: module zmalloc._zmalloc does not support loading in subinterpreters"
     assert ours in refused
     assert set(refused) <= {ours, pythons}
 

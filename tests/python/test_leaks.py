@@ -83,7 +83,8 @@ def test_calls_leave_nothing(name: str) -> None:
     assert zmalloc.rss() - resident < 1 << 20
 
 
-BUILDERS = {name: CALLS[name][0] for name in ("rss", "smaps", "mappings", "report", "memory_limits", "allocator_info")}
+BUILT = ("rss", "smaps", "mappings", "report", "memory_limits", "allocator_info")
+BUILDERS = {name: CALLS[name][0] for name in BUILT}
 
 
 def fail_at(ask: Callable[[], object], request: int) -> bool:

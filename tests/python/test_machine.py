@@ -64,7 +64,8 @@ def test_whatever_is_done_the_model_is_right(capsys: pytest.CaptureFixture[str])
 @pytest.mark.skipif(LIBRARY != "libc" or PREFIX == "1", reason="valgrind knows the C library's blocks alone")
 def test_valgrind_sees_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody reads, writes or frees what is no Block's. What a fresh Block holds is undefined, and may be read."""
-    valgrind = ["valgrind", "-q", "--error-exitcode=9", "--undef-value-errors=no", "--leak-check=no", "--num-callers=30"]
+    valgrind = ["valgrind", "-q", "--error-exitcode=9", "--undef-value-errors=no", "--leak-check=no"]
+    valgrind += ["--num-callers=30"]
     result = subprocess.run(
         [*valgrind, sys.executable, machine.__file__, "10000", str(SEED)],
         env={**os.environ, "PYTHONMALLOC": "malloc"},

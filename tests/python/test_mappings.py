@@ -71,7 +71,8 @@ def test_what_is_told_is_psutil_s(stopped: int) -> None:
         for mapping in ours:
             peer = peers[f"{mapping.begin:08x}-{mapping.end:08x}"]
             assert peer.perms == mapping.permissions
-            assert peer.path.removesuffix(" (deleted)") == (mapping.path.strip().removesuffix(" (deleted)") or "[anon]")
+            path = mapping.path.strip().removesuffix(" (deleted)")
+            assert peer.path.removesuffix(" (deleted)") == (path or "[anon]")
             for name in set(peer._fields) - {"addr", "perms", "path"}:
                 figure = mapping.fields["_".join(part.capitalize() for part in name.split("_"))]
                 if abs(getattr(peer, name) - figure) > PAGE:

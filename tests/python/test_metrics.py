@@ -23,7 +23,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text  # noqa: E402
 
 RSS = "process_resident_memory_bytes"
-WALKED = {f"process_{what}_memory_bytes" for what in ("proportional", "unique", "private_dirty", "swap", "huge_pages")}
+WALKED = {f"process_{what}_memory_bytes" for what in "proportional unique private_dirty swap huge_pages".split()}
 NEAR = 4 << 20  # what a running interpreter may gain between two readings
 
 # The figures that stay as they are while nothing is allocated, by where the module has them.
@@ -98,7 +98,8 @@ def test_types_units_and_words(registry: prometheus.CollectorRegistry) -> None:
             continue
         assert family.unit == ("ratio" if family.name.endswith("_ratio") else "bytes")
         counted = family.name in ("zmalloc_allocated_bytes", "zmalloc_freed_bytes")
-        assert (family.type, sample.name) == (("counter", family.name + "_total") if counted else ("gauge", family.name))
+        expected = ("counter", family.name + "_total") if counted else ("gauge", family.name)
+        assert (family.type, sample.name) == expected
         assert sample.labels == {}
 
 

@@ -249,7 +249,10 @@ def test_string_that_is_none(value: object) -> None:
     refuses(("zstrdup", "string", zmalloc.zstrdup), value, TypeError)
 
 
-@pytest.mark.parametrize("value", [0, 1, 2**64, "", b"x", bytearray(8), memoryview(b"x"), [], object(), zmalloc.Block])
+NO_BLOCKS = [0, 1, 2**64, "", b"x", bytearray(8), memoryview(b"x"), [], object(), zmalloc.Block]
+
+
+@pytest.mark.parametrize("value", NO_BLOCKS)
 @pytest.mark.parametrize("case", BLOCKS, ids=name_of)
 def test_block_that_is_none(case: tuple, value: object) -> None:
     refuses(case, value, TypeError)

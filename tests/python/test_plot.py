@@ -146,7 +146,8 @@ def test_limits_are_lines_with_names(part: float) -> None:
     lines = {line.get_label(): line for line in axes.get_lines()}
     assert len(lines) == 3
     size = MIB if axes.get_ylabel() == "MiB" else MIB << 10
-    name = f"limit of used: {int(highest * part) / size:,.1f} {axes.get_ylabel()}" + ", above the picture" * (part > 2)
+    name = f"limit of used: {int(highest * part) / size:,.1f} {axes.get_ylabel()}"
+    name += ", above the picture" * (part > 2)
     assert {name, f"soft limit of used: {MIB / size:,.1f} {axes.get_ylabel()}"} < set(legend(axes))
     drawn = list(lines[name].get_ydata())
     assert numpy.isnan(drawn[:5]).all()

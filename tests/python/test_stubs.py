@@ -14,7 +14,7 @@ import zmalloc
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("mypy") is None, reason="no mypy for this interpreter")
 
-# What the stub has and a module may lack. Python code sees the buffer protocol since 3.12; mypy is told of it for all.
+# What the stub has and a module may lack. Python code sees the buffer protocol since 3.12; mypy needs it for all.
 UNSEEN = [r"zmalloc\._zmalloc\.Block\.__buffer__"] if sys.version_info < (3, 12) else []
 UNSEEN += [] if hasattr(zmalloc, "HAVE_MALLOC_SIZE") else [r"zmalloc\._zmalloc\.HAVE_MALLOC_SIZE"]
 

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """zmalloc: an allocator that always knows how many bytes are in use.
 
-Every call of the C library is here under its own name, and zmalloc.h is its manual. What returns memory in C
-returns a Block, what takes a pointer takes a Block or None, and what C writes through pointers is returned.
-The few calls defined below say the same in Python's way.
+Every call of the C library is here under its own name, and zmalloc.h is its manual. A call that returns memory in C
+returns a Block here. A pointer is a Block or None. What C writes through pointers is returned. The calls that are
+defined below do the same in Python's way.
 
-All sizes are bytes. What can't be told is None, and no limit is math.inf. A pid is a process number, or None for this
-process. Questions about a process raise ProcessLookupError where there is none, or one without memory (a zombie, one
-of the kernel's own), or it ends meanwhile; PermissionError where it is another user's; ValueError for a number that no
-process has; OSError with ENOSYS where the platform can't tell, and with other numbers as zmalloc.h says.
+All sizes are bytes. An unknown figure is None, and no limit is math.inf. A pid is a process number, or None for this
+process. Calls that ask about a process raise
+
+- ProcessLookupError if there is no such process, or it has no memory (a zombie, one of the kernel's own), or it ends
+  meanwhile;
+- PermissionError if it is another user's;
+- ValueError for a number that no process has;
+- OSError with ENOSYS if the platform can't report the figure, and with other numbers as zmalloc.h says.
 """
 
 from __future__ import annotations
@@ -35,7 +39,7 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Monitors and what belongs to them are only loaded for who uses them."""
+        """Loads monitors and their types when they are first used."""
         if name not in _OF_MONITORS:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from ._monitor import monitor
@@ -44,7 +48,7 @@ else:
         return globals()[name]
 
     def __dir__() -> list[str]:
-        """The calls and types, and none of what this file needs for itself."""
+        """The calls and types, and no name that only this file needs."""
         return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
 
 
@@ -70,19 +74,20 @@ track = Track
 
 
 def _mark(event: str) -> None:
-    """Marks the event in the monitors that run; where none was ever made this costs next to nothing."""
+    """Marks the event in the monitors that run. It costs next to nothing where no monitor was ever made."""
     monitors = _sys.modules.get("zmalloc._monitor.monitor")
     if monitors is not None:
         monitors.mark_running(event)
 
 
 def set_oom_handler(handler: Callable[[int], object] | None, *, retry: bool = False) -> None:
-    """Sets what is called, with the size in bytes, when there is no memory for a Block; None takes it away.
+    """Sets a handler, which is called with the size in bytes when there is no memory for a Block. None removes it.
 
-    It is called in the thread that asked. What it raises leaves the call that failed. If it returns, or there is none,
-    that call raises MemoryError, and nothing aborts. What it asks for itself and can't have is a MemoryError at once.
-    With retry=True a true answer says that it has freed something: the request is tried again, at most
-    ZMALLOC_MOST_RETRIES times. It can't close or resize the Block that is being resized.
+    The handler runs in the thread whose request failed. An exception that it raises leaves the call that failed. If
+    it returns, or there is no handler, that call raises MemoryError. A request of the handler itself that fails
+    raises MemoryError at once. With retry=True a true result says that the handler has freed something: the request
+    is tried again, at most ZMALLOC_MOST_RETRIES times. The handler can't close or resize the Block that is being
+    resized.
 
     >>> zmalloc.set_oom_handler(lambda size: print("no", size, "bytes"))
     >>> try:
@@ -102,8 +107,8 @@ def set_oom_handler(handler: Callable[[int], object] | None, *, retry: bool = Fa
 def set_limit(bytes: float | None) -> None:
     """Sets the most bytes that may be in use, by used_memory(); None, math.inf or 0 is no limit.
 
-    What would pass it raises MemoryError, after the handler of set_oom_handler was called; what is in use stays, freeing
-    and shrinking always work. It is about Blocks: the interpreter's own memory is not counted.
+    A request that would pass the limit calls the handler of set_oom_handler, then raises MemoryError. Blocks in use
+    stay. Freeing and shrinking always work. The limit is for Blocks: the interpreter's own memory is not counted.
 
     >>> zmalloc.set_limit(zmalloc.used_memory() + 1_000_000)
     >>> zmalloc.ztrymalloc(2_000_000) is None
@@ -120,7 +125,7 @@ def limit(bytes: float | None, /) -> _Limit: ...
 def limit(*bytes: float | None) -> float | _Limit:
     """The limit that is set, in bytes; math.inf if none is. With an argument, a scope in which that limit is set.
 
-    The scope ends with the limit set that was set when it began. It is a limit for all threads.
+    At its end the scope sets the limit that was set when it began. The limit is for all threads.
 
     >>> with zmalloc.limit(zmalloc.used_memory() + 1_000_000):
     ...     block = zmalloc.ztrymalloc(2_000_000)
@@ -135,12 +140,13 @@ def limit(*bytes: float | None) -> float | _Limit:
 def set_soft_limit(
     bytes: float | None, handler: Callable[[int], object] | None = None, hysteresis: int | None = None
 ) -> None:
-    """Has handler called, with the bytes in use, when these pass a soft limit; None is no limit.
+    """Sets a soft limit: when the bytes in use pass it, handler is called with the bytes in use. None is no limit.
 
-    It is called once, in the thread that passed it, when the call that did so is done; what it raises leaves that call,
-    whose new Block is then freed. It is called again only when the bytes in use have been seen below bytes - hysteresis,
-    which is a tenth of bytes unless told, and never inside itself; while it runs, another thread that passes the limit
-    anew calls it too. Monitors that run have it as an event "soft limit passed".
+    The handler is called once, in the thread that passed the limit, at the end of the call that did so. If it raises,
+    the exception leaves that call, and the new Block is freed. The handler is called again only after the bytes in
+    use were seen below bytes - hysteresis, which is a tenth of bytes by default. It is never called inside itself.
+    While it runs, another thread that passes the limit again calls it too. Monitors that run record an event "soft
+    limit passed".
 
     >>> kept = [zmalloc.Block(100_000) for _ in range(10)]
     >>> zmalloc.set_soft_limit(zmalloc.used_memory() + 150_000, lambda used: kept.clear())
@@ -178,7 +184,7 @@ def soft_limit() -> float:
 def rss(pid: int | None = None) -> int:
     """Resident set size of the process, in bytes: what it holds of the machine's memory. Linux: from its statm.
 
-    On Linux other users' processes tell it too. Errors: ProcessLookupError, ValueError, OSError.
+    On Linux it can be read of other users' processes too. Errors: ProcessLookupError, ValueError, OSError.
 
     >>> zmalloc.rss() > zmalloc.used_memory()
     True
@@ -187,7 +193,7 @@ def rss(pid: int | None = None) -> int:
 
 
 def private_dirty(pid: int | None = None) -> int:
-    """Bytes that the process has written to and shares with none: smaps("Private_Dirty", pid), with its errors.
+    """Bytes that the process has written to and does not share: smaps("Private_Dirty", pid), with its errors.
 
     >>> zmalloc.private_dirty() > 0
     True
@@ -202,7 +208,7 @@ def smaps(field: None = None, pid: int | None = None) -> dict[str, int]: ...
 def smaps(field: str | None = None, pid: int | None = None) -> int | dict[str, int]:
     """Sum of a field over the mappings of a process, in bytes; without a field, a dict of all that the kernel sums.
 
-    Linux: from smaps_rollup, or else smaps; a name is matched whole: "Rss", "Pss", "Private_Dirty". Errors:
+    Linux: from smaps_rollup, or else smaps. A name must match whole: "Rss", "Pss", "Private_Dirty". Errors:
     FileNotFoundError for a field that this kernel doesn't have; ProcessLookupError, PermissionError, ValueError,
     OSError.
 
@@ -220,8 +226,8 @@ def smaps(field: str | None = None, pid: int | None = None) -> int | dict[str, i
 def mappings(pid: int | None = None) -> list[Mapping]:
     """The mappings of a process, in the order of their addresses, each with its fields of smaps in a dict, in bytes.
 
-    Bytes of a path that are no text come as os.fsdecode has them. Errors: ProcessLookupError, PermissionError,
-    ValueError, OSError; what was read before is then lost.
+    A path is decoded by os.fsdecode. Errors: ProcessLookupError, PermissionError, ValueError, OSError. After an error
+    no mapping is returned.
 
     >>> largest = max(zmalloc.mappings(), key=lambda mapping: mapping.fields["Rss"])
     >>> largest.end - largest.begin >= largest.fields["Rss"] > 0
@@ -231,13 +237,12 @@ def mappings(pid: int | None = None) -> list[Mapping]:
 
 
 def report(pid: int | None = None, *, walk: bool = False) -> Report:
-    """Where a process's memory is, in bytes; what can't be told is None.
+    """Where a process's memory is, in bytes. An unknown figure is None.
 
-    used and the differences that are not None (allocator_overhead_bytes to rss_overhead_bytes) add up to rss. With the
-    walk, of the page tables, it takes longer and tells more: pss, uss, private_dirty, swap, huge_pages.
-    help(zmalloc.Report) has each figure's source. Of another process (pid) only the kernel's figures are known: rss,
-    and those of the walk; used and what its allocator knows are None. Errors for another process: those of rss and
-    smaps.
+    used and the differences that are not None (allocator_overhead_bytes to rss_overhead_bytes) add up to rss. With
+    walk=True the kernel walks the page tables. That takes longer, and adds pss, uss, private_dirty, swap and
+    huge_pages. help(zmalloc.Report) has each figure's source. Of another process (pid) only the kernel's figures are
+    known: rss, and those of the walk. Errors for another process: those of rss and smaps.
 
     >>> report = zmalloc.report()
     >>> report.used == zmalloc.used_memory() < report.rss
@@ -262,7 +267,7 @@ def memory_size() -> int:
 
 
 def memory_limits() -> MemoryLimits:
-    """The limits on memory one by one, in bytes; math.inf where none is set, None where it can't be told.
+    """The limits on memory one by one, in bytes; math.inf if none is set, None if the limit is unknown.
 
     >>> zmalloc.memory_limits().physical == zmalloc.memory_size()
     True
@@ -271,7 +276,7 @@ def memory_limits() -> MemoryLimits:
 
 
 def memory_limit() -> int:
-    """The least of those limits, in bytes: more memory than this the process can't have. OSError if all are unknown.
+    """The least of those limits, in bytes. The process can't have more memory than this. OSError if all are unknown.
 
     >>> zmalloc.memory_limit() == min(limit for limit in zmalloc.memory_limits() if limit is not None)
     True
@@ -280,7 +285,7 @@ def memory_limit() -> int:
 
 
 def allocator_info() -> AllocatorInfo:
-    """What the allocator says of itself, in bytes; what it can't tell is None. Sources: see zmalloc_allocator_info.
+    """What the allocator reports of itself, in bytes; an unknown figure is None. Sources: see zmalloc_allocator_info.
 
     >>> info = zmalloc.allocator_info()
     >>> info.allocated is None or info.allocated >= zmalloc.used_memory()
@@ -290,9 +295,9 @@ def allocator_info() -> AllocatorInfo:
 
 
 def purge() -> int | None:
-    """Has the allocator give back what no block needs; returns by how many bytes RSS fell, None if that is unknown.
+    """Makes the allocator give back what no block needs. Returns by how many bytes RSS fell, None if unknown.
 
-    Monitors that run have it as an event "purge".
+    Monitors that run record an event "purge".
 
     >>> returned = zmalloc.purge()
     >>> returned is None or returned >= 0
@@ -303,7 +308,7 @@ def purge() -> int | None:
 
 
 def decay() -> Decay:
-    """After how many milliseconds without use the allocator gives pages back. OSError where it is not jemalloc.
+    """After how many milliseconds without use the allocator gives pages back. OSError if it is not jemalloc.
 
     >>> zmalloc.decay().dirty_ms >= -1
     True
@@ -312,7 +317,7 @@ def decay() -> Decay:
 
 
 def thp() -> str:
-    """When the kernel makes this process's pages huge: "never", "madvise" (where that asks for it) or "always".
+    """When the kernel makes this process's pages huge: "never", "madvise" (where madvise asks for it) or "always".
 
     >>> zmalloc.thp() in ("never", "madvise", "always")
     True
@@ -321,7 +326,7 @@ def thp() -> str:
 
 
 def disable_thp(disable: bool = True) -> None:
-    """Forbids huge pages to this process, and to its children from now on, or allows them again.
+    """Forbids huge pages in this process and its later children, or allows them again.
 
     >>> zmalloc.disable_thp()
     >>> zmalloc.thp()
@@ -332,7 +337,7 @@ def disable_thp(disable: bool = True) -> None:
 
 
 def set_decay(dirty_ms: int, muzzy_ms: int) -> None:
-    """Sets after how many milliseconds without use the allocator gives pages back; -1 is never. Errors as of decay.
+    """Sets after how many milliseconds without use the allocator gives pages back; -1 is never. Errors as in decay.
 
     >>> zmalloc.set_decay(5000, 0)
     >>> zmalloc.decay().dirty_ms
@@ -342,9 +347,9 @@ def set_decay(dirty_ms: int, muzzy_ms: int) -> None:
 
 
 def background_thread(on: bool | None = None) -> bool | None:
-    """Starts or ends the allocator's background thread; without an argument, tells whether it is wanted.
+    """Starts or ends the allocator's background thread. Without an argument, returns whether it is wanted.
 
-    OSError where the allocator is not jemalloc.
+    OSError if the allocator is not jemalloc.
 
     >>> zmalloc.background_thread(True)
     >>> zmalloc.background_thread()

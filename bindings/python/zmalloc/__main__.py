@@ -9,7 +9,8 @@ import sys
 
 def main() -> int:
     """The program; its exit status."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # an import may make another error of an exception
+    # Not as an exception: an import may turn that into another error.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from ._cli.program import main as carry_out
 

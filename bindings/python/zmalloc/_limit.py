@@ -11,7 +11,7 @@ from . import _zmalloc
 
 
 def to_bytes(limit: float | None, call: str) -> int:
-    """A limit as C has it, where 0 is none."""
+    """A limit as C has it: 0 is no limit."""
     if limit is None or (isinstance(limit, float) and limit == math.inf):
         return 0
     if isinstance(limit, bool) or not isinstance(limit, int):
@@ -29,7 +29,7 @@ def from_bytes(limit: int) -> float:
 
 
 class Limit:
-    """A limit on the bytes in use that is set within a `with` block, for all threads; then the one from before is.
+    """A limit on the bytes in use, for all threads, within a `with` block. At its end the limit from before is set.
 
     >>> with zmalloc.limit(zmalloc.used_memory() + 1_000_000) as limit:
     ...     print(limit.bytes == zmalloc.limit())

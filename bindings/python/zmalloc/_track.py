@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Scopes that tell how many bytes were allocated and freed in them."""
+"""Scopes that count the bytes allocated and freed in them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _this_thread = _ThisThread()
 class Track:
     """The bytes that this thread allocates and frees within a `with` block, to the byte.
 
-    With all_threads=True it is all threads of the process. What counts are Blocks, each with its zmalloc_size, a
-    resize as one freed and one allocated; whatever else the interpreter allocates is not counted. The numbers can be
-    read inside the block, so far, and are fixed when it ends. Until then a scope of one thread refuses others.
+    With all_threads=True, the bytes of all threads of the process. Every Block counts by its zmalloc_size. A resize
+    counts as one block freed and one allocated. Other memory of the interpreter is not counted. The numbers can be
+    read inside the `with` block, and are fixed when it ends. Until then only the scope's own thread can read them.
 
     >>> with zmalloc.track() as t:
     ...     block = zmalloc.Block(1000)

@@ -6,9 +6,9 @@
 
     zmalloc.metrics.Collector()
 
-From there on each scrape asks for a report. What is unknown is absent, and never 0. A limit is absent where none is
-set, and process_resident_memory_bytes where another collector of the registry has it already, as prometheus_client's
-own for processes on Linux.
+From then on each scrape takes a report. An unknown figure is absent, and never 0. A limit is absent if none is set.
+process_resident_memory_bytes is absent if another collector of the registry has it already, such as
+prometheus_client's own for processes on Linux.
 
 {table}
 
@@ -16,8 +16,8 @@ With the walk also:
 
 {walk}
 
-How fast blocks come and go is what Prometheus makes of the counters: `rate(zmalloc_allocated_bytes_total[5m])`. On
-32-bit machines they wrap, which it takes for a restart.
+Prometheus computes from the counters how fast blocks come and go: `rate(zmalloc_allocated_bytes_total[5m])`. On
+32-bit machines the counters wrap, which Prometheus takes for a restart.
 """
 
 from __future__ import annotations
@@ -69,12 +69,12 @@ __doc__ = _described(__doc__ or "")
 
 
 class Collector:
-    """What a registry of prometheus_client asks at each scrape; it registers itself, unless registry is None.
+    """What a registry of prometheus_client collects at each scrape. It registers itself, unless registry is None.
 
-    walk is report()'s. pid is another process: then only RSS is told, and with the walk what comes of it; nothing
-    once the process has ended. rss says whether process_resident_memory_bytes is told; by default it is unless the
-    registry has it when the collector is made (for which everything registered is collected once). Register what
-    else tells it beforehand.
+    walk is report()'s. pid is another process: then only RSS and the figures of the walk are exported, and nothing
+    once the process has ended. rss says whether process_resident_memory_bytes is exported. By default it is, unless
+    the registry has it when the collector is made. To find out, everything registered is collected once. So register
+    other collectors that have it before.
 
     Errors: ValueError if the registry has such a collector already; for another process those of rss and smaps.
 
@@ -102,7 +102,7 @@ class Collector:
             registry.register(self)  # type: ignore[arg-type]
 
     def describe(self) -> Iterator[Metric]:
-        """Every family that there may be, without figures: a registry asks for their names."""
+        """Every family that there may be, without figures, for a registry that needs their names."""
         for figure in self._told:
             yield _family(figure)
         yield _info()

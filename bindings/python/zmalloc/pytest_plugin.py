@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """For pytest: tests that must not keep memory.
 
-A test fails if, when it ends, more bytes are in Blocks than when it began (those of its fixtures that lived before and
-after are not its own). It asks for that by the fixture `zmalloc_no_growth`, or by the marker of the same name, which
-takes the bytes that it may keep:
+A test fails if more bytes are in Blocks when it ends than when it began. Blocks of fixtures that live longer than the
+test are not the test's. A test asks for this by the fixture `zmalloc_no_growth`, or by the marker of the same name,
+which takes the bytes that it may keep:
 
     def test_a_cache_forgets(zmalloc_no_growth):
         ...
@@ -12,8 +12,8 @@ takes the bytes that it may keep:
     def test_a_cache_keeps_a_page():
         ...
 
-An installed zmalloc is found by pytest itself; from a build directory, `pytest -p zmalloc.pytest_plugin`. What counts
-is what `track(all_threads=True)` counts: the Blocks of all threads.
+pytest finds an installed zmalloc by itself. From a build directory, use `pytest -p zmalloc.pytest_plugin`. The test
+counts what `track(all_threads=True)` counts: the Blocks of all threads.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Growth:
         self._track.__enter__()
 
     def complaint(self) -> str | None:
-        """What is to be said if the test kept too much."""
+        """The message if the test kept too much."""
         kept = self.kept
         if kept <= self.limit:
             return None
@@ -74,7 +74,7 @@ def _marked_limit(item: pytest.Item) -> int:
 
 @pytest.fixture(name=NAME)
 def zmalloc_no_growth(request: pytest.FixtureRequest) -> Growth:
-    """Fails the test if it keeps memory in Blocks. Its `limit`, in bytes, may be set; `kept` tells how it stands."""
+    """Fails the test if it keeps memory in Blocks. `limit`, in bytes, may be set; `kept` is what it keeps so far."""
     item: pytest.Item = request.node
     return item.stash.setdefault(_growths, Growth(_marked_limit(item)))
 

@@ -125,7 +125,8 @@ def bash() -> str:
     for command in listed:
         for option in command.options:
             for name in option.names if option.value else ():
-                words = f'COMPREPLY=($(compgen -W "{" ".join(option.choices)}" -- "$word")); ' if option.choices else ""
+                choices = " ".join(option.choices)
+                words = f'COMPREPLY=($(compgen -W "{choices}" -- "$word")); ' if choices else ""
                 words = BASH_FILES if option.value == "FILE" else words
                 lines.append(f"    {command.name}:{name}) {words}return ;;")
     lines += ["    esac", "    case $command:$word:$place in", f'    :*) words="{first}" ;;']

@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 
     from _typeshed import SupportsWrite
 
-DESCRIPTION = "Tells where the memory of a process is."
+DESCRIPTION = "Reports where the memory of a process is."
 
 NOTES = {
     "figures": (
-        "Sizes are in units of 1024 bytes (KiB, MiB and so on) unless --bytes or --json asks for bytes. What can't be "
-        'known is "unknown", in JSON null, and never 0. What an allocator has in use can only be told by the library '
-        "in the process itself: there, call zmalloc.report() or zmalloc_report()."
+        "Sizes are in units of 1024 bytes (KiB, MiB and so on), with --bytes or --json in bytes. An unknown figure "
+        'is "unknown", in JSON null, and never 0. Only the library in a process knows what its allocator has in use: '
+        "there, call zmalloc.report() or zmalloc_report()."
     ),
     "output": (
         "Tables go to standard output, within the width of a terminal, and all else to standard error. There is no "
-        "colour where output is no terminal, where NO_COLOR is set, and where TERM is dumb. Characters of file names "
-        r"that a terminal might obey or can't show are written as escapes (\x1b). The JSON is described by "
-        "cli.schema.json among the documents of zmalloc."
+        "colour if output is no terminal, NO_COLOR is set or TERM is dumb. Characters of file names that a terminal "
+        r"might obey or can't show are written as escapes (\x1b). cli.schema.json in zmalloc's documents describes "
+        "the JSON."
     ),
     "interrupts": (
-        "An interrupt (Ctrl-C), or a reader that has closed the pipe, ends the program without a word and as by that "
-        "signal: in a shell its status is then 130 or 141."
+        "An interrupt (Ctrl-C), or a reader that has closed the pipe, ends the program by that signal, without a "
+        "message. In a shell its status is then 130 or 141."
     ),
 }
 STATUS = {
-    0: "all was told",
-    1: "something could not be had, or not be written; standard error tells what, and why",
-    2: "the command line is wrong, or asks for what needs a Python package that is not installed",
-    3: "there is no such process (or one without memory), or no permission to look at it",
+    0: "everything was reported",
+    1: "something could not be read or written; standard error says what, and why",
+    2: "the command line is wrong, or needs a Python package that is not installed",
+    3: "there is no such process (or it has no memory), or it may not be read",
 }
 EXAMPLES = {
     "zmalloc report 1234": "where the memory of process 1234 is",
@@ -60,7 +60,7 @@ class UsageError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """One that leaves it to the caller to tell what is wrong."""
+    """One that leaves error messages to the caller."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(self.prog, message)
@@ -119,7 +119,7 @@ def make_parser(version: str) -> Parser:
         prog="zmalloc", description=DESCRIPTION, allow_abbrev=False, epilog=f"exit status:\n{status}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--version", action="version", version=version, help="tell the version and the allocator")
+    parser.add_argument("--version", action="version", version=version, help="print the version and the allocator")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
 
     pid = _options()
@@ -131,41 +131,41 @@ def make_parser(version: str) -> Parser:
     def sampling(count: Callable[[str], int], default: int | None, what: str) -> Parser:
         options = _options()
         options.add_argument("-n", "--interval", metavar="SECONDS", type=_seconds, default=1.0,
-                             help="from one reading to the next; 1 unless given")  # fmt: skip
+                             help="from one reading to the next; 1 by default")  # fmt: skip
         options.add_argument("-c", "--count", metavar="COUNT", type=count, default=default, help=what)
         return options
 
     def add(name: str, what: str, more: str, *parents: Parser) -> Parser:
         return commands.add_parser(name, help=what, description=more, parents=parents, allow_abbrev=False)
 
-    report = add("report", "tell where the memory of a process is",
-                 "Tells where the memory of a process is. Without PID it is that of this program, with the figures of "
-                 "its allocator.", json)  # fmt: skip
+    report = add("report", "report where the memory of a process is",
+                 "Reports where the memory of a process is. Without PID it reports this program's, with the figures "
+                 "of its allocator.", json)  # fmt: skip
     report.add_argument("pid", metavar="PID", nargs="?", type=_pid, help="the number of the process")
 
-    smaps = add("smaps", "tell fields of smaps, summed over the mappings",
-                "Tells fields of /proc/PID/smaps, summed over the mappings of a process.", pid, json)  # fmt: skip
+    smaps = add("smaps", "report fields of smaps, summed over the mappings",
+                "Reports fields of /proc/PID/smaps, summed over the mappings of a process.", pid, json)  # fmt: skip
     smaps.add_argument("fields", metavar="FIELD", nargs="*",
-                       help="the name of a field, as Pss; without one, all that the kernel sums by itself")  # fmt: skip
+                       help="the name of a field, such as Pss; without one, all that the kernel sums")  # fmt: skip
 
-    mappings = add("mappings", "tell the mappings one by one",
-                   "Tells the mappings of a process one by one, and the sums of all. They come in the order of their "
-                   "addresses; with --top alone, from the largest Rss.", pid, json)  # fmt: skip
+    mappings = add("mappings", "list the mappings",
+                   "Lists the mappings of a process, and the sums of all. They are in the order of their addresses; "
+                   "with --top alone, from the largest Rss.", pid, json)  # fmt: skip
     keys = f"{', '.join(SORT_KEYS[:-1])} or {SORT_KEYS[-1]}"
     mappings.add_argument("--sort", metavar="KEY", type=str.lower, choices=SORT_KEYS,
                           help=f"the order: {keys}; sizes from the largest")  # fmt: skip
-    mappings.add_argument("--top", metavar="N", type=_count, help="the first N alone; the sums stay those of all")
+    mappings.add_argument("--top", metavar="N", type=_count, help="only the first N; the sums are still those of all")
 
-    add("watch", "tell the figures of report again and again",
-        "Tells the figures of report again and again: on a terminal in one table, elsewhere in a line for each "
-        "reading; in JSON, an object for each.",
+    add("watch", "repeat the figures of report",
+        "Repeats the figures of report: on a terminal in one table, elsewhere in a line for each reading; in JSON, "
+        "an object for each.",
         pid, sampling(_count, None, "how many readings; without it, until the process ends"), json)  # fmt: skip
 
     plot = add("plot", "draw the figures of report over time",
                "Reads the figures of report for a while, and then draws them over time. Needs matplotlib.",
-               pid, sampling(_kept, 60, "how many readings; 60 unless given"))  # fmt: skip
+               pid, sampling(_kept, 60, "how many readings; 60 by default"))  # fmt: skip
     plot.add_argument("-o", "--output", metavar="FILE", required=True,
-                      help="where the picture goes; its kind is what the name ends in, as .png or .svg")  # fmt: skip
+                      help="where the picture goes; its format is the name's end, such as .png")  # fmt: skip
 
     serve = add("serve", "serve the figures of report to Prometheus",
                 "Serves the figures of report over HTTP as OpenMetrics, fresh at each request, until the process ends. "

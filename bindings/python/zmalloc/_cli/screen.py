@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""How the command line shows figures: sizes people can read, tables that fit the terminal, text that can't harm it."""
+"""How the command line shows figures: readable sizes, tables that fit the terminal, text that can't harm it."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def safe(text: str, stream: TextIO | None = None) -> str:
 
 
 def human(size: int) -> str:
-    """A size in the largest unit of which it is at least one, with a decimal up to 1000: no more than 8 characters."""
+    """A size in the largest unit of which it is at least one, with a decimal below 1000: at most 8 characters."""
     number, unit = float(size), "B"
     for unit in UNITS:
         if abs(number) < 1023.5:  # more would be written as 1024
@@ -258,5 +258,5 @@ class Rolling:
             print(f"{head}{line}", flush=True)
             self._lines += 1
             return
-        self._table.rows = [*self._table.rows, row][2 - self._console.height :]  # the head, and where the cursor stands
+        self._table.rows = [*self._table.rows, row][2 - self._console.height :]  # the head; the cursor's line
         self._live.update(self._table.fitted(self._console.width).rich(), refresh=True)

@@ -12,4 +12,5 @@ from .serve import serve
 from .smaps import smaps
 from .watch import watch
 
-COMMANDS = {command.__name__: command for command in (report, smaps, mappings, watch, plot, serve, completion, manual)}
+_IN_ORDER = (report, smaps, mappings, watch, plot, serve, completion, manual)
+COMMANDS = {command.__name__: command for command in _IN_ORDER}

@@ -14,7 +14,7 @@ from ..watched import Watched
 if TYPE_CHECKING:
     import argparse
 
-OTHERS_NOTE = "What its allocator has in use only the library in that process can tell: there, zmalloc.report()."
+OTHERS_NOTE = "Only the library in that process knows what its allocator has in use: there, call zmalloc.report()."
 
 
 def report(arguments: argparse.Namespace) -> int:
