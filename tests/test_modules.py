@@ -10,9 +10,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from sources import OTHER_SYSTEMS, ROOT, parts_of_sources
 
 HERE = Path(__file__).parent
-SOURCES = HERE.parent / "src"
 INFO = Path(os.environ["ZMALLOC_BUILD"]) / "meson-info"
 
 CROSS = "make cross"  # in a row's place for tests: this machine can't run it
@@ -20,13 +20,8 @@ ROW = re.compile(r"^\| `([^`]+\.[ch])` \| (.+) \|$", re.M)
 
 
 def read_table() -> dict[str, list[str]]:
-    return {row[1]: re.findall("`([^`]+)`", row[2]) for row in ROW.finditer((HERE / "README.md").read_text())}
-
-
-def read_sources() -> list[tuple[str, str]]:
-    """(part, file)."""
-    lines = [line.split() for line in (SOURCES / "sources.txt").read_text().splitlines()]
-    return [(line[0], line[1]) for line in lines if line and line[0] != "#"]
+    rows = ROW.finditer((HERE / "README.md").read_text())
+    return {f"src/{row[1]}": re.findall("`([^`]+)`", row[2]) for row in rows}
 
 
 def options() -> dict[str, object]:
@@ -47,16 +42,16 @@ def parts_of_this_build() -> set[str]:
 
 
 def test_table_has_every_source() -> None:
-    table, sources = read_table(), {file for _, file in read_sources()}
+    table, sources = read_table(), parts_of_sources().keys()
     assert len(sources) > 20
-    assert sources - set(table) == set()
-    others = set(table) - sources
-    assert {file for file in others if not file.endswith(".h") or not (SOURCES / file).is_file()} == set()
+    assert sources - table.keys() == set()
+    others = table.keys() - sources
+    assert {file for file in others if not file.endswith(".h") or not (ROOT / file).is_file()} == set()
 
 
 def test_only_other_systems_have_none() -> None:
     table = read_table()
-    elsewhere = {file for part, file in read_sources() if part.endswith((":darwin", ":freebsd", ":none"))}
+    elsewhere = {file for file, parts in parts_of_sources().items() if parts & OTHER_SYSTEMS}
     assert {file for file, tests in table.items() if tests == [CROSS]} <= elsewhere
 
 
@@ -64,8 +59,8 @@ def test_every_source_of_this_build_has_a_test() -> None:
     table, tests, parts = read_table(), tests_of_meson(), parts_of_this_build()
     untested = [
         file
-        for part, file in read_sources()
-        if part in parts and not any(exists(name, tests) for name in table[file])
+        for file, those in parts_of_sources().items()
+        if parts & those and not any(exists(name, tests) for name in table[file])
     ]
     assert untested == []
 
@@ -75,7 +70,7 @@ def test_every_test_is_there() -> None:
     table, tests = read_table(), tests_of_meson()
     if options()["hardened"] or options()["size_prefix"] or os.environ["ZMALLOC_ALLOCATOR"] != "libc":
         pytest.skip("this build leaves out tests that need only one build; the one with libc has them")
-    hardened = {file for part, file in read_sources() if part == "hardened"}
+    hardened = {file for file, parts in parts_of_sources().items() if "hardened" in parts}
     names = {name for file, row in table.items() if file not in hardened for name in row}
     ours = {name for name in names if not name.startswith(("python ", "lua", CROSS))}
     assert len(ours) > 20

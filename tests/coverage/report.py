@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Branches and lines that the tests reach, a file at a time, from what gcovr has merged; and why the others are left.
 
-Fails if fewer branches are reached than is asked for, or if left.txt names a line that is gone.
+Fails if fewer branches are reached than is asked for.
 """
 
 from __future__ import annotations
@@ -103,10 +103,7 @@ def report(merged: Path, left_path: Path, least: float) -> int:
     lines_reached = sum(file.lines_reached for file in files)
     print(f"\nlines: {share(lines_reached, lines)}, branches: {share(reached, branches)}")
     print(f"figure: {reached} branches reached\nfigure: {branches - reached} branches not reached")
-    gone = stale(ROOT, left)
-    for name, line in gone:
-        print(f"left.txt: {name} has this no more: {line}", file=sys.stderr)
     if 100 * reached < least * branches:
         print(f"fewer than {least} % of the branches are reached", file=sys.stderr)
         return 1
-    return 1 if gone else 0
+    return 0

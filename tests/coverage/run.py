@@ -19,12 +19,13 @@ import report
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
+sys.path.append(str(HERE.parent))
+from sources import sources_elsewhere  # noqa: E402
+
 # Nothing that installs or builds anew, and nothing that another compiler makes.
 SUITES = ["c", "faults", "python", "lua", "hardened"]
 TESTS = [[f"--suite={suite}" for suite in SUITES], ["parser"], ["programs death"]]
 OURS = [f"--filter={ROOT}/src/", rf"--filter={ROOT}/bindings/.*\.[ch]"]
-# What belongs to systems other than Linux.
-ELSEWHERE = [rf"--exclude=.*/{name}" for name in (r"darwin\..*", r"freebsd\.c", r"unsupported\.c", r"not_linux\.c")]
 # Meson's own trial programs were never run.
 NOT_OURS = [
     "--exclude-directories=.*/meson-private",
@@ -69,7 +70,12 @@ def count(tree: str, folder: Path, meson: str, python: str) -> None:
         for line in done.stdout.splitlines():
             if re.search(r" (FAIL|TIMEOUT|ERROR) ", line):
                 print(line, flush=True)
-    merge([str(build), f"--object-directory={build}", f"--json={folder / tree}.json"], OURS + ELSEWHERE)
+    merge([str(build), f"--object-directory={build}", f"--json={folder / tree}.json"], OURS + elsewhere())
+
+
+def elsewhere() -> list[str]:
+    """Other systems' sources are left out."""
+    return [f"--exclude={re.escape(str(ROOT / file))}" for file in sorted(sources_elsewhere())]
 
 
 def merge(sources: list[str], filters: list[str]) -> None:
@@ -83,6 +89,9 @@ def main() -> int:
     parser.add_argument("--least", type=float, default=95, help="percent of branches that must be reached")
     arguments = parser.parse_args()
 
+    gone = report.stale(ROOT, report.read_left(HERE / "left.txt"))
+    if gone:
+        sys.exit("left.txt has what is not there: " + "; ".join(f"{name}: {line}" for name, line in gone))
     folder = arguments.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     compile_helpers(folder)

@@ -29,8 +29,8 @@ from mutants import Mutant, mutants_of, read_equivalents, stale
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
-# Other systems' files, and what holds nothing that runs.
-LEFT_OUT = ["*/darwin.*", "*/freebsd.c", "*/unsupported.c", "*/not_linux.c"]
+sys.path.append(str(HERE.parent))
+from sources import files_that_run_here  # noqa: E402
 
 # The first pattern that a file fits says in which trees it is tried, one after the other.
 TREES_OF = {
@@ -244,6 +244,11 @@ def first_that_fits(file: str, table: dict[str, list[str]]) -> list[str]:
     return next(row for pattern, row in table.items() if fnmatch(file, pattern))
 
 
+def patterns_that_fit_nothing(files: list[str]) -> list[str]:
+    patterns = [pattern for table in (TREES_OF, TESTS_OF) for pattern in table]
+    return [pattern for pattern in patterns if not any(fnmatch(file, pattern) for file in files)]
+
+
 def choose(files: list[str], count: int, seed: int) -> list[File]:
     """As many of each file as it has of all possible changes, but three at least."""
     mutants = {file: mutants_of(ROOT, file) for file in files}
@@ -340,6 +345,10 @@ def main() -> int:
     parser.add_argument("--setup", default="meson setup", help="how a tree is configured")
     arguments = parser.parse_args()
 
+    ours = files_that_run_here()
+    lost = patterns_that_fit_nothing(ours)
+    if lost:
+        sys.exit("no source fits " + ", ".join(lost))
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(listing, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     sources = [file for file in listed.splitlines() if (ROOT / file).is_file()]
@@ -347,12 +356,7 @@ def main() -> int:
     for key in stale(ROOT, equivalents):
         sys.exit("equivalents.txt has what is not there: " + " | ".join(key))
 
-    files = [
-        file
-        for file in sources
-        if file.startswith("src/") and file.endswith((".c", ".h")) and fnmatch(file, arguments.files)
-        if not any(fnmatch(file, pattern) for pattern in LEFT_OUT)
-    ]
+    files = [file for file in ours if fnmatch(file, arguments.files)]
     run = Run(arguments.folder.resolve(), arguments.setup.split(), sources)
     chosen = choose(files, arguments.count, arguments.seed)
     if arguments.trees:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 from mutants import Mutant, changes_in, mutants_of, read_equivalents, stale
-from run import TESTS_OF
+from run import TESTS_OF, patterns_that_fit_nothing
+from sources import files_that_run_here
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -81,10 +82,16 @@ def test_a_change_names_its_line_and_is_made_there(tmp_path: Path) -> None:
 
 
 def test_all_sources_can_be_changed() -> None:
-    files = sorted((ROOT / "src").rglob("*.c"))
-    assert len(files) > 20
-    for file in files:
-        assert mutants_of(ROOT, str(file.relative_to(ROOT))), file
+    files = files_that_run_here()
+    sources = [file for file in files if file.endswith(".c")]
+    assert len(sources) > 20
+    assert [file for file in sources if not mutants_of(ROOT, file)] == []
+    headers = {file for file in files if file.endswith(".h")}
+    assert len(headers) > 20 and "src/allocator/darwin.h" not in headers
+
+
+def test_every_pattern_is_about_a_source() -> None:
+    assert patterns_that_fit_nothing(files_that_run_here()) == []
 
 
 def test_a_judgement_without_its_line_is_stale(tmp_path: Path) -> None:
