@@ -48,14 +48,18 @@ def samples_of(page: Path) -> Iterator[Sample]:
 SAMPLES = [sample for page in PAGES for sample in samples_of(page)]
 
 
+TESTED = {"none"}  # the guide's program prints that: see the test of the cookbook
+
+
 def of(language: str) -> pytest.MarkDecorator:
+    TESTED.add(language)
     found = [sample for sample in SAMPLES if sample.language == language]
     return pytest.mark.parametrize("sample", found, ids=str)
 
 
 def test_none_is_overlooked() -> None:
-    """Each language that is run has samples, and there is no other language."""
-    assert {sample.language for sample in SAMPLES} == LANGUAGES
+    """Each language has samples and a test, and there is no other language."""
+    assert {sample.language for sample in SAMPLES} == LANGUAGES == TESTED
     openings = sum(len(re.findall(r"^(?:```\w|\.\. code-block::)", page.read_text(), re.MULTILINE)) for page in PAGES)
     assert len(SAMPLES) == openings
 
