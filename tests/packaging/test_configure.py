@@ -13,6 +13,7 @@ from tree import MESON, SOURCE, run
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 LIBC = ["-Dallocator=libc", *(f"-D{part}=disabled" for part in ("tests", "lua", "examples", "benchmarks"))]
+NO_PYTHON = "-Dpython=disabled"
 
 
 def old_python(folder: Path) -> Path:
@@ -49,11 +50,24 @@ def test_a_path_where_there_is_no_python(tmp_path: Path) -> None:
     assert f"python_command: there is no {tmp_path}/python" in said[said.index("ERROR:") :]
 
 
+def test_jemalloc_without_make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that names it, before anything is fetched or unpacked; the other allocators need none."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for program in Path("/usr/bin").iterdir():
+        if program.name != "make":
+            (programs / program.name).symlink_to(program)
+    monkeypatch.setenv("PATH", str(programs))
+    said = failure(*MESON, "setup", tmp_path / "jemalloc", SOURCE, "-Dallocator=jemalloc", *LIBC[1:], NO_PYTHON)
+    assert "jemalloc: its build needs make, which is not installed" in said[said.index("ERROR:") :]
+    run(*MESON, "setup", tmp_path / "libc", SOURCE, *LIBC, NO_PYTHON)
+
+
 @pytest.mark.parametrize("folder", ["lib64", "lib"])
 def test_a_folder_that_debian_does_not_search(folder: str, tmp_path: Path) -> None:
     if not Path("/etc/debian_version").exists():
         pytest.skip("this is not Debian")
-    options = [*LIBC, "-Dpython=disabled", "--prefix=/usr/local", f"--libdir={folder}"]
+    options = [*LIBC, NO_PYTHON, "--prefix=/usr/local", f"--libdir={folder}"]
     said = run(*MESON, "setup", tmp_path / "build", SOURCE, *options)
     assert ("configure with --libdir=lib" in said) is (folder == "lib64")
     assert re.search(rf"library *: /usr/local/{folder}\n", said)
