@@ -125,8 +125,8 @@ ZMALLOC_API void *zmalloc_usable(size_t size, size_t *usable) ZMALLOC_RETURNS_BL
 ZMALLOC_API void *ztrymalloc_usable(size_t size, size_t *usable) ZMALLOC_RETURNS_BLOCK;
 
 /**
- * As zmalloc, without the thread's cache, straight from the arena. It is for code that moves blocks to undo
- * fragmentation. With jemalloc only; elsewhere it is zmalloc. Free with zfree_no_tcache or zfree.
+ * As zmalloc, straight from the arena, without the thread's cache. It is for code that moves blocks to undo
+ * fragmentation. With jemalloc only; elsewhere it is zmalloc. Free the block with zfree_no_tcache or zfree.
  */
 ZMALLOC_API void *zmalloc_no_tcache(size_t size) ZMALLOC_RETURNS_BLOCK ZMALLOC_RETURNS_SIZE(1);
 
@@ -350,8 +350,8 @@ ZMALLOC_API int zmalloc_set_oom_retry_handler(int (*handler)(size_t size, void *
  * reports an error instead:
  *
  *   -EINVAL     a NULL argument, an empty field name, or a pid that can be no process (0, or below -1)
- *   -ESRCH      no such process; it ended (while it was read, too) or became another program; or it has no memory:
- *               a zombie (as is, for others, a process whose first thread has ended), or one of the kernel's own
+ *   -ESRCH      no such process; it ended or became another program, also while it was read; or it has no memory:
+ *               a zombie, one of the kernel's own, or, for other processes, one whose first thread has ended
  *   -EACCES     the process is another user's
  *   -ENOENT     no such field in this kernel
  *   -EMFILE     this process has no file descriptor left
@@ -400,15 +400,15 @@ struct zmalloc_field {
 };
 
 /**
- * Writes the sums, over all mappings of the process, of all the fields that the kernel sums itself (in
- * /proc/PID/smaps_rollup; of all the fields of smaps where that is missing) to fields.
+ * Writes to fields the sums, over all mappings of the process, of the fields that the kernel sums: those of
+ * /proc/PID/smaps_rollup or, where that is missing, all those of smaps.
  *
  * Set *count to how many fields there is room for: ZMALLOC_MOST_FIELDS is enough for the library that came with this
  * header. The call sets it to how many fields it found. If they are more than there is room for, it writes as many as
  * fit, and returns -ERANGE. On any other error *count is 0.
  *
- * macOS and FreeBSD: the sums of the mappings' fields, but for Rss, which is the kernel's own sum for the process; on
- * macOS also Footprint, what the system holds the process to.
+ * macOS and FreeBSD: the sums of the mappings' fields. Rss is the kernel's own sum for the process. macOS also has
+ * Footprint: what the system compares with the process's limit.
  */
 ZMALLOC_API int zmalloc_smaps(long pid, struct zmalloc_field *fields, size_t *count);
 
@@ -418,8 +418,8 @@ struct zmalloc_mapping {
     uint64_t begin;                     /* first address */
     uint64_t end;                       /* address after the last */
     uint64_t offset;                    /* where in the file the range begins, in bytes */
-    const char *permissions;            /* "r-xp": read, write, execute, and private or shared. FreeBSD
-                                           can't tell which of memory without a file: "p" */
+    const char *permissions;            /* "r-xp": read, write, execute, and private or shared. FreeBSD:
+                                           always "p" for memory without a file */
     const char *path;                   /* as the kernel writes it: a file's ("\012" is a newline in its name), a name
                                            such as "[heap]", or "". It is cut after 4,096 bytes */
     const struct zmalloc_field *fields; /* Linux: those of smaps that are sizes. macOS: Size, Rss, Private_Dirty,
@@ -506,7 +506,7 @@ ZMALLOC_API int zmalloc_get_allocator_info(size_t *allocated, size_t *active, si
 /**
  * As zmalloc_get_allocator_info; an unknown figure is ZMALLOC_UNKNOWN. Sources: jemalloc's stats.allocated, active
  * and resident; tcmalloc's current_allocated_bytes, heap_size less free and unmapped pages, total_physical_bytes;
- * mallinfo2's uordblks + hblkhd and arena + hblkhd, unless another malloc is in the place of glibc's; darwin's
+ * mallinfo2's uordblks + hblkhd and arena + hblkhd, unless another malloc has replaced glibc's; darwin's
  * size_in_use; mimalloc's current_commit. With libc it takes longer the more free blocks there are.
  */
 ZMALLOC_API int zmalloc_allocator_info(size_t *allocated, size_t *active, size_t *resident);
@@ -533,7 +533,7 @@ ZMALLOC_API int zmalloc_decay(long *dirty_ms, long *muzzy_ms);
 /** Sets both times, for all arenas. With jemalloc; elsewhere -ENOTSUP. -EINVAL below -1, and above some 584 years. */
 ZMALLOC_API int zmalloc_set_decay(long dirty_ms, long muzzy_ms);
 
-/** As zmalloc_purge; returns 0, or -1 on error. The name stands for every allocator. */
+/** As zmalloc_purge; returns 0, or -1 on error. In spite of its name it works with every allocator. */
 ZMALLOC_API int jemalloc_purge(void);
 
 /**
