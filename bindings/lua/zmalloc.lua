@@ -9,25 +9,152 @@ zmalloc.allocator = zmalloc.ZMALLOC_LIB
 zmalloc.used_memory = zmalloc.zmalloc_used_memory
 zmalloc.peak_memory = zmalloc.zmalloc_peak_memory
 zmalloc.reset_peak_memory = zmalloc.zmalloc_reset_peak_memory
-zmalloc.good_size = zmalloc.zmalloc_good_size
-zmalloc.rss = zmalloc.zmalloc_process_rss
-zmalloc.private_dirty = zmalloc.zmalloc_private_dirty
-zmalloc.mappings = zmalloc.zmalloc_mappings
-zmalloc.memory_size = zmalloc.zmalloc_memory_size
-zmalloc.memory_limit = zmalloc.zmalloc_memory_limit
-zmalloc.memory_limits = zmalloc.zmalloc_memory_limits
-zmalloc.decay = zmalloc.zmalloc_decay
-zmalloc.set_decay = zmalloc.zmalloc_set_decay
-zmalloc.purge = zmalloc.zmalloc_purge
-zmalloc.report = zmalloc.zmalloc_report
 
--- The result of pcall; or its error, put down to the line that called the function which asks here. It must not ask
--- by a tail call, which is a level of its own in 5.1 and none in the others.
-local function answer(ok, result)
+-- The results of pcall; or its error, which names this call in place of C's, and is put down to the line that called
+-- the function which asks here. That must not ask by a tail call: in 5.1 it is a level of its own.
+local function answer(call, ok, result, ...)
    if not ok then
+      if type(result) == "string" then
+         result = result:gsub("^zmalloc_[%w_]+: ", call .. ": ", 1)
+      end
       error(result, 3)
    end
-   return result
+   return result, ...
+end
+
+-- The bytes that a block of size bytes may use; 0 if no block can be so large. See zmalloc_good_size.
+---@param size integer
+---@return integer
+function zmalloc.good_size(size)
+   local usable = answer("good_size", pcall(zmalloc.zmalloc_good_size, size))
+   return usable
+end
+
+-- Resident set size of the process, in bytes; see zmalloc_process_rss.
+---@param pid? integer
+---@return integer
+function zmalloc.rss(pid)
+   local bytes = answer("rss", pcall(zmalloc.zmalloc_process_rss, pid))
+   return bytes
+end
+
+-- Bytes that the process has written to and shares with none; see zmalloc_private_dirty.
+---@param pid? integer
+---@return integer
+function zmalloc.private_dirty(pid)
+   local bytes = answer("private_dirty", pcall(zmalloc.zmalloc_private_dirty, pid))
+   return bytes
+end
+
+-- The mappings of a process, in the order of their addresses; see zmalloc_mappings.
+---@param pid? integer
+---@return zmalloc.Mapping[]
+function zmalloc.mappings(pid)
+   local mappings = answer("mappings", pcall(zmalloc.zmalloc_mappings, pid))
+   return mappings
+end
+
+-- Physical memory of this machine, in bytes; see zmalloc_memory_size.
+---@return integer
+function zmalloc.memory_size()
+   local bytes = answer("memory_size", pcall(zmalloc.zmalloc_memory_size))
+   return bytes
+end
+
+-- The least of the limits on memory, in bytes; see zmalloc_memory_limit.
+---@return integer
+function zmalloc.memory_limit()
+   local bytes = answer("memory_limit", pcall(zmalloc.zmalloc_memory_limit))
+   return bytes
+end
+
+-- The limits on memory one by one, in bytes; see zmalloc_memory_limits.
+---@return zmalloc.MemoryLimits
+function zmalloc.memory_limits()
+   local limits = answer("memory_limits", pcall(zmalloc.zmalloc_memory_limits))
+   return limits
+end
+
+-- After how many milliseconds without use the allocator gives pages back; see zmalloc_decay.
+---@return integer dirty_ms
+---@return integer muzzy_ms
+function zmalloc.decay()
+   local dirty_ms, muzzy_ms = answer("decay", pcall(zmalloc.zmalloc_decay))
+   return dirty_ms, muzzy_ms
+end
+
+-- Sets these times; -1 is never. See zmalloc_set_decay.
+---@param dirty_ms integer
+---@param muzzy_ms integer
+function zmalloc.set_decay(dirty_ms, muzzy_ms)
+   answer("set_decay", pcall(zmalloc.zmalloc_set_decay, dirty_ms, muzzy_ms))
+end
+
+-- Has the allocator give back what no block needs; returns by how many bytes the resident set fell, nil if that is
+-- unknown. See zmalloc_purge.
+---@return integer? returned
+function zmalloc.purge()
+   local returned = answer("purge", pcall(zmalloc.zmalloc_purge))
+   return returned
+end
+
+-- The options of a call: a table of these names and types, or nil. An error is put down to the line at that level, as
+-- error counts them here.
+local function check_options(call, options, types, level)
+   if type(options) ~= "table" and options ~= nil then
+      error(("%s: argument 'options' must be a table or nil, not %s"):format(call, type(options)), level)
+   end
+   for name, value in next, options or {} do
+      if not types[name] then
+         error(("%s: argument 'options' has a field '%s', which means nothing"):format(call, tostring(name)), level)
+      elseif type(value) ~= types[name] then
+         local article = types[name]:find "^[aeiou]" and "an" or "a"
+         local words = "%s: argument '%s' must be %s %s, not %s"
+         error(words:format(call, name, article, types[name], type(value)), level)
+      end
+   end
+end
+
+-- What the kernel knows of another process, by the names that the report has for it.
+local kernel_names = {
+   rss = "Rss", pss = "Pss", private_dirty = "Private_Dirty", swap = "Swap", huge_pages = "AnonHugePages",
+}
+local function kernel_figures(sums)
+   local figures = {}
+   for name, field in next, kernel_names do
+      figures[name] = sums[field]
+   end
+   if sums.Private_Clean and sums.Private_Dirty then
+      figures.uss = sums.Private_Clean + sums.Private_Dirty
+   end
+   return figures
+end
+
+local function is_other_process(pid)
+   return pid ~= nil and pid ~= -1 and pid ~= zmalloc.get_proc_stat_ll(1)
+end
+
+-- Where a process's memory is, in bytes; what is unknown is nil. See zmalloc_report. The walk of the page tables takes
+-- longer and has more figures; a boolean in place of the options is the walk. Of another process only the kernel's
+-- figures are known: rss, and those of the walk.
+---@param options? boolean|integer|{pid: integer?, walk: boolean?}
+---@return zmalloc.Report
+function zmalloc.report(options)
+   if type(options) ~= "table" then
+      local report = answer("report", pcall(zmalloc.zmalloc_report, options))
+      return report
+   end
+   check_options("report", options, {pid = "number", walk = "boolean"}, 3)
+   local pid, walk = rawget(options, "pid"), rawget(options, "walk")
+   local report
+   if not is_other_process(pid) then
+      report = answer("report", pcall(zmalloc.zmalloc_report, walk))
+   elseif walk then
+      report = kernel_figures(answer("report", pcall(zmalloc.zmalloc_smaps, pid)))
+   else
+      report = {rss = answer("report", pcall(zmalloc.zmalloc_process_rss, pid))}
+   end
+   return report
 end
 
 -- Sets what is called, with the size in bytes, when there is no memory for a Block; nil takes it away. It is called
@@ -41,7 +168,8 @@ function zmalloc.set_oom_handler(handler, retry)
    if type(retry) ~= "boolean" and retry ~= nil then
       error(("set_oom_handler: argument 'retry' must be a boolean or nil, not %s"):format(type(retry)), 2)
    end
-   answer(pcall(retry and zmalloc.zmalloc_set_oom_retry_handler or zmalloc.zmalloc_set_oom_handler, handler))
+   local set = retry and zmalloc.zmalloc_set_oom_retry_handler or zmalloc.zmalloc_set_oom_handler
+   answer("set_oom_handler", pcall(set, handler))
 end
 
 -- A limit as C has it, where 0 is none; and as Lua has it.
@@ -57,7 +185,7 @@ end
 -- is about Blocks, of all threads: what else Lua allocates is not counted.
 ---@param bytes? number
 function zmalloc.set_limit(bytes)
-   answer(pcall(zmalloc.zmalloc_set_limit, to_bytes(bytes)))
+   answer("set_limit", pcall(zmalloc.zmalloc_set_limit, to_bytes(bytes)))
 end
 
 -- The limit that is set, in bytes; math.huge if none is. With an argument, sets it and returns a scope, to be kept in
@@ -70,7 +198,7 @@ function zmalloc.limit(bytes)
    if bytes == nil then
       return from_bytes(before)
    end
-   answer(pcall(zmalloc.zmalloc_set_limit, to_bytes(bytes)))
+   answer("limit", pcall(zmalloc.zmalloc_set_limit, to_bytes(bytes)))
    local function stop()
       if before then
          zmalloc.zmalloc_set_limit(before)
@@ -93,7 +221,7 @@ function zmalloc.set_soft_limit(bytes, handler, hysteresis)
    elseif hysteresis == nil then
       hysteresis = type(soft) == "number" and soft > 0 and math.floor(soft / 10) or 0
    end
-   answer(pcall(zmalloc.zmalloc_set_soft_limit, soft, hysteresis, handler))
+   answer("set_soft_limit", pcall(zmalloc.zmalloc_set_soft_limit, soft, hysteresis, handler))
 end
 
 -- The soft limit that is set, in bytes; math.huge if none is.
@@ -109,9 +237,9 @@ end
 function zmalloc.smaps(field, pid)
    local sums
    if field == nil then
-      sums = answer(pcall(zmalloc.zmalloc_smaps, pid))
+      sums = answer("smaps", pcall(zmalloc.zmalloc_smaps, pid))
    else
-      sums = answer(pcall(zmalloc.zmalloc_smap_bytes_by_field, field, pid))
+      sums = answer("smaps", pcall(zmalloc.zmalloc_smap_bytes_by_field, field, pid))
    end
    return sums
 end
@@ -119,7 +247,7 @@ end
 -- Forbids huge pages to this process, and to its children from now on; with false, allows them again.
 ---@param disable? boolean|integer
 function zmalloc.disable_thp(disable)
-   answer(pcall(zmalloc.zmalloc_disable_thp, disable == nil or disable))
+   answer("disable_thp", pcall(zmalloc.zmalloc_disable_thp, disable == nil or disable))
 end
 
 -- Starts or ends the allocator's background thread; without an argument, tells whether it is wanted.
@@ -127,32 +255,23 @@ end
 ---@return boolean?
 function zmalloc.background_thread(on)
    if on ~= nil then
-      answer(pcall(zmalloc.zmalloc_background_thread, on))
+      answer("background_thread", pcall(zmalloc.zmalloc_background_thread, on))
       return
    end
-   local wanted = answer(pcall(zmalloc.zmalloc_background_thread_enabled))
+   local wanted = answer("background_thread", pcall(zmalloc.zmalloc_background_thread_enabled))
    return wanted
 end
 
 -- When the kernel makes this process's pages huge: "never", "madvise" (where that asks for it) or "always".
 ---@return "never"|"madvise"|"always"
 function zmalloc.thp()
-   local mode = answer(pcall(zmalloc.zmalloc_thp))
+   local mode = answer("thp", pcall(zmalloc.zmalloc_thp))
    return ({[0] = "never", "madvise", "always"})[mode]
 end
 
--- Whether the options of a scope ask for all threads. An error is put down to the line that asked for the scope.
+-- Whether the options of a scope ask for all threads.
 local function wants_all_threads(options)
-   if type(options) ~= "table" and options ~= nil then
-      error(("track: argument 'options' must be a table or nil, not %s"):format(type(options)), 3)
-   end
-   for name, value in next, options or {} do
-      if name ~= "all_threads" then
-         error(("track: argument 'options' has a field '%s', which means nothing"):format(tostring(name)), 3)
-      elseif type(value) ~= "boolean" then
-         error(("track: argument 'all_threads' must be a boolean, not %s"):format(type(value)), 3)
-      end
-   end
+   check_options("track", options, {all_threads = "boolean"}, 4)
    return options ~= nil and rawget(options, "all_threads")
 end
 

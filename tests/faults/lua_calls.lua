@@ -40,7 +40,9 @@ local arguments = {
    zmalloc_background_thread = {false}, zmalloc_background_thread_enabled = {}, zmalloc_decay = {},
    zmalloc_set_decay = {10000, 0}, jemalloc_purge = {}, zmalloc_purge = {}, zmalloc_report = {true}, Block = {100},
    -- What zmalloc.lua has.
-   allocator_info = {}, background_thread = {}, disable_thp = {false}, limit = {}, set_limit = {nil, n = 1},
+   allocator_info = {}, background_thread = {}, decay = {}, disable_thp = {false}, good_size = {100}, limit = {},
+   mappings = {}, memory_limit = {}, memory_limits = {}, memory_size = {}, private_dirty = {}, purge = {},
+   report = {{walk = true}}, rss = {}, set_decay = {10000, 0}, set_limit = {nil, n = 1},
    set_oom_handler = {print, true}, set_soft_limit = {nil, n = 1}, smaps = {}, soft_limit = {}, thp = {}, track = {},
 }
 
@@ -62,6 +64,8 @@ local calls = {
    ["a Block, too large"] = plain(zmalloc.Block, huge),
    ["a Block, negative"] = plain(zmalloc.Block, -1),
    ["a field that is none"] = plain(zmalloc.smaps, "Nonsense"),
+   ["a field in small letters"] = plain(zmalloc.smaps, "rss"),
+   ["a report of another process"] = plain(zmalloc.report, {pid = 1, walk = true}),
    ["a process that is none"] = plain(zmalloc.rss, -2),
    ["a Block's get"] = function() return block().get, block(), 3, 50 end,
    ["a Block's set"] = function() return block().set, block(), 3, "text" end,

@@ -113,8 +113,9 @@ local good = {
    string = constant "text", field = constant "Rss", old_field = constant "Rss", field_or_none = constant "Rss",
    pid = constant(nil), old_pid = constant(nil), i = constant(1), enable = constant(false), switch = constant(false),
    time = constant(10000), handler = constant(nil), all_threads = constant(false), position = constant(1),
-   limit = constant(0), any_limit = constant(nil), soft = constant(0), any_soft = constant(nil),
-   hysteresis = constant(0), n = constant(1), byte = constant(1), text = constant "text", key = constant(1),
+   walk = constant(false), limit = constant(0), any_limit = constant(nil), soft = constant(0),
+   any_soft = constant(nil), hysteresis = constant(0),
+   n = constant(1), byte = constant(1), text = constant "text", key = constant(1),
 }
 
 -- How errors call an argument, where that is not its name in the list.
@@ -131,6 +132,9 @@ local function use(call)
    if call.name == "track" then
       return function(all_threads) return zmalloc.track {all_threads = all_threads} end
    end
+   if call.name == "report" then
+      return function(pid, walk) return zmalloc.report {pid = pid, walk = walk} end
+   end
    local method = call.name:match "^Block%.(.*)$"
    if method then
       return method:find "^__" and debug.getmetatable(spare())[method] or spare()[method]
@@ -144,7 +148,7 @@ local function complains_well(message, call)
       return false
    end
    local text = message:sub(1, 1000)
-   if not text:find(call.refused_as, 1, true) then
+   if text:sub(1, #call.refused_as + 2) ~= call.refused_as .. ": " then
       return false
    end
    for _, status in ipairs {"No such process", "Invalid argument", "no field", "not supported", "can't allocate"} do

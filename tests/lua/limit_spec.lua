@@ -36,7 +36,11 @@ describe("limits", function()
          zmalloc.set_limit(used() + 1000000)
          local ok, message = pcall(make, 1100000)
          assert.is_false(ok)
-         assert.truthy(message:find("can't allocate", 1, true))
+         local size, limit, in_use = message:match(
+            "can't allocate a size of (%d+) bytes: the limit of (%d+) bytes refused it, with (%d+) in use$")
+         assert.is_true(tonumber(size) >= 1100000, message)
+         assert.equal(zmalloc.limit(), tonumber(limit))
+         assert.is_true(tonumber(in_use) >= zmalloc.limit() - 1000000 and tonumber(in_use) < zmalloc.limit())
          make(500000)
       end)
 

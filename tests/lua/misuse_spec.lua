@@ -49,16 +49,16 @@ local alignments = {
 local pids = {
    {"zmalloc_get_private_dirty", "pid", zmalloc.zmalloc_get_private_dirty},
    {"zmalloc_private_dirty", "pid", zmalloc.zmalloc_private_dirty},
-   {"zmalloc_private_dirty", "pid", zmalloc.private_dirty},
+   {"private_dirty", "pid", zmalloc.private_dirty},
    {"zmalloc_get_smap_bytes_by_field", "pid",
       function(value) return zmalloc.zmalloc_get_smap_bytes_by_field("Rss", value) end},
    {"zmalloc_smap_bytes_by_field", "pid",
       function(value) return zmalloc.zmalloc_smap_bytes_by_field("Rss", value) end},
-   {"zmalloc_smap_bytes_by_field", "pid", function(value) return zmalloc.smaps("Rss", value) end},
+   {"smaps", "pid", function(value) return zmalloc.smaps("Rss", value) end},
    {"zmalloc_smaps", "pid", zmalloc.zmalloc_smaps},
-   {"zmalloc_smaps", "pid", function(value) return zmalloc.smaps(nil, value) end},
-   {"zmalloc_mappings", "pid", zmalloc.mappings},
-   {"zmalloc_process_rss", "pid", zmalloc.rss},
+   {"smaps", "pid", function(value) return zmalloc.smaps(nil, value) end},
+   {"mappings", "pid", zmalloc.mappings},
+   {"rss", "pid", zmalloc.rss},
 }
 
 local ints = {
@@ -66,12 +66,12 @@ local ints = {
    {"set_jemalloc_bg_thread", "enable", zmalloc.set_jemalloc_bg_thread},
    {"zmalloc_background_thread", "enable", zmalloc.zmalloc_background_thread},
    {"zmalloc_disable_thp", "disable", zmalloc.zmalloc_disable_thp},
-   {"zmalloc_report", "walk", function(value) return zmalloc.report(value == nil and "" or value) end},
+   {"zmalloc_report", "walk", function(value) return zmalloc.zmalloc_report(value == nil and "" or value) end},
 }
 
 local times = {
-   {"zmalloc_set_decay", "dirty_ms", function(value) return zmalloc.set_decay(value, 0) end},
-   {"zmalloc_set_decay", "muzzy_ms", function(value) return zmalloc.set_decay(0, value) end},
+   {"set_decay", "dirty_ms", function(value) return zmalloc.set_decay(value, 0) end},
+   {"set_decay", "muzzy_ms", function(value) return zmalloc.set_decay(0, value) end},
 }
 
 local fields = {
@@ -372,7 +372,7 @@ end)
 describe("a handler", function()
    it("is a function or nil", function()
       for _, value in ipairs {0, "f", true, {}, io.stdout} do
-         refuses("zmalloc_set_oom_handler", "handler", zmalloc.set_oom_handler, value)
+         refuses("set_oom_handler", "handler", zmalloc.set_oom_handler, value)
       end
    end)
 end)

@@ -69,6 +69,46 @@ describe("the report", function()
    end)
 end)
 
+describe("the report of another process", function()
+   local pid = support.start_stopped "sleep 100"
+
+   teardown(function()
+      os.execute(("kill -KILL %d"):format(pid))
+   end)
+
+   it("has what the kernel knows of it", function()
+      assert.same({rss = zmalloc.rss(pid)}, zmalloc.report {pid = pid})
+      local report, sums = zmalloc.report {pid = pid, walk = true}, zmalloc.smaps(nil, pid)
+      assert.same({
+         rss = sums.Rss, pss = sums.Pss, uss = sums.Private_Clean + sums.Private_Dirty,
+         private_dirty = sums.Private_Dirty, swap = sums.Swap, huge_pages = sums.AnonHugePages,
+      }, report)
+   end)
+
+   it("is this one's if that is its number, or none", function()
+      for _, own in ipairs {{}, {walk = false}, {pid = -1}, {pid = zmalloc.get_proc_stat_ll(1)}} do
+         assert.equal(zmalloc.used_memory(), zmalloc.report(own).used)
+      end
+      assert.is_nil(zmalloc.report {walk = false}.pss)
+      assert.truthy(zmalloc.report {walk = true}.pss)
+   end)
+
+   it("is an error that names the call where there is none", function()
+      for _, walk in ipairs {false, true} do
+         local message = support.message(zmalloc.report, {pid = 2 ^ 22 + 1, walk = walk})
+         assert.equal("report: No such process (errno 3)", message)
+      end
+      assert.equal("report: argument 'pid' must be a number, not string",
+                   support.message(zmalloc.report, {pid = "1"}))
+      assert.equal("report: argument 'walk' must be a boolean, not number",
+                   support.message(zmalloc.report, {walk = 1}))
+      assert.equal("report: argument 'options' has a field 'tree', which means nothing",
+                   support.message(zmalloc.report, {tree = true}))
+      local _, message = pcall(function() zmalloc.report {pid = true} end)
+      assert.truthy(message:find "^[^:]*report_spec.lua:%d+: report: argument 'pid'")
+   end)
+end)
+
 describe("the allocator", function()
    it("gives back, and says how much", function()
       local blocks = touched(3000, 20000)
@@ -88,7 +128,7 @@ describe("the allocator", function()
             assert.same(times, {zmalloc.decay()})
          end
          for _, times in ipairs {{-2, 0}, {0, -2}, {math.maxinteger, 0}} do
-            assert.truthy(support.message(zmalloc.set_decay, table.unpack(times)):find "zmalloc_set_decay: Invalid")
+            assert.truthy(support.message(zmalloc.set_decay, table.unpack(times)):find "^set_decay: Invalid")
          end
          assert.same({10000, 0}, {zmalloc.decay()})
       end)
@@ -105,12 +145,11 @@ describe("the allocator", function()
    else
       it("says what it has not", function()
          for call, ask in pairs {
-            zmalloc_background_thread_enabled = zmalloc.background_thread,
-            zmalloc_background_thread = function() zmalloc.background_thread(true) end,
-            zmalloc_decay = zmalloc.decay,
-            zmalloc_set_decay = function() zmalloc.set_decay(0, 0) end,
+            background_thread = zmalloc.background_thread,
+            decay = zmalloc.decay,
+            set_decay = zmalloc.set_decay,
          } do
-            assert.truthy(support.message(ask):find(call .. ": Operation not supported", 1, true))
+            assert.equal(1, (support.message(ask, 0, 0):find(call .. ": Operation not supported", 1, true)))
          end
       end)
    end

@@ -247,7 +247,8 @@ def complains_well(error: BaseException, call: Call) -> bool:
     if isinstance(error, MemoryError):
         return text.startswith(f"{call.refused_as}: can't allocate")
     names = "|".join(f"argument '{CALLED.get(name, name)}'" for name in call.arguments)
-    return call.refused_as in text and bool(re.search(names + "|" + STATUSES, text))
+    named = re.match(rf"(\[Errno \d+\] )?{re.escape(call.refused_as)}: ", text)
+    return named is not None and bool(re.search(names + "|" + STATUSES, text))
 
 
 def put_back() -> None:

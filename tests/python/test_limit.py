@@ -99,6 +99,44 @@ def test_handler_that_frees_is_asked_again() -> None:
     block.close()
 
 
+def words(error: pytest.ExceptionInfo[MemoryError]) -> str:
+    return str(error.value)
+
+
+def test_an_error_says_that_the_limit_refused_it() -> None:
+    used = zmalloc.used_memory()
+    limit = used + 1_000_000
+    rest = f"the limit of {limit} bytes refused it, with"
+    with zmalloc.limit(limit):
+        with pytest.raises(MemoryError) as error:
+            zmalloc.Block(4_000_000)
+        assert words(error) == f"Block: can't allocate a size of 4000000 bytes: {rest} {used} in use"
+        with zmalloc.Block(600_000) as block:
+            held = zmalloc.used_memory()
+            with pytest.raises(MemoryError) as error:
+                block.resize(1_200_000)
+            assert words(error) == f"resize: can't allocate a size of 1200000 bytes: {rest} {held} in use"
+            with pytest.raises(MemoryError) as error:
+                zmalloc.zrealloc(block, 1_200_000)
+            assert words(error) == f"zrealloc: can't allocate a size of 1200000 bytes: {rest} {held} in use"
+
+
+def test_what_was_in_use_is_told_of_when_it_was_refused() -> None:
+    """A handler may have freed it meanwhile."""
+    kept = [zmalloc.Block(100_000)]
+    used = zmalloc.used_memory()
+    zmalloc.set_oom_handler(lambda size: kept.clear())
+    with zmalloc.limit(used + 1000), pytest.raises(MemoryError, match=f"refused it, with {used} in use$"):
+        zmalloc.Block(200_000)
+
+
+def test_where_no_limit_refused_it_none_is_named() -> None:
+    for limit in (None, 2**63 - 1):
+        with zmalloc.limit(limit), pytest.raises(MemoryError) as error:
+            zmalloc.Block(2**60)
+        assert words(error) == f"Block: can't allocate a size of {2**60} bytes"
+
+
 def test_handler_is_not_asked_for_ever() -> None:
     asked: list[int] = []
 

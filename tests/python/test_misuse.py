@@ -54,6 +54,7 @@ SIZES = [
     ("ztryaligned_alloc_usable", "size", lambda value: zmalloc.ztryaligned_alloc_usable(64, value)),
     ("zfree_with_size", "size", lambda value: zmalloc.zfree_with_size(spare(), value)),
     ("zmalloc_good_size", "size", zmalloc.zmalloc_good_size),
+    ("good_size", "size", zmalloc.good_size),
     ("Block", "size", zmalloc.Block),
     ("Block", "size", lambda value: zmalloc.Block(value, 64)),
     ("resize", "size", lambda value: spare().resize(value)),
@@ -70,16 +71,16 @@ ALIGNMENTS = [
 PIDS = [
     ("zmalloc_get_private_dirty", "pid", zmalloc.zmalloc_get_private_dirty),
     ("zmalloc_private_dirty", "pid", zmalloc.zmalloc_private_dirty),
-    ("zmalloc_private_dirty", "pid", zmalloc.private_dirty),
+    ("private_dirty", "pid", zmalloc.private_dirty),
     ("zmalloc_get_smap_bytes_by_field", "pid", lambda value: zmalloc.zmalloc_get_smap_bytes_by_field("Rss", value)),
     ("zmalloc_smap_bytes_by_field", "pid", lambda value: zmalloc.zmalloc_smap_bytes_by_field("Rss", value)),
-    ("zmalloc_smap_bytes_by_field", "pid", lambda value: zmalloc.smaps("Rss", value)),
+    ("smaps", "pid", lambda value: zmalloc.smaps("Rss", value)),
     ("zmalloc_smaps", "pid", zmalloc.zmalloc_smaps),
-    ("zmalloc_smaps", "pid", lambda value: zmalloc.smaps(pid=value)),
+    ("smaps", "pid", lambda value: zmalloc.smaps(pid=value)),
     ("zmalloc_mappings", "pid", zmalloc.zmalloc_mappings),
-    ("zmalloc_mappings", "pid", zmalloc.mappings),
+    ("mappings", "pid", zmalloc.mappings),
     ("zmalloc_process_rss", "pid", zmalloc.zmalloc_process_rss),
-    ("zmalloc_process_rss", "pid", zmalloc.rss),
+    ("rss", "pid", zmalloc.rss),
 ]
 
 INTS = [
@@ -89,18 +90,18 @@ INTS = [
 SWITCHES = [
     ("set_jemalloc_bg_thread", "enable", zmalloc.set_jemalloc_bg_thread),
     ("zmalloc_background_thread", "enable", zmalloc.zmalloc_background_thread),
-    ("zmalloc_background_thread", "enable", zmalloc.background_thread),
+    ("background_thread", "enable", zmalloc.background_thread),
     ("zmalloc_disable_thp", "disable", zmalloc.zmalloc_disable_thp),
-    ("zmalloc_disable_thp", "disable", zmalloc.disable_thp),
+    ("disable_thp", "disable", zmalloc.disable_thp),
     ("zmalloc_report", "walk", zmalloc.zmalloc_report),
-    ("zmalloc_report", "walk", lambda walk: zmalloc.report(walk=walk)),
+    ("report", "walk", lambda walk: zmalloc.report(walk=walk)),
 ]
 
 LONGS = [
     ("zmalloc_set_decay", "dirty_ms", lambda value: zmalloc.zmalloc_set_decay(value, 0)),
     ("zmalloc_set_decay", "muzzy_ms", lambda value: zmalloc.zmalloc_set_decay(0, value)),
-    ("zmalloc_set_decay", "dirty_ms", lambda value: zmalloc.set_decay(value, 0)),
-    ("zmalloc_set_decay", "muzzy_ms", lambda value: zmalloc.set_decay(0, value)),
+    ("set_decay", "dirty_ms", lambda value: zmalloc.set_decay(value, 0)),
+    ("set_decay", "muzzy_ms", lambda value: zmalloc.set_decay(0, value)),
 ]
 
 FIELDS = [
@@ -179,7 +180,7 @@ def test_size_that_nobody_has(case: tuple, value: int) -> None:
         assert use(value) in (None, (None, 0))
     elif call in ("extend_to_usable", "zfree_with_size"):
         refuses(case, value, ValueError)
-    elif call == "zmalloc_good_size":
+    elif call.endswith("good_size"):
         assert use(value) == 0 or use(value) >= value
     else:
         with pytest.raises(MemoryError, match=f"^{call}: can't allocate a size of {value} bytes$"):
@@ -301,7 +302,7 @@ def test_scripts_hold_no_libc_block() -> None:
 @pytest.mark.parametrize("value", [0, 1, "f", [], b""])
 def test_handler_that_can_not_be_called(value: object) -> None:
     for use in (zmalloc.set_oom_handler, zmalloc.zmalloc_set_oom_handler):
-        refuses(("zmalloc_set_oom_handler", "handler", use), value, TypeError)
+        refuses((use.__name__, "handler", use), value, TypeError)
 
 
 def test_an_argument_can_not_close_the_block_before_it() -> None:

@@ -64,8 +64,8 @@ def child() -> Iterator[subprocess.Popen]:
         ({"interval": True}, TypeError, "'interval' must be a number or None, not bool"),
         ({"length": 0}, ValueError, "'length' must be at least 1"),
         ({"length": 10.0}, TypeError, "'length' must be an int, not float"),
-        ({"pid": 0}, ValueError, "zmalloc_process_rss: Invalid argument"),
-        ({"pid": 2**22 + 1}, ProcessLookupError, "zmalloc_process_rss"),
+        ({"pid": 0}, ValueError, "Monitor: Invalid argument"),
+        ({"pid": 2**22 + 1}, ProcessLookupError, "Monitor: No such process"),
         ({"pid": "1"}, TypeError, "pid"),
         ({"what": 1}, TypeError, "what"),
     ],
@@ -491,7 +491,7 @@ def test_another_user_s_process(script: Callable, stopped: int) -> None:
         "except PermissionError as error:\n"
         "    print(error, monitor.running)\n"
     )
-    assert result.stdout == "True\n[Errno 13] zmalloc_smaps: Permission denied False\n", result.stderr
+    assert result.stdout == "True\n[Errno 13] Monitor: Permission denied False\n", result.stderr
 
 
 def test_a_sample_that_fails_is_counted_and_the_next_one_is_tried(child: subprocess.Popen) -> None:
@@ -629,7 +629,7 @@ def test_nobody_pays_who_has_no_monitor(script: Callable) -> None:
         "except AttributeError as error: print(error)\n"
     )
     assert script(code).stdout.splitlines() == [
-        "['zmalloc._zmalloc', 'zmalloc._limit', 'zmalloc._track']", "True", "set()", "set()",
+        "['zmalloc._zmalloc', 'zmalloc._named', 'zmalloc._limit', 'zmalloc._track']", "True", "set()", "set()",
         "module 'zmalloc' has no attribute 'Monitors'",
     ]  # fmt: skip
 

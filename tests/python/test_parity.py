@@ -59,7 +59,7 @@ def only_jemalloc(name: str, *arguments: object) -> Callable[[Callable], object]
     def use(call: Callable) -> object:
         if LIBRARY == "jemalloc":
             return call(*arguments)
-        with pytest.raises(OSError, match=name) as caught:
+        with pytest.raises(OSError, match=f"{name}: ") as caught:
             call(*arguments)
         assert caught.value.errno == errno.ENOTSUP
         return None
@@ -68,8 +68,8 @@ def only_jemalloc(name: str, *arguments: object) -> Callable[[Callable], object]
 
 
 def thread_call(call: Callable[[bool], object]) -> object:
-    on = only_jemalloc("zmalloc_background_thread", True)(call)
-    return on or only_jemalloc("zmalloc_background_thread", False)(call)
+    on = only_jemalloc(call.__name__, True)(call)
+    return on or only_jemalloc(call.__name__, False)(call)
 
 
 # Every call of the header, with arguments that it serves and what it must answer.

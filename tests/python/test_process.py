@@ -79,11 +79,16 @@ def test_without_a_process_it_is_this_one(pid: int | None) -> None:
     assert abs(zmalloc.private_dirty() - zmalloc.zmalloc_get_private_dirty()) < NEAR
 
 
+# Names that are near a field's.
+MEANT = {name: ": did you mean 'Rss'?" for name in ("rss", "Rss::", " Rss", "Rss:\n")}
+MEANT |= {"private dirty": ": did you mean 'Private_Dirty'?"}
+
+
 def test_a_field_that_the_kernel_does_not_have() -> None:
-    for name in ("Nonsense", "Rs", "Rsss", "rss", "Rss::", " Rss", "Rss:\n", "ü"):
+    for name in ("Nonsense", "Rs", "Rsss", "rss", "Rss::", " Rss", "Rss:\n", "ü", "private dirty"):
         with pytest.raises(FileNotFoundError) as caught:
             zmalloc.smaps(name)
-        assert caught.value.strerror == f"zmalloc_smap_bytes_by_field: no field '{name}'"
+        assert caught.value.strerror == f"smaps: no field '{name}'" + MEANT.get(name, "")
         assert zmalloc.zmalloc_get_smap_bytes_by_field(name) == 0
 
 

@@ -70,6 +70,7 @@ void push_aligned_block(lua_State *L, void *memory, size_t length)
 block_hold hold_block(lua_State *L, struct block *block)
 {
     struct block hidden = {0};
+    memory_request.old = block != NULL ? block->length : 0;
     if (block != NULL && handler_answers(L)) {
         hidden = *block;
         forget_memory(block);
@@ -79,6 +80,7 @@ block_hold hold_block(lua_State *L, struct block *block)
 
 void release_block(struct block *block, const block_hold *hidden)
 {
+    memory_request.old = 0;
     if (hidden->memory != NULL) {
         *block = *hidden;
     }

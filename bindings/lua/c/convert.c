@@ -2,6 +2,8 @@
 /* See convert.h. */
 #include "convert.h"
 
+#include "errors.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
@@ -107,6 +109,10 @@ void check_status(lua_State *L, int status, const char *call)
 void check_field_status(lua_State *L, int status, const char *call, const char *field)
 {
     if (status == -ENOENT) {
+        field_name near;
+        if (near_field(field, near)) {
+            luaL_error(L, "%s: no field '%s': did you mean '%s'? (errno %d)", call, field, near, ENOENT);
+        }
         luaL_error(L, "%s: no field '%s' (errno %d)", call, field, ENOENT);
     }
     check_status(L, status, call);

@@ -5,8 +5,6 @@
 #include "convert.h"
 #include "zmalloc.h"
 
-#include <stdio.h>
-
 /* Their addresses are where each Lua state keeps its handler, and whether C may try again when that says so. */
 static const char handler_key;
 static const char answers_key;
@@ -33,11 +31,14 @@ static bool ask_handler(lua_State *L, size_t size)
         return false;
     }
     int retries = memory_request.retries;
+    size_t old = memory_request.old;
+    memory_request.old = 0;
     push_size(L, size);
     memory_request.handler_runs = true;
     memory_request.raised = lua_pcall(L, 1, 1, 0) != LUA_OK;
     memory_request.handler_runs = false;
     memory_request.retries = retries;
+    memory_request.old = old;
     if (memory_request.raised) {
         return false;
     }
@@ -50,12 +51,13 @@ int oom_retry_callback(size_t size, void *unused)
 {
     (void) unused;
     lua_State *L = memory_request.caller;
+    struct refusal refusal = why_refused(size, memory_request.old); /* before the handler frees anything */
     bool asked = !memory_request.handler_runs && lua_checkstack(L, LUA_MINSTACK);
     if (asked && ask_handler(L, size) && handler_answers(L) && memory_request.retries++ < ZMALLOC_MOST_RETRIES) {
         return 1;
     }
     memory_request.failed = true;
-    memory_request.size = size;
+    memory_request.refusal = refusal;
     return 0;
 }
 
@@ -67,9 +69,9 @@ void raise_failure(lua_State *L, const char *call)
     if (raised) {
         lua_error(L);
     }
-    char size[24];
-    snprintf(size, sizeof(size), "%zu", memory_request.size);
-    luaL_error(L, "%s: can't allocate a size of %s bytes", call, size);
+    refusal_text text;
+    write_refusal(text, call, &memory_request.refusal);
+    luaL_error(L, "%s", text);
 }
 
 void check_callable(lua_State *L, int index, const char *call, const char *argument)

@@ -4,6 +4,7 @@
 #define OUT_OF_MEMORY_H
 
 #include "compat.h"
+#include "errors.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,7 +20,8 @@ struct memory_request {
     bool handler_runs; /* it is not called for what it asks for itself */
     bool raised;       /* the handler's error is on top of the caller's stack */
     bool failed;
-    size_t size;
+    size_t old; /* the bytes of the block that is to be resized */
+    struct refusal refusal;
     int retries; /* so far */
 };
 

@@ -64,6 +64,7 @@ PyObject *from_aligned_block(void *memory, size_t length)
 block_hold hold_block(struct block *block)
 {
     bool holds = block != NULL && oom_handler_answers();
+    memory_request.old = block != NULL ? block->length : 0;
     if (holds) {
         block->views++;
     }
@@ -72,6 +73,7 @@ block_hold hold_block(struct block *block)
 
 void release_block(struct block *block, const block_hold *held)
 {
+    memory_request.old = 0;
     if (*held) {
         block->views--;
     }

@@ -16,6 +16,8 @@ _Thread_local struct memory_request memory_request;
 static bool ask_handler(size_t size)
 {
     int retries = memory_request.retries;
+    size_t old = memory_request.old;
+    memory_request.old = 0;
     memory_request.handler_runs = true;
     PyObject *handler = Py_NewRef(script_handler); /* it may set another one */
     PyObject *result = PyObject_CallFunction(handler, "N", PyLong_FromSize_t(size));
@@ -24,17 +26,19 @@ static bool ask_handler(size_t size)
     Py_XDECREF(result);
     memory_request.handler_runs = false;
     memory_request.retries = retries;
+    memory_request.old = old;
     return freed;
 }
 
 int oom_retry_callback(size_t size, void *unused)
 {
     (void) unused;
+    struct refusal refusal = why_refused(size, memory_request.old); /* before the handler frees anything */
     bool asked = script_handler != NULL && !memory_request.handler_runs;
     bool again = asked && ask_handler(size) && memory_request.retries++ < ZMALLOC_MOST_RETRIES;
     memory_request.handled = true; /* not before: calls that the handler makes end with it false */
     memory_request.failed = !again && !PyErr_Occurred();
-    memory_request.size = size;
+    memory_request.refusal = refusal;
     return again;
 }
 
@@ -50,7 +54,9 @@ bool handled_call_failed(const char *call)
     memory_request.retries = 0;
     if (memory_request.failed) {
         memory_request.failed = false;
-        PyErr_Format(PyExc_MemoryError, "%s: can't allocate a size of %zu bytes", call, memory_request.size);
+        refusal_text text;
+        write_refusal(text, call, &memory_request.refusal);
+        PyErr_SetString(PyExc_MemoryError, text);
     }
     return PyErr_Occurred() != NULL;
 }

@@ -3,6 +3,7 @@
 #ifndef OUT_OF_MEMORY_H
 #define OUT_OF_MEMORY_H
 
+#include "errors.h"
 #include "interpreter.h"
 
 #include <stdbool.h>
@@ -19,7 +20,8 @@ struct memory_request {
     bool handled;      /* one of the two above was called, so the call may have failed */
     bool handler_runs; /* it is not called for what it asks for itself */
     bool failed;       /* and no exception is pending */
-    size_t size;
+    size_t old;        /* the bytes of the block that is to be resized */
+    struct refusal refusal;
     int retries; /* so far */
 };
 

@@ -2,6 +2,7 @@
 /* See results.h. */
 #include "results.h"
 
+#include "errors.h"
 #include "struct_fields.h"
 
 #include <errno.h>
@@ -148,7 +149,10 @@ int check_status(int status, const char *call)
 int check_field_status(int status, const char *call, const char *field)
 {
     if (status == -ENOENT) {
-        raise_error(ENOENT, PyUnicode_FromFormat("%s: no field '%s'", call, field));
+        field_name near;
+        raise_error(ENOENT, near_field(field, near)
+                                ? PyUnicode_FromFormat("%s: no field '%s': did you mean '%s'?", call, field, near)
+                                : PyUnicode_FromFormat("%s: no field '%s'", call, field));
         return -1;
     }
     return check_status(status, call);

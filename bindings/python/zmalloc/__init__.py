@@ -25,6 +25,7 @@ from . import _zmalloc
 from ._limit import Limit as _Limit
 from ._limit import from_bytes as _from_bytes
 from ._limit import to_bytes as _to_bytes
+from ._named import ask as _ask
 from ._track import Track
 from ._zmalloc import *  # noqa: F403
 from ._zmalloc import AllocatorInfo, Block, Decay, Mapping, MemoryLimits, Report, UsableBlock
@@ -69,8 +70,16 @@ allocator: str = ZMALLOC_LIB
 used_memory = _zmalloc.zmalloc_used_memory
 peak_memory = _zmalloc.zmalloc_peak_memory
 reset_peak_memory = _zmalloc.zmalloc_reset_peak_memory
-good_size = _zmalloc.zmalloc_good_size
 track = Track
+
+
+def good_size(size: int, /) -> int:
+    """The bytes that a block of size bytes may use; 0 if no block can be so large. See zmalloc_good_size.
+
+    >>> zmalloc.good_size(100) >= 100
+    True
+    """
+    return _ask("good_size", _zmalloc.zmalloc_good_size, size)
 
 
 def _mark(event: str) -> None:
@@ -99,9 +108,9 @@ def set_oom_handler(handler: Callable[[int], object] | None, *, retry: bool = Fa
     >>> zmalloc.set_oom_handler(None)
     """
     if retry:
-        _zmalloc.zmalloc_set_oom_retry_handler(handler)
+        _ask("set_oom_handler", _zmalloc.zmalloc_set_oom_retry_handler, handler)
     else:
-        _zmalloc.zmalloc_set_oom_handler(handler)
+        _ask("set_oom_handler", _zmalloc.zmalloc_set_oom_handler, handler)
 
 
 def set_limit(bytes: float | None) -> None:
@@ -115,7 +124,7 @@ def set_limit(bytes: float | None) -> None:
     True
     >>> zmalloc.set_limit(None)
     """
-    _zmalloc.zmalloc_set_limit(_to_bytes(bytes, "set_limit"))
+    _ask("set_limit", _zmalloc.zmalloc_set_limit, _to_bytes(bytes, "set_limit"))
 
 
 @overload
@@ -169,7 +178,7 @@ def set_soft_limit(
         raise TypeError(f"set_soft_limit: argument 'handler' must be callable or None, not {type(handler).__name__}")
     if hysteresis is None:
         hysteresis = soft // 10
-    _zmalloc.zmalloc_set_soft_limit(soft, hysteresis, passed)
+    _ask("set_soft_limit", _zmalloc.zmalloc_set_soft_limit, soft, hysteresis, passed)
 
 
 def soft_limit() -> float:
@@ -189,7 +198,7 @@ def rss(pid: int | None = None) -> int:
     >>> zmalloc.rss() > zmalloc.used_memory()
     True
     """
-    return _zmalloc.zmalloc_process_rss(pid)
+    return _ask("rss", _zmalloc.zmalloc_process_rss, pid)
 
 
 def private_dirty(pid: int | None = None) -> int:
@@ -198,7 +207,7 @@ def private_dirty(pid: int | None = None) -> int:
     >>> zmalloc.private_dirty() > 0
     True
     """
-    return _zmalloc.zmalloc_private_dirty(pid)
+    return _ask("private_dirty", _zmalloc.zmalloc_private_dirty, pid)
 
 
 @overload
@@ -219,8 +228,8 @@ def smaps(field: str | None = None, pid: int | None = None) -> int | dict[str, i
     True
     """
     if field is None:
-        return _zmalloc.zmalloc_smaps(pid)
-    return _zmalloc.zmalloc_smap_bytes_by_field(field, pid)
+        return _ask("smaps", _zmalloc.zmalloc_smaps, pid)
+    return _ask("smaps", _zmalloc.zmalloc_smap_bytes_by_field, field, pid)
 
 
 def mappings(pid: int | None = None) -> list[Mapping]:
@@ -233,7 +242,7 @@ def mappings(pid: int | None = None) -> list[Mapping]:
     >>> largest.end - largest.begin >= largest.fields["Rss"] > 0
     True
     """
-    return _zmalloc.zmalloc_mappings(pid)
+    return _ask("mappings", _zmalloc.zmalloc_mappings, pid)
 
 
 def report(pid: int | None = None, *, walk: bool = False) -> Report:
@@ -249,9 +258,9 @@ def report(pid: int | None = None, *, walk: bool = False) -> Report:
     True
     """
     if isinstance(pid, bool):
-        raise TypeError("zmalloc_report: argument 'pid' must be an int or None, not bool; the walk is walk=True")
+        raise TypeError("report: argument 'pid' must be an int or None, not bool; the walk is walk=True")
     if pid is None or (type(pid) is int and pid in (-1, _os.getpid())):
-        return _zmalloc.zmalloc_report(walk)
+        return _ask("report", _zmalloc.zmalloc_report, walk)
     from ._monitor import sources
 
     return sources.report(pid, walk)
@@ -263,7 +272,7 @@ def memory_size() -> int:
     >>> zmalloc.memory_size() > zmalloc.rss()
     True
     """
-    return _zmalloc.zmalloc_memory_size()
+    return _ask("memory_size", _zmalloc.zmalloc_memory_size)
 
 
 def memory_limits() -> MemoryLimits:
@@ -272,7 +281,7 @@ def memory_limits() -> MemoryLimits:
     >>> zmalloc.memory_limits().physical == zmalloc.memory_size()
     True
     """
-    return _zmalloc.zmalloc_memory_limits()
+    return _ask("memory_limits", _zmalloc.zmalloc_memory_limits)
 
 
 def memory_limit() -> int:
@@ -281,7 +290,7 @@ def memory_limit() -> int:
     >>> zmalloc.memory_limit() == min(limit for limit in zmalloc.memory_limits() if limit is not None)
     True
     """
-    return _zmalloc.zmalloc_memory_limit()
+    return _ask("memory_limit", _zmalloc.zmalloc_memory_limit)
 
 
 def allocator_info() -> AllocatorInfo:
@@ -291,7 +300,7 @@ def allocator_info() -> AllocatorInfo:
     >>> info.allocated is None or info.allocated >= zmalloc.used_memory()
     True
     """
-    return _zmalloc.zmalloc_allocator_info()
+    return _ask("allocator_info", _zmalloc.zmalloc_allocator_info)
 
 
 def purge() -> int | None:
@@ -304,7 +313,7 @@ def purge() -> int | None:
     True
     """
     _mark("purge")
-    return _zmalloc.zmalloc_purge()
+    return _ask("purge", _zmalloc.zmalloc_purge)
 
 
 def decay() -> Decay:
@@ -313,7 +322,7 @@ def decay() -> Decay:
     >>> zmalloc.decay().dirty_ms >= -1
     True
     """
-    return _zmalloc.zmalloc_decay()
+    return _ask("decay", _zmalloc.zmalloc_decay)
 
 
 def thp() -> str:
@@ -322,7 +331,7 @@ def thp() -> str:
     >>> zmalloc.thp() in ("never", "madvise", "always")
     True
     """
-    return ("never", "madvise", "always")[_zmalloc.zmalloc_thp()]
+    return ("never", "madvise", "always")[_ask("thp", _zmalloc.zmalloc_thp)]
 
 
 def disable_thp(disable: bool = True) -> None:
@@ -333,7 +342,7 @@ def disable_thp(disable: bool = True) -> None:
     'never'
     >>> zmalloc.disable_thp(False)
     """
-    _zmalloc.zmalloc_disable_thp(disable)
+    _ask("disable_thp", _zmalloc.zmalloc_disable_thp, disable)
 
 
 def set_decay(dirty_ms: int, muzzy_ms: int) -> None:
@@ -343,7 +352,7 @@ def set_decay(dirty_ms: int, muzzy_ms: int) -> None:
     >>> zmalloc.decay().dirty_ms
     5000
     """
-    _zmalloc.zmalloc_set_decay(dirty_ms, muzzy_ms)
+    _ask("set_decay", _zmalloc.zmalloc_set_decay, dirty_ms, muzzy_ms)
 
 
 def background_thread(on: bool | None = None) -> bool | None:
@@ -357,6 +366,6 @@ def background_thread(on: bool | None = None) -> bool | None:
     >>> zmalloc.background_thread(False)
     """
     if on is None:
-        return _zmalloc.zmalloc_background_thread_enabled()
-    _zmalloc.zmalloc_background_thread(on)
+        return _ask("background_thread", _zmalloc.zmalloc_background_thread_enabled)
+    _ask("background_thread", _zmalloc.zmalloc_background_thread, on)
     return None

@@ -8,6 +8,7 @@ import sys
 from types import TracebackType
 
 from . import _zmalloc
+from ._named import ask
 
 
 def to_bytes(limit: float | None, call: str) -> int:
@@ -51,7 +52,7 @@ class Limit:
         if self._before is not None:
             raise RuntimeError("limit: the scope has begun already: make a new one")
         before = _zmalloc.zmalloc_limit()
-        _zmalloc.zmalloc_set_limit(self._bytes)
+        ask("limit", _zmalloc.zmalloc_set_limit, self._bytes)
         self._before = before
         return self
 

@@ -10,15 +10,16 @@ from functools import partial
 
 from .. import _zmalloc
 from .._figures import COUNTED, FIGURES, NAMES
+from .._named import ask
 from .series import Series, packed
 
 
 
-def kernel_figures(pid: int, walk: bool) -> dict[str, int | None]:
+def kernel_figures(call: str, pid: int, walk: bool) -> dict[str, int | None]:
     """What the kernel knows of a process: with the walk, all that it does."""
     if not walk:
-        return {"rss": _zmalloc.zmalloc_process_rss(pid)}
-    sums = _zmalloc.zmalloc_smaps(pid)
+        return {"rss": ask(call, _zmalloc.zmalloc_process_rss, pid)}
+    sums = ask(call, _zmalloc.zmalloc_smaps, pid)
     figures = {figure.name: sums.get(figure.field) for figure in FIGURES if figure.field is not None}
     if {"Private_Clean", "Private_Dirty"} <= sums.keys():
         figures["uss"] = sums["Private_Clean"] + sums["Private_Dirty"]
@@ -36,7 +37,7 @@ def process_name(pid: int) -> str | None:
 
 def report(pid: int, walk: bool) -> _zmalloc.Report:
     """Of another process."""
-    figures = kernel_figures(pid, walk)
+    figures = kernel_figures("report", pid, walk)
     return _zmalloc.Report(figures.get(name) for name in NAMES if name not in COUNTED)
 
 
@@ -48,7 +49,7 @@ class Other:
         self._walk = walk
         self._descriptor = -1
         self._ended = select.poll()
-        _zmalloc.zmalloc_process_rss(pid)
+        ask("Monitor", _zmalloc.zmalloc_process_rss, pid)
         with suppress(OSError, AttributeError):  # old kernels, other systems, a thread's number
             self._descriptor = os.pidfd_open(pid)
             self._ended.register(self._descriptor, select.POLLIN)
@@ -59,7 +60,7 @@ class Other:
 
     def __call__(self, records: bytearray) -> bytes:
         """Takes a sample, and keeps it."""
-        figures = kernel_figures(self._pid, self._walk)
+        figures = kernel_figures("Monitor", self._pid, self._walk)
         if self._ended.poll(0):
             raise ProcessLookupError(f"Monitor: process {self._pid} has ended")
         return _zmalloc._take_packed(packed(figures.get(name) for name in NAMES), records)
