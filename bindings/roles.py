@@ -28,8 +28,8 @@ class Argument(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a call writes through a pointer: made by Python's from_ROLE, Lua's push_ROLE. Without a type, typemaps.i has
-    its typemap; Lua's results may be several.
+    """What a call writes through a pointer: made by Python's from_ROLE, Lua's push_ROLE. Without a type, typemaps.i
+    has its typemap; Lua's results may be several.
     """
 
     role: str

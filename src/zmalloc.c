@@ -30,8 +30,8 @@ static void count_freed(size_t bytes)
     }
 }
 
-/* Makes the allocator's block, if there is one, the caller's: its size is noted, counted and reported. It is inlined in
- * every call, as to call it would take a fifth of the instructions that counting takes. */
+/* Makes the allocator's block, if there is one, the caller's: its size is noted, counted and reported. It is inlined
+ * in every call: to call it would add a fifth to the instructions that counting takes. */
 static inline __attribute__((always_inline)) void *hand_out_aligned(void *block, size_t offset, size_t size,
                                                                     size_t *usable)
 {

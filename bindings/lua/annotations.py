@@ -30,7 +30,8 @@ def call(declared: Call) -> str:
             lines.append(f"---@param {names[-1]}{'?' if role.default else ''} {role.lua}")
         else:
             found = roles.result(declaration)
-            results += [f"---@return {kind} {word}" for kind, word in zip(found.lua, found.lua_names)] if found else []
+            pairs = zip(found.lua, found.lua_names) if found else ()
+            results += [f"---@return {kind} {word}" for kind, word in pairs]
     return "\n".join([*lines, *results, f"function zmalloc.{declared.name}({', '.join(names)}) end"])
 
 

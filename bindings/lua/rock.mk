@@ -12,7 +12,8 @@ system := $(shell uname -s | tr '[:upper:]' '[:lower:]')
 
 # The lists of sources are the library's own and the modules'.
 of = $(shell sed -n 's/^$1 \{1,\}/$2\//p' $2/sources.txt)
-sources := $(call of,core,src) $(call of,allocator:libc,src) $(or $(call of,os:$(system),src),$(call of,os:none,src)) \
+os_sources := $(or $(call of,os:$(system),src),$(call of,os:none,src))
+sources := $(call of,core,src) $(call of,allocator:libc,src) $(os_sources) \
     $(call of,common,bindings) $(call of,lua,bindings)
 
 flags := -std=c11 -D_GNU_SOURCE '-DZM_ALLOCATOR_HOT_HALF="libc.h"' -fvisibility=hidden -pthread

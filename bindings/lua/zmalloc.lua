@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: BSD-3-Clause
--- The few calls that say what the C names say in Lua's way. Compiled into the module, which is loaded by now.
+-- The calls that do in Lua's way what the C names do. Compiled into the module, which is loaded by now.
 local zmalloc = require "zmalloc"
 
 zmalloc._VERSION = zmalloc.ZMALLOC_VERSION
@@ -157,11 +157,12 @@ function zmalloc.report(options)
    return report
 end
 
--- Sets what is called, with the size in bytes, when there is no memory for a Block; nil takes it away. It is called
--- in the coroutine that asked, and can't yield; each Lua state has its own. What it raises leaves the call that
--- failed. If it returns, or there is none, that call is an error, and nothing aborts. What it asks for itself and
--- can't have is an error at once. With retry, a true answer says that it has freed something: the request is tried
--- again, ZMALLOC_MOST_RETRIES times at most; it finds the Block that is being resized closed meanwhile.
+-- Sets a handler, which is called with the size in bytes when there is no memory for a Block. nil removes it. The
+-- handler runs in the coroutine whose request failed, and can't yield. Each Lua state has its own. An error that it
+-- raises leaves the call that failed. If it returns, or there is no handler, that call raises an error. A request of
+-- the handler itself that fails raises an error at once. With retry, a true result says that the handler has freed
+-- something: the request is tried again, at most ZMALLOC_MOST_RETRIES times. To the handler the Block that is being
+-- resized is closed.
 ---@param handler? fun(size: integer): any
 ---@param retry? boolean
 function zmalloc.set_oom_handler(handler, retry)
@@ -180,16 +181,16 @@ local function from_bytes(limit)
    return limit == 0 and math.huge or limit
 end
 
--- Sets the most bytes that may be in use, by used_memory; nil, math.huge or 0 is no limit. What would pass it is an
--- error, after the handler of set_oom_handler was called; what is in use stays, freeing and shrinking always work. It
--- is about Blocks, of all threads: what else Lua allocates is not counted.
+-- Sets the most bytes that may be in use, by used_memory; nil, math.huge or 0 is no limit. A request that would pass
+-- the limit calls the handler of set_oom_handler, then raises an error. Blocks in use stay. Freeing and shrinking
+-- always work. The limit is for the Blocks of all threads: Lua's own memory is not counted.
 ---@param bytes? number
 function zmalloc.set_limit(bytes)
    answer("set_limit", pcall(zmalloc.zmalloc_set_limit, to_bytes(bytes)))
 end
 
--- The limit that is set, in bytes; math.huge if none is. With an argument, sets it and returns a scope, to be kept in
--- a variable that is <close> where Lua has them: when that is closed, or by its stop(), the limit from before is set
+-- The limit that is set, in bytes; math.huge if none is. With an argument, sets it and returns a scope. In 5.4 keep
+-- the scope in a variable that is <close>. When the scope is closed, or by its stop(), the limit from before is set
 -- again.
 ---@param bytes? number
 ---@return number|zmalloc.Limit
@@ -208,9 +209,10 @@ function zmalloc.limit(bytes)
    return setmetatable({stop = stop}, {__close = stop, __metatable = "zmalloc.Limit"})
 end
 
--- Has handler called, with the bytes in use, when these pass a soft limit; nil is none. It is called once, when the
--- call that passed it is done; what it raises leaves that call. It is called again only when the bytes in use have
--- been seen below bytes - hysteresis, which is a tenth of bytes unless told. Each Lua state has its own handler.
+-- Sets a soft limit: when the bytes in use pass it, handler is called with the bytes in use. nil is no limit. The
+-- handler is called once, at the end of the call that passed the limit. If it raises an error, that leaves the call.
+-- It is called again only after the bytes in use were seen below bytes - hysteresis, which is a tenth of bytes by
+-- default. Each Lua state has its own handler.
 ---@param bytes? number
 ---@param handler? fun(used: integer)
 ---@param hysteresis? integer
@@ -244,13 +246,13 @@ function zmalloc.smaps(field, pid)
    return sums
 end
 
--- Forbids huge pages to this process, and to its children from now on; with false, allows them again.
+-- Forbids huge pages in this process and its later children; with false, allows them again.
 ---@param disable? boolean|integer
 function zmalloc.disable_thp(disable)
    answer("disable_thp", pcall(zmalloc.zmalloc_disable_thp, disable == nil or disable))
 end
 
--- Starts or ends the allocator's background thread; without an argument, tells whether it is wanted.
+-- Starts or ends the allocator's background thread. Without an argument, returns whether it is wanted.
 ---@param on? boolean|integer
 ---@return boolean?
 function zmalloc.background_thread(on)
@@ -262,7 +264,7 @@ function zmalloc.background_thread(on)
    return wanted
 end
 
--- When the kernel makes this process's pages huge: "never", "madvise" (where that asks for it) or "always".
+-- When the kernel makes this process's pages huge: "never", "madvise" (where madvise asks for it) or "always".
 ---@return "never"|"madvise"|"always"
 function zmalloc.thp()
    local mode = answer("thp", pcall(zmalloc.zmalloc_thp))
@@ -282,10 +284,10 @@ local function growth(before, now)
    return now >= before and now - before or math.floor(now - before + size_range)
 end
 
--- A scope, to be kept in a variable that is <close> where Lua has them: t.allocated, t.freed and t.kept are the bytes
--- that this thread, or with {all_threads = true} all of the process, has allocated, freed, and allocated less freed
--- since; fixed when it is closed, or by t:stop(). What counts are Blocks, each with its zmalloc_size, a resize as one
--- freed and one allocated; whatever else Lua allocates is not counted. A Block that is garbage is freed when Lua
+-- A scope. In 5.4 keep it in a variable that is <close>. t.allocated, t.freed and t.kept are the bytes that this
+-- thread has allocated, freed, and allocated less freed since; with {all_threads = true}, all threads of the process.
+-- They are fixed when the scope is closed, or by t.stop(). Every Block counts by its zmalloc_size. A resize counts as
+-- one block freed and one allocated. Other memory of Lua is not counted. A Block that is garbage is freed when Lua
 -- collects it.
 ---@param options? {all_threads: boolean?}
 ---@return zmalloc.Track
@@ -327,7 +329,7 @@ function zmalloc.track(options)
    })
 end
 
--- What the allocator says of itself, in bytes; what it can't tell is nil.
+-- What the allocator reports of itself, in bytes; an unknown figure is nil.
 ---@return zmalloc.AllocatorInfo
 function zmalloc.allocator_info()
    local allocated, active, resident = zmalloc.zmalloc_allocator_info()

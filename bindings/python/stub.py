@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Writes the Python module's stub: what is written by hand, then the named tuples and the C calls, from the public header
-and the roles.
+"""Writes the Python module's stub: what is written by hand, then the named tuples and the C calls.
+
+Those come from the public header and the roles.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def named_tuple(name: str, members: dict[str, str]) -> str:
 
 def members(header: str, name: str) -> dict[str, str]:
     left_out = roles.NOT_IN_SCRIPTS.get(name)
-    return {field: roles.member(name, c_type)[0] for field, c_type, _ in struct(header, name).members if field != left_out}
+    members = struct(header, name).members
+    return {field: roles.member(name, c_type)[0] for field, c_type, _ in members if field != left_out}
 
 
 def parameter(declared: Call, declaration: str, kind: str) -> str:

@@ -6,13 +6,13 @@
 --    it("forgets", no_growth(function() … end))
 --    it("keeps a page", no_growth(4096, function() … end))
 --
--- The test fails if it ends with more bytes in Blocks than it began with, or than the limit says beyond that. What
--- counts is what zmalloc.track {all_threads = true} counts: all Blocks, those that are garbage left out.
+-- The test fails if it ends with more bytes in Blocks than it began with, or with more than limit bytes beyond that.
+-- It counts what zmalloc.track {all_threads = true} counts: all Blocks, except garbage.
 local zmalloc = require "zmalloc"
 
 local function collect()
    collectgarbage()
-   collectgarbage() -- what a finaliser lets go of
+   collectgarbage() -- what finalisers release
 end
 
 local function check(limit, test)
