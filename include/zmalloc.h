@@ -446,7 +446,7 @@ ZMALLOC_API int zmalloc_memory_size(size_t *bytes);
 struct zmalloc_memory_limits {
     size_t size;          /* of this struct: set before the call, which sets it to what it filled */
     size_t physical;      /* the machine's memory, as zmalloc_memory_size */
-    size_t cgroup;        /* Linux: the least of the control group's and of those above it that can be seen */
+    size_t cgroup;        /* Linux: the least of the control group's and of those above it, as far as it is mounted */
     size_t address_space; /* RLIMIT_AS: of all mappings together */
     size_t data;          /* RLIMIT_DATA: of private writable mappings, the heap among them */
 };
@@ -458,8 +458,10 @@ struct zmalloc_memory_limits {
 ZMALLOC_API int zmalloc_memory_limits(struct zmalloc_memory_limits *limits);
 
 /**
- * The least of those limits that are known, and of what pointers reach. The process can't have more memory than this.
- * On error *bytes is 0.
+ * The least of those limits, and of what pointers reach. The process can't have more memory than this. If it is in a
+ * control group whose limit can't be read, that limit may be the least, and the call returns the error: -ENODATA if
+ * no mount shows the group, -EACCES or another if the group can't be opened. zmalloc_memory_limits still has the
+ * others. On error *bytes is 0.
  */
 ZMALLOC_API int zmalloc_memory_limit(size_t *bytes);
 
@@ -470,7 +472,10 @@ ZMALLOC_API int zmalloc_memory_limit(size_t *bytes);
  */
 ZMALLOC_API int zmalloc_thp(int *mode);
 
-/** Forbids (1) huge pages in this process and its later children, or allows (0) them again. */
+/**
+ * Forbids (1) huge pages in this process and its later children, or allows (0) them again. -ENOSYS if the kernel, or
+ * the sandbox that the process is in, can't.
+ */
 ZMALLOC_API int zmalloc_disable_thp(int disable);
 
 /**

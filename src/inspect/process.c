@@ -214,7 +214,8 @@ enum {
     SIZE_OF_LIMITS = ZM_END_OF(struct zmalloc_memory_limits, data)
 };
 
-static void read_limits(struct zmalloc_memory_limits *limits)
+/* What can't be read is unknown. Returns the error of the control groups: the others need nobody to tell. */
+static int read_limits(struct zmalloc_memory_limits *limits)
 {
     uint64_t physical = 0;
     uint64_t cgroup = 0;
@@ -222,11 +223,12 @@ static void read_limits(struct zmalloc_memory_limits *limits)
     uint64_t data = 0;
     int error = zm_os_memory_size(&physical);
     limits->physical = limit(error, physical);
-    error = zm_os_cgroup_limit(&cgroup);
-    limits->cgroup = limit(error, cgroup);
     error = zm_os_resource_limits(&address_space, &data);
     limits->address_space = limit(error, address_space);
     limits->data = limit(error, data);
+    error = zm_os_cgroup_limit(&cgroup);
+    limits->cgroup = limit(error, cgroup);
+    return error;
 }
 
 int zmalloc_memory_limits(struct zmalloc_memory_limits *limits)
@@ -235,7 +237,7 @@ int zmalloc_memory_limits(struct zmalloc_memory_limits *limits)
         return -EINVAL;
     }
     struct zmalloc_memory_limits whole;
-    read_limits(&whole);
+    (void) read_limits(&whole);
     zm_sized_copy(limits, &whole, SIZE_OF_LIMITS);
     return 0;
 }
@@ -246,7 +248,11 @@ int zmalloc_memory_limit(size_t *bytes)
         return -EINVAL;
     }
     struct zmalloc_memory_limits limits;
-    read_limits(&limits);
+    int error = read_limits(&limits);
+    if (error != 0 && error != -ENOSYS) {
+        *bytes = 0;
+        return error; /* the process is in a group, which may have the least limit of all */
+    }
     /* What is unknown is the largest, and then comes what is not set. */
     size_t least = lesser(lesser(limits.physical, limits.cgroup), lesser(limits.address_space, limits.data));
     bool known = least < ZMALLOC_NO_LIMIT || limits.physical != ZMALLOC_UNKNOWN;

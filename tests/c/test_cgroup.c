@@ -145,6 +145,10 @@ struct said {
 #define AS_SIZE(limit) ((limit) < ZMALLOC_NO_LIMIT ? (size_t) (limit) : ZMALLOC_NO_LIMIT)
 
 #define MOUNTED "30 1 0:27 / /mnt/tree rw,nosuid - cgroup2 cgroup2 rw\n"
+#define FIRST "32 1 0:25 / /mnt/first rw - cgroup cgroup rw,memory\n"
+#define X8 "xxxxxxxx"
+#define X64 X8 X8 X8 X8 X8 X8 X8 X8
+#define X512 X64 X64 X64 X64 X64 X64 X64 X64
 #define OTHERS                                                                                                       \
     "22 27 0:21 / /proc rw,relatime - proc proc rw\n"                                                                \
     "31 23 0:28 / /sys/fs/cgroup rw,relatime shared:9 - tmpfs tmpfs rw,mode=755\n"                                   \
@@ -185,6 +189,46 @@ static const struct said said[] = {
      "30 1 0:27 / /mnt/first rw - cgroup cgroup rw,cpu,memory,pids\n", 200 * MIB},
     {"version 1, without a limit", "3:memory:/none\n", "30 1 0:27 / /mnt/first rw - cgroup cgroup rw,memory\n",
      ZMALLOC_NO_LIMIT},
+    {"the source is empty", "0::/limited\n", "30 1 0:27 / /mnt/tree rw,nosuid shared:4 - cgroup2  rw,nsdelegate\n",
+     400 * MIB},
+    {"version 1's source is empty", "3:memory:/a\n", "32 1 0:25 / /mnt/first rw - cgroup  rw,memory\n", 200 * MIB},
+    {"a source with a blank", "0::/limited\n", "30 1 0:27 / /mnt/tree rw - cgroup2 a\\040b rw\n", 400 * MIB},
+    {"a mount point with a blank", "0::/limited\n", "30 1 0:27 / /mnt/t\\040ree rw - cgroup2 cgroup2 rw\n", 30 * MIB},
+    {"a mount point with a backslash", "0::/\n", "30 1 0:27 / /mnt/t\\134040ree rw - cgroup2 cgroup2 rw\n", 20 * MIB},
+    {"a root with a blank", "0::/out er/limited\n", "30 1 0:27 /out\\040er /mnt/tree rw - cgroup2 cgroup2 rw\n",
+     400 * MIB},
+    {"a group with a blank", "0::/li mited\n", MOUNTED, 60 * MIB},
+    {"the first mount can't be reached", "0::/limited\n", "29 1 0:27 / /mnt/gone rw - cgroup2 cgroup2 rw\n" MOUNTED,
+     400 * MIB},
+    {"the second mount can't be reached", "0::/limited\n", MOUNTED "31 1 0:27 / /mnt/gone rw - cgroup2 cgroup2 rw\n",
+     400 * MIB},
+    {"the first mount is no tree of groups", "0::/\n", "29 1 0:27 / /mnt/cpu rw - cgroup2 cgroup2 rw\n" MOUNTED,
+     ZMALLOC_NO_LIMIT},
+    {"the only mount is no tree of groups", "0::/\n", "29 1 0:27 / /mnt/cpu rw - cgroup2 cgroup2 rw\n",
+     ZMALLOC_UNKNOWN},
+    {"version 1's first mount can't be reached", "3:memory:/a\n",
+     "31 1 0:25 / /mnt/gone rw - cgroup cgroup rw,memory\n" FIRST, 200 * MIB},
+    {"a part is mounted over the tree", "0::/outer/limited\n",
+     MOUNTED "31 30 0:27 /outer /mnt/tree rw - cgroup2 cgroup2 rw\n", 400 * MIB},
+    {"a part is mounted over the tree, which has such a group too", "0::/limited/free\n",
+     MOUNTED "31 30 0:27 /limited /mnt/tree rw - cgroup2 cgroup2 rw\n", ZMALLOC_NO_LIMIT},
+    {"another file system is mounted over the tree", "0::/limited\n",
+     MOUNTED "31 30 0:9 / /mnt/tree rw - tmpfs x rw\n", ZMALLOC_UNKNOWN},
+    {"the whole tree shows more than a part of it", "0::/limited/more\n",
+     "29 1 0:27 /limited /mnt/part rw - cgroup2 cgroup2 rw\n" MOUNTED, 400 * MIB},
+    {"and before it", "0::/limited/more\n", MOUNTED "31 1 0:27 /limited /mnt/part rw - cgroup2 cgroup2 rw\n",
+     400 * MIB},
+    {"only the part", "0::/limited/more\n", "29 1 0:27 /limited /mnt/part rw - cgroup2 cgroup2 rw\n", 500 * MIB},
+    {"version 1 without memory.stat", "3:memory:/own\n", FIRST, 512 * MIB},
+    {"version 1 without memory.stat, its parent's", "3:memory:/own/more\n", FIRST, 512 * MIB},
+    {"version 1's memory.stat without the line", "3:memory:/silent\n", FIRST, 256 * MIB},
+    {"another controller's long line", "9:pids:/" X512 X512 "\n3:memory:/a\n", FIRST, 200 * MIB},
+    {"another mount's long line", "0::/limited\n",
+     "28 1 0:9 / /mnt/" X512 " rw - overlay overlay rw,lowerdir=" X512 X512 X512 X512 X512 X512 X512 X512 X512
+     "\n" MOUNTED,
+     400 * MIB},
+    {"many optional fields", "0::/limited\n",
+     "30 1 0:27 / /mnt/tree rw shared:4 master:2 propagate_from:1 unbindable - cgroup2 cgroup2 rw\n", 400 * MIB},
     {"in no group", "", MOUNTED, ZMALLOC_NO_LIMIT},
     {"in none of memory", "4:cpu:/x\n1:name=memory:/a\n3:memory2:/a\n", OTHERS, ZMALLOC_NO_LIMIT},
 
@@ -198,6 +242,7 @@ static const struct said said[] = {
     {"a folder that isn't there", "0::/nowhere\n", MOUNTED, ZMALLOC_UNKNOWN},
     {"a mount point that isn't there", "0::/limited\n", "30 1 0:27 / /mnt/a\\040b rw - cgroup2 cgroup2 rw\n",
      ZMALLOC_UNKNOWN},
+    {"a group above that has no figure to be read", "3:memory:/b/own\n", FIRST, ZMALLOC_UNKNOWN},
     {"outside of what is mounted", "0::/limited\n", "30 1 0:27 /outer /mnt/tree rw - cgroup2 cgroup2 rw\n",
      ZMALLOC_UNKNOWN},
     {"beside what is mounted", "0::/outerlimited\n", "30 1 0:27 /outer /mnt/tree rw - cgroup2 cgroup2 rw\n",
@@ -226,7 +271,14 @@ static void make_tree(void)
 {
     static const char file[] = "memory.max";
     check(mount("tmpfs", "/mnt", "tmpfs", 0, NULL) == 0);
-    make_group("tree", NULL, NULL);
+    make_group("tree", "cgroup.procs", "");
+    make_group("cpu", NULL, NULL);
+    make_group("t ree", NULL, NULL);
+    make_group("t ree/limited", file, "31457280\n");
+    make_group("t\\040ree", file, "20971520\n");
+    make_group("part", file, "max\n");
+    make_group("part/more", file, "524288000\n");
+    make_group("tree/li mited", file, "62914560\n");
     make_group("tree/free", file, "max\n");
     make_group("tree/free/free", file, "max\n");
     make_group("tree/free/limited", file, "314572800\n");
@@ -255,6 +307,12 @@ static void make_tree(void)
                "cache 4096\nx_hierarchical_memory_limit 5\nhierarchical_memory_limit 209715200\n"
                "hierarchical_memsw_limit 300\ntotal_cache 0\n");
     make_group("first/b", "memory.stat", "cache 4096\ntotal_cache 0\n");
+    make_group("first/b/own", "memory.limit_in_bytes", "4096000\n");
+    make_group("first/own", "memory.limit_in_bytes", "536870912\n");
+    make_group("first/own/more", "memory.limit_in_bytes", "9223372036854771712\n");
+    make_group("first/silent", "memory.stat", "");
+    write_file("/mnt/first/silent/memory.limit_in_bytes", "268435456\n");
+    write_file("/mnt/first/memory.limit_in_bytes", "9223372036854771712\n");
     make_group("first/none", "memory.stat", "hierarchical_memory_limit 9223372036854771712\n");
     make_group("first/odd", "memory.stat", "hierarchical_memory_limit \n");
 }
@@ -295,6 +353,16 @@ static void ask_of_what_is_said(void)
         }
     }
     check(right);
+    say("cgroup", "0::/nowhere\n");
+    say("mountinfo", MOUNTED);
+    size_t bytes = 1;
+    check(zmalloc_memory_limit(&bytes) == -ENOENT && bytes == 0);
+    say("mountinfo", OTHERS);
+    bytes = 1;
+    check(zmalloc_memory_limit(&bytes) == -ENODATA && bytes == 0);
+    say("cgroup", "0::/limited\n");
+    say("mountinfo", MOUNTED);
+    check(zmalloc_memory_limit(&bytes) == 0 && bytes <= 400 * MIB);
 }
 
 static void test_what_may_be_said_of_control_groups(void **state)

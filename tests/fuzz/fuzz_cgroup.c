@@ -10,11 +10,29 @@
 /* Its readers of lines are its own affair; nothing else of it is called. */
 #include "os/linux/cgroup.c"
 
+enum { MOST_PLACES = 4 };
+
 struct found {
     int error;
     struct group group;
-    struct place place;
+    size_t count; /* of places; those beyond the most are counted only */
+    struct place places[MOST_PLACES];
 };
+
+/* As read_mount, but that no place is asked. */
+static int note_place(void *context, const char *text, size_t length)
+{
+    struct found *found = context;
+    struct mount mount;
+    struct place place;
+    if (split_mount((struct word){text, length}, &mount) && find_place(&found->group, &mount, &place)) {
+        if (found->count < MOST_PLACES) {
+            found->places[found->count] = place;
+        }
+        found->count++;
+    }
+    return 0;
+}
 
 static int read_text(zm_line_reader *read_line, void *context, const char *text, size_t length, uint32_t *seed)
 {
@@ -37,14 +55,13 @@ static void find(const char *text, size_t length, uint32_t seed, struct found *f
     const char *gap = memmem(text, length, "\n\n", 2);
     size_t first = gap != NULL ? (size_t) (gap - text) + 1 : length;
     memset(found, 0, sizeof(*found));
-    found->place.group = &found->group;
     found->error = read_text(read_group, &found->group, text, first, &seed);
     if (found->error == 0 && found->group.version != 0) {
-        found->error = read_text(read_mount, &found->place, text + first, length - first, &seed);
+        found->error = read_text(note_place, found, text + first, length - first, &seed);
     }
 }
 
-/* The plain parser: lines are strings, which end at their first NUL; words are what strtok_r makes of them. */
+/* The plain parser: lines are strings, and words are what strsep makes of them. */
 
 struct line {
     size_t length; /* up to the newline, as far as it is read */
@@ -82,9 +99,6 @@ static bool plain_has_word(const char *words, const char *word)
 static int plain_group(const char *text, const char *end, struct group *group)
 {
     for (struct line line; next_line(&text, end, &line);) {
-        if (line.length >= LONGEST_PATH) {
-            return -ENAMETOOLONG;
-        }
         char *rest = line.text;
         const char *number = strsep(&rest, ":");
         const char *controllers = rest != NULL ? strsep(&rest, ":") : NULL;
@@ -93,6 +107,9 @@ static int plain_group(const char *text, const char *end, struct group *group)
         }
         bool unified = strcmp(number, "0") == 0 && controllers[0] == '\0';
         if (plain_has_word(controllers, "memory") || (unified && group->version == 0)) {
+            if (strlen(rest) >= LONGEST_PATH) {
+                return -ENAMETOOLONG;
+            }
             group->version = unified ? 2 : 1;
             strcpy(group->path, rest);
         }
@@ -100,26 +117,27 @@ static int plain_group(const char *text, const char *end, struct group *group)
     return 0;
 }
 
-enum { MOST_WORDS = 5 };
-
-static size_t split(char *text, const char *words[MOST_WORDS])
+static void plain_unescape(char *text)
 {
-    size_t count = 0;
-    char *rest = NULL;
-    for (char *each = strtok_r(text, " \t\n\v\f\r", &rest); each != NULL && count < MOST_WORDS;
-         each = strtok_r(NULL, " \t\n\v\f\r", &rest)) {
-        words[count++] = each;
+    char *to = text;
+    for (const char *from = text; *from != '\0'; from++) {
+        unsigned code = 0;
+        if (from[0] == '\\' && strspn(from + 1, "01234567") >= 3) {
+            sscanf(from + 1, "%3o", &code);
+        }
+        bool is_escaped = (char) code != '\0';
+        *to++ = is_escaped ? (char) code : *from;
+        from += is_escaped ? 3 : 0;
     }
-    return count;
+    *to = '\0';
 }
 
 /* Whether the group's path lies below the root, and where its rest begins. */
-static bool plain_below(const char *path, const char *root, const char **below)
+static bool plain_below(const char *path, const char *root, bool is_top, const char **below)
 {
     if (strstr(path, "/..") != NULL) {
         return false;
     }
-    bool is_top = strcmp(root, "/") == 0;
     *below = is_top ? path : path + strnlen(root, strlen(path));
     bool begins = is_top || strncmp(path, root, strlen(root)) == 0;
     bool ends_there = **below == '\0' || **below == '/';
@@ -127,31 +145,34 @@ static bool plain_below(const char *path, const char *root, const char **below)
     return begins && ends_there;
 }
 
-static int plain_mount(const char *text, const char *end, struct place *place)
+enum { ROOT = 3, POINT };
+
+static bool plain_place(const struct group *group, char *line, struct place *place)
 {
-    const struct group *group = place->group;
-    for (struct line line; next_line(&text, end, &line);) {
-        char tail[ZM_LONGEST_LINE + 1];
-        const char *before[MOST_WORDS];
-        const char *after[MOST_WORDS];
-        const char *dash = strstr(line.text, " - ");
-        if (line.length >= LONGEST_PATH || dash == NULL) {
-            continue;
-        }
-        strcpy(tail, dash + 3);
-        if (split(line.text, before) < 5 || split(tail, after) < 3) {
-            continue;
-        }
-        bool is_tree = group->version == 2 ? strcmp(after[0], "cgroup2") == 0
-                                           : strcmp(after[0], "cgroup") == 0 && plain_has_word(after[2], "memory");
-        const char *below;
-        if (is_tree && plain_below(group->path, before[3], &below)) {
-            place->top = strlen(before[4]);
-            strcpy(stpcpy(place->folder, before[4]), below);
-            return FOUND;
-        }
+    char *words[POINT + 1];
+    char *word;
+    int count = 0;
+    for (; count <= POINT && line != NULL; count++) {
+        words[count] = strsep(&line, " ");
     }
-    return 0;
+    while (line != NULL && (word = strsep(&line, " ")) != NULL && strcmp(word, "-") != 0) {
+    }
+    const char *type = strsep(&line, " ");
+    strsep(&line, " ");
+    if (line == NULL || *line == '\0') {
+        return false;
+    }
+    bool is_tree = group->version == 2 ? strcmp(type, "cgroup2") == 0
+                                       : strcmp(type, "cgroup") == 0 && plain_has_word(line, "memory");
+    bool is_top = strcmp(words[ROOT], "/") == 0;
+    plain_unescape(words[ROOT]);
+    plain_unescape(words[POINT]);
+    bool is_below = plain_below(group->path, words[ROOT], is_top, &place->below);
+    if (!is_tree || !is_below || strlen(words[POINT]) >= LONGEST_PATH) {
+        return false;
+    }
+    strcpy(place->point, words[POINT]);
+    return true;
 }
 
 static void find_plainly(const char *text, size_t length, struct found *found)
@@ -160,10 +181,18 @@ static void find_plainly(const char *text, size_t length, struct found *found)
     const char *gap = memmem(text, length, "\n\n", 2);
     const char *middle = gap != NULL ? gap + 1 : end;
     memset(found, 0, sizeof(*found));
-    found->place.group = &found->group;
     found->error = plain_group(text, middle, &found->group);
-    if (found->error == 0 && found->group.version != 0) {
-        found->error = plain_mount(middle, end, &found->place);
+    if (found->error != 0 || found->group.version == 0) {
+        return;
+    }
+    struct place place;
+    for (struct line line; next_line(&middle, end, &line);) {
+        if (plain_place(&found->group, line.text, &place)) {
+            if (found->count < MOST_PLACES) {
+                found->places[found->count] = place;
+            }
+            found->count++;
+        }
     }
 }
 
@@ -171,22 +200,23 @@ static void compare(const struct found *a, const struct found *b)
 {
     expect(a->error == b->error && a->group.version == b->group.version, "the same group");
     expect(strcmp(a->group.path, b->group.path) == 0, "the same path");
-    expect(a->place.top == b->place.top && strcmp(a->place.folder, b->place.folder) == 0, "the same folder");
+    expect(a->count == b->count, "as many places");
+    for (size_t i = 0; i < a->count && i < MOST_PLACES; i++) {
+        expect(strcmp(a->places[i].point, b->places[i].point) == 0, "the same mount point");
+        expect(strcmp(a->places[i].below, b->places[i].below) == 0, "the same group below it");
+    }
 }
 
 static void check(const struct found *found)
 {
     const struct group *group = &found->group;
-    const struct place *place = &found->place;
-    expect(found->error == 0 || found->error == FOUND || found->error == -ENAMETOOLONG, "a known error");
+    expect(found->error == 0 || found->error == -ENAMETOOLONG, "a known error");
     expect(group->version >= 0 && group->version <= 2, "a known version");
-    if (found->error == FOUND) {
-        size_t below = strlen(place->folder) - place->top;
-        expect(place->top > 0 && place->top <= strlen(place->folder), "a folder below its mount");
-        expect(below <= strlen(group->path), "no more below than the group's path");
-        expect(strcmp(place->folder + place->top, group->path + strlen(group->path) - below) == 0 || below == 0,
-               "the end of the group's path");
-        expect(strstr(place->folder + place->top, "/../") == NULL, "no way up");
+    for (size_t i = 0; i < found->count && i < MOST_PLACES; i++) {
+        const char *below = found->places[i].below;
+        expect(*below == '\0' || *below == '/', "a path below the mount point");
+        expect(strlen(below) <= strlen(group->path), "no more below than the group's path");
+        expect(strstr(below, "/..") == NULL, "no way up");
     }
 }
 
@@ -203,12 +233,14 @@ static int plain_limit(const char *text, uint64_t *limit)
 
 static void check_limit(const char *text, size_t length)
 {
-    char copy[LONGEST_PATH];
+    char copy[ZM_LONGEST_LINE];
     uint64_t limit = 1;
     uint64_t plain = 1;
-    if (!take_line(copy, text, length)) {
+    if (length >= sizeof(copy)) {
         return;
     }
+    memcpy(copy, text, length);
+    copy[length] = '\0';
     int error = parse_limit(copy, &limit);
     expect(error == plain_limit(copy, &plain), "a limit or an error");
     expect(limit == (error == 0 ? plain : 1), "the same limit");
@@ -218,7 +250,7 @@ static int plain_stat(const char *text, const char *end, uint64_t *limit)
 {
     static const char name[] = "hierarchical_memory_limit ";
     for (struct line line; next_line(&text, end, &line);) {
-        if (line.length < LONGEST_PATH && strncmp(line.text, name, strlen(name)) == 0) {
+        if (line.length < strlen(name) + 64 && strncmp(line.text, name, strlen(name)) == 0) {
             int error = plain_limit(line.text + strlen(name), limit);
             return error != 0 ? error : FOUND;
         }
@@ -249,8 +281,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     uint32_t seed = data[size - 1] * 256u + data[size - 2] + 1;
-    const char *text = (const char *) data;
     size_t length = size - 2;
+    char *text = malloc(length + 1);
+    memcpy(text, data, length);
+    for (char *nul = text; (nul = memchr(nul, '\0', (size_t) (text + length - nul))) != NULL;) {
+        *nul = '0'; /* the kernel writes none */
+    }
     find(text, length, 0, &whole);
     find(text, length, seed, &chunked);
     find_plainly(text, length, &plain);
@@ -259,5 +295,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(&whole);
     check_limit(text, length);
     check_memory_stat(text, length, seed);
+    free(text);
     return 0;
 }

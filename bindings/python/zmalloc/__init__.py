@@ -285,7 +285,9 @@ def memory_limits() -> MemoryLimits:
 
 
 def memory_limit() -> int:
-    """The least of those limits, in bytes. The process can't have more memory than this. OSError if all are unknown.
+    """The least of those limits, in bytes. The process can't have more memory than this.
+
+    OSError if the limit of the process's control group can't be read: it may be the least of all.
 
     >>> zmalloc.memory_limit() == min(limit for limit in zmalloc.memory_limits() if limit is not None)
     True

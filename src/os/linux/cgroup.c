@@ -4,13 +4,13 @@
 #include "os/os.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Of mounts, lines that are longer are passed over. */
-enum { LONGEST_PATH = 1024, LONGEST_FOLDER = 2 * LONGEST_PATH };
+/* Paths that are longer can't be opened. */
+enum { LONGEST_PATH = 4096 };
 
 /* A line's reader has enough. */
 enum { FOUND = 1 };
@@ -24,98 +24,169 @@ struct group {
     char path[LONGEST_PATH]; /* in its tree */
 };
 
-/* Where the group is found. */
+/* Where a mount has the group: the mount point, and the group's path below it, which is "" or begins with a slash. */
 struct place {
-    const struct group *group;
-    size_t top; /* length of the mount point's path, with which the folder's begins */
-    char folder[LONGEST_FOLDER];
+    const char *below;
+    char point[LONGEST_PATH];
 };
 
-/* Whether one of the words, with commas between them, is the one looked for. */
-static bool has_word(const char *words, const char *word)
+/*
+ * A tree may be mounted in several places, whole or in part. Some can't be reached: another mount lies over them, or
+ * the folder is closed. All that can be are asked, as each may show other groups above this one.
+ */
+struct search {
+    const struct group *group;
+    struct place place;    /* that was asked last */
+    int error;             /* 0: bytes is the least limit of those that were reached */
+    int error_before;      /* before the last place was asked, */
+    uint64_t bytes_before; /* in case that another mount lies over it */
+    uint64_t bytes;
+};
+
+/* A part of a line. */
+struct word {
+    const char *text;
+    size_t length;
+};
+
+/* What is left of the line up to the separator, or all of it. The line goes on behind the separator. */
+static struct word take_word(struct word *line, char separator)
 {
-    size_t length = strlen(word);
-    for (const char *at = words; at != NULL; at = strchr(at, ',')) {
-        at += *at == ',';
-        if (strncmp(at, word, length) == 0 && strchr(",", at[length]) != NULL) {
+    const char *end = line->length > 0 ? memchr(line->text, separator, line->length) : NULL;
+    struct word word = {line->text, end != NULL ? (size_t) (end - line->text) : line->length};
+    size_t taken = word.length + (end != NULL);
+    line->text += taken;
+    line->length -= taken;
+    return word;
+}
+
+static bool is_word(struct word word, const char *text)
+{
+    return word.length == strlen(text) && memcmp(word.text, text, word.length) == 0;
+}
+
+/* Whether one of the words, with commas between them, is the one looked for. */
+static bool has_word(struct word words, const char *word)
+{
+    while (words.length > 0) {
+        if (is_word(take_word(&words, ','), word)) {
             return true;
         }
     }
     return false;
 }
 
-/* A line as a string, or none if it is too long. */
-static bool take_line(char text[LONGEST_PATH], const char *line, size_t length)
-{
-    if (length >= LONGEST_PATH) {
-        return false;
-    }
-    memcpy(text, line, length);
-    text[length] = '\0';
-    return true;
-}
-
-/* "number:controllers:path" of /proc/self/cgroup; version 2's is "0::path". */
-static int read_group(void *context, const char *line, size_t length)
+/* "number:controllers:path" of /proc/self/cgroup; version 2's is "0::path". Other controllers' paths don't matter. */
+static int read_group(void *context, const char *text, size_t length)
 {
     struct group *group = context;
-    char text[LONGEST_PATH];
-    if (!take_line(text, line, length)) {
-        return -ENAMETOOLONG;
-    }
-    char *controllers = strchr(text, ':');
-    char *path = controllers != NULL ? strchr(controllers + 1, ':') : NULL;
-    if (path == NULL) {
+    struct word line = {text, length};
+    struct word number = take_word(&line, ':');
+    struct word controllers = take_word(&line, ':');
+    bool has_path = controllers.text + controllers.length < text + length;
+    bool second = is_word(number, "0") && controllers.length == 0;
+    if (!has_path || !(has_word(controllers, "memory") || (second && group->version == 0))) {
         return 0;
     }
-    *controllers++ = '\0';
-    *path++ = '\0';
-    bool second = strcmp(text, "0") == 0 && *controllers == '\0';
-    if (has_word(controllers, "memory") || (second && group->version == 0)) {
-        group->version = second ? 2 : 1;
-        memcpy(group->path, path, strlen(path) + 1); /* no longer than the line */
+    if (line.length >= LONGEST_PATH) {
+        return -ENAMETOOLONG;
     }
+    group->version = second ? 2 : 1;
+    memcpy(group->path, line.text, line.length);
+    group->path[line.length] = '\0';
     return 0;
 }
 
-/* The group's path below what is mounted, or NULL if it is elsewhere: seen from another namespace it may be. */
-static const char *path_below(const struct group *group, const char *root)
+static bool is_octal(char character)
 {
-    size_t length = strcmp(root, "/") == 0 ? 0 : strlen(root);
-    const char *below = group->path + length;
-    bool is_below = strncmp(group->path, root, length) == 0 && (*below == '/' || *below == '\0');
-    if (!is_below || strstr(group->path, "/..") != NULL) {
+    return character >= '0' && character <= '7';
+}
+
+/* The next character of a path in mountinfo, where a blank, a newline or a backslash is "\" and three octal digits.
+ */
+static unsigned char take_character(struct word *path)
+{
+    const char *text = path->text;
+    bool escaped = path->length > 3 && text[0] == '\\' && is_octal(text[1]) && is_octal(text[2]) && is_octal(text[3]);
+    int code = escaped ? (text[1] - '0') * 64 + (text[2] - '0') * 8 + (text[3] - '0') : 0;
+    bool is_code = (unsigned char) code != 0;
+    size_t taken = is_code ? 4 : 1;
+    path->text += taken;
+    path->length -= taken;
+    return is_code ? (unsigned char) code : (unsigned char) text[0];
+}
+
+static bool copy_path(char copy[LONGEST_PATH], struct word path)
+{
+    size_t length = 0;
+    while (path.length > 0 && length < LONGEST_PATH - 1) {
+        ((unsigned char *) copy)[length++] = take_character(&path);
+    }
+    copy[length] = '\0';
+    return path.length == 0;
+}
+
+static bool is_path(struct word path, const char *text)
+{
+    while (path.length > 0 && *text != '\0') {
+        if (take_character(&path) != (unsigned char) *text++) {
+            return false;
+        }
+    }
+    return path.length == 0 && *text == '\0';
+}
+
+/* The group's path below what is mounted, or NULL if it is elsewhere: seen from another namespace it may be. */
+static const char *path_below(const struct group *group, struct word root)
+{
+    const char *below = group->path;
+    root.length = is_word(root, "/") ? 0 : root.length;
+    while (root.length > 0) {
+        if (*below == '\0' || take_character(&root) != (unsigned char) *below++) {
+            return NULL;
+        }
+    }
+    if ((*below != '/' && *below != '\0') || strstr(group->path, "/..") != NULL) {
         return NULL;
     }
     return strcmp(below, "/") != 0 ? below : "";
 }
 
-/* "id parent device root point options … - type source super-options" of /proc/self/mountinfo. */
-static int read_mount(void *context, const char *line, size_t length)
+/* A mount of mountinfo: "id parent device root point options … - type source super-options". */
+struct mount {
+    struct word root;
+    struct word point;
+    struct word type;
+    struct word super_options;
+};
+
+/* The words have one blank between them, and the source may be empty. */
+static bool split_mount(struct word line, struct mount *mount)
 {
-    struct place *place = context;
-    const struct group *group = place->group;
-    char text[LONGEST_PATH];
-    char root[LONGEST_PATH];
-    char point[LONGEST_PATH];
-    char type[LONGEST_PATH];
-    char super_options[LONGEST_PATH];
-    const char *rest = take_line(text, line, length) ? strstr(text, " - ") : NULL;
-    /* cppcheck-suppress invalidscanf ; no word is longer than the line */
-    bool has_tail = rest != NULL && sscanf(rest, " - %s %*s %s", type, super_options) == 2;
-    /* cppcheck-suppress invalidscanf ; here too */
-    if (!has_tail || sscanf(text, "%*s %*s %*s %s %s", root, point) != 2) {
-        return 0;
+    for (int i = 0; i < 3; i++) {
+        take_word(&line, ' ');
     }
-    bool is_tree = group->version == 2 ? strcmp(type, "cgroup2") == 0
-                                       : strcmp(type, "cgroup") == 0 && has_word(super_options, "memory");
-    const char *below = is_tree ? path_below(group, root) : NULL;
+    mount->root = take_word(&line, ' ');
+    mount->point = take_word(&line, ' ');
+    while (line.length > 0 && !is_word(take_word(&line, ' '), "-")) {
+    }
+    mount->type = take_word(&line, ' ');
+    take_word(&line, ' ');
+    mount->super_options = line;
+    return line.length > 0;
+}
+
+/* Whether it is of the group's tree, and the group lies in what is mounted. */
+static bool find_place(const struct group *group, const struct mount *mount, struct place *place)
+{
+    bool is_tree = group->version == 2 ? is_word(mount->type, "cgroup2")
+                                       : is_word(mount->type, "cgroup") && has_word(mount->super_options, "memory");
+    const char *below = is_tree ? path_below(group, mount->root) : NULL;
     if (below == NULL) {
-        return 0;
+        return false;
     }
-    place->top = strlen(point);
-    snprintf(place->folder, sizeof(place->folder), "%s%s", point, below);
-    return FOUND;
+    place->below = below;
+    return copy_path(place->point, mount->point);
 }
 
 /* A number, or "max". Version 1 says "none" by a number that no memory reaches. */
@@ -134,60 +205,110 @@ static int parse_limit(const char *text, uint64_t *bytes)
 static int read_hierarchical_limit(void *context, const char *line, size_t length)
 {
     static const char name[] = "hierarchical_memory_limit ";
-    uint64_t *limit = context;
-    char text[LONGEST_PATH];
-    if (!take_line(text, line, length) || strncmp(text, name, sizeof(name) - 1) != 0) {
+    char number[64];
+    size_t digits = length - (sizeof(name) - 1);
+    if (length < sizeof(name) - 1 || memcmp(line, name, sizeof(name) - 1) != 0 || digits >= sizeof(number)) {
         return 0;
     }
-    int error = parse_limit(text + sizeof(name) - 1, limit);
+    memcpy(number, line + sizeof(name) - 1, digits);
+    number[digits] = '\0';
+    int error = parse_limit(number, context);
     return error != 0 ? error : FOUND;
 }
 
-/* Version 1's kernel knows the least limit up the tree itself, beyond what is mounted too. */
-static int limit_of_first(const char *folder, uint64_t *bytes)
+static int read_own_limit(int folder, const char *name, uint64_t *bytes)
 {
-    char path[LONGEST_FOLDER + sizeof("/memory.stat")];
-    snprintf(path, sizeof(path), "%s/memory.stat", folder);
-    int found = zm_file_read_lines(path, read_hierarchical_limit, bytes);
-    return found == FOUND ? 0 : found < 0 ? found : -ENOENT;
-}
-
-/* A group without the file has no limit of its own: the tree's root, and those where the controller is off. */
-static int own_limit_of_second(const char *folder, uint64_t *bytes)
-{
-    char path[LONGEST_FOLDER + sizeof("/memory.max")];
     char text[64];
-    snprintf(path, sizeof(path), "%s/memory.max", folder);
-    long length = zm_file_read_text_of(path, text, sizeof(text));
-    if (length == -ENOENT && access(folder, F_OK) == 0) {
-        *bytes = UINT64_MAX;
-        return 0;
-    }
+    long length = zm_file_read_text_of(folder, name, text, sizeof(text));
     return length < 0 ? (int) length : parse_limit(text, bytes);
 }
 
-static int limit_of_second(char *folder, size_t top, uint64_t *bytes)
+/*
+ * The least of the limits of the group and of those above it, as many levels as the mount has. Version 2's groups
+ * without the file have no limit of their own: the tree's root, and those where the controller is off. A level that
+ * can't be read may have the least.
+ */
+static int read_limits_up(int version, int *folder, const char *below, uint64_t *bytes)
 {
+    const char *name = version == 2 ? "memory.max" : "memory.limit_in_bytes";
+    bool is_group = faccessat(*folder, "cgroup.procs", F_OK, 0) == 0;
     *bytes = UINT64_MAX;
-    for (;;) {
-        uint64_t limit;
-        int error = own_limit_of_second(folder, &limit);
-        if (error != 0) {
+    for (const char *level = below;; level++) {
+        uint64_t limit = UINT64_MAX;
+        int error = read_own_limit(*folder, name, &limit);
+        if (error != 0 && (error != -ENOENT || version != 2)) {
             return error;
         }
+        is_group |= error == 0;
         *bytes = limit < *bytes ? limit : *bytes;
-        char *last = strrchr(folder, '/');
-        if (last == NULL || last < folder + top) {
-            return 0;
+        level = strchr(level, '/');
+        if (level == NULL) {
+            return is_group ? 0 : -ENOENT;
         }
-        *last = '\0';
+        int above = zm_file_open(*folder, "..", O_PATH | O_DIRECTORY);
+        if (above < 0) {
+            return above;
+        }
+        close(*folder);
+        *folder = above;
     }
+}
+
+/* Version 1's kernel knows the least limit up the tree itself, beyond what is mounted too; others may not tell. */
+static int read_limits_of(int version, int *folder, const char *below, uint64_t *bytes)
+{
+    int found = version == 1 ? zm_file_read_lines(*folder, "memory.stat", read_hierarchical_limit, bytes) : 0;
+    return found == FOUND ? 0 : read_limits_up(version, folder, below, bytes);
+}
+
+static int limit_in(int version, const struct place *place, uint64_t *bytes)
+{
+    int folder = zm_file_open(AT_FDCWD, place->point, O_PATH | O_DIRECTORY);
+    if (folder >= 0 && place->below[0] != '\0') {
+        int group = zm_file_open(folder, place->below + 1, O_PATH | O_DIRECTORY);
+        close(folder);
+        folder = group;
+    }
+    if (folder < 0) {
+        return folder;
+    }
+    int error = read_limits_of(version, &folder, place->below, bytes);
+    close(folder);
+    return error;
+}
+
+/* Asks each place in turn. What lies under a later mount was not the place that it was taken for. */
+static int read_mount(void *context, const char *text, size_t length)
+{
+    struct search *search = context;
+    struct mount mount;
+    if (!split_mount((struct word){text, length}, &mount)) {
+        return 0;
+    }
+    if (is_path(mount.point, search->place.point)) {
+        search->error = search->error_before;
+        search->bytes = search->bytes_before;
+    }
+    if (!find_place(search->group, &mount, &search->place)) {
+        return 0;
+    }
+    search->error_before = search->error;
+    search->bytes_before = search->bytes;
+    uint64_t bytes;
+    int error = limit_in(search->group->version, &search->place, &bytes);
+    if (error != 0) {
+        search->error = search->error == -ENODATA ? error : search->error;
+    } else {
+        search->bytes = search->error != 0 || bytes < search->bytes ? bytes : search->bytes;
+        search->error = 0;
+    }
+    return 0;
 }
 
 static int read_limit(const char *groups, const char *mounts, uint64_t *bytes)
 {
     struct group group = {.version = 0};
-    int error = zm_file_read_lines(groups, read_group, &group);
+    int error = zm_file_read_lines(AT_FDCWD, groups, read_group, &group);
     if (error == -ENOENT && access("/proc/self/stat", F_OK) != 0) {
         return -ENOSYS;
     }
@@ -195,12 +316,10 @@ static int read_limit(const char *groups, const char *mounts, uint64_t *bytes)
         *bytes = UINT64_MAX; /* a kernel without them, or a process in none */
         return 0;
     }
-    struct place place = {.group = &group};
-    int found = error == 0 ? zm_file_read_lines(mounts, read_mount, &place) : error;
-    if (found != FOUND) {
-        return found < 0 ? found : -ENOSYS;
-    }
-    return group.version == 1 ? limit_of_first(place.folder, bytes) : limit_of_second(place.folder, place.top, bytes);
+    struct search search = {.group = &group, .error = -ENODATA, .error_before = -ENODATA};
+    error = error == 0 ? zm_file_read_lines(AT_FDCWD, mounts, read_mount, &search) : error;
+    *bytes = search.bytes;
+    return error != 0 ? error : search.error;
 }
 
 /* The process's groups are those of its first thread. When that has ended its mounts are EINVAL, and others tell. */

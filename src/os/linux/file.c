@@ -62,9 +62,9 @@ static int put_lines(void *context, const char *piece, size_t length)
     return zm_lines_put(context, piece, length);
 }
 
-int zm_file_read_lines(const char *path, zm_line_reader *read_line, void *context)
+int zm_file_read_lines(int folder, const char *path, zm_line_reader *read_line, void *context)
 {
-    int fd = zm_file_open(AT_FDCWD, path, O_RDONLY);
+    int fd = zm_file_open(folder, path, O_RDONLY);
     if (fd < 0) {
         return fd;
     }
@@ -75,9 +75,9 @@ int zm_file_read_lines(const char *path, zm_line_reader *read_line, void *contex
     return error;
 }
 
-long zm_file_read_text_of(const char *path, char *text, size_t size)
+long zm_file_read_text_of(int folder, const char *path, char *text, size_t size)
 {
-    int fd = zm_file_open(AT_FDCWD, path, O_RDONLY);
+    int fd = zm_file_open(folder, path, O_RDONLY);
     if (fd < 0) {
         return fd;
     }

@@ -17,7 +17,7 @@ long zm_file_read_text(int fd, char *text, size_t size);
 long zm_file_read_once(int fd, char *text, size_t size);
 
 /* Opens, reads and closes. */
-int zm_file_read_lines(const char *path, zm_line_reader *read, void *context);
-long zm_file_read_text_of(const char *path, char *text, size_t size);
+int zm_file_read_lines(int folder, const char *path, zm_line_reader *read, void *context);
+long zm_file_read_text_of(int folder, const char *path, char *text, size_t size);
 
 #endif

@@ -4,6 +4,7 @@
 #include "os/os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -35,7 +36,7 @@ static int parse_thp(const char *text, enum zm_thp *mode)
 static int system_thp(enum zm_thp *mode)
 {
     char text[64];
-    long length = zm_file_read_text_of("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof(text));
+    long length = zm_file_read_text_of(AT_FDCWD, "/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof(text));
     if (length == -ENOENT) {
         *mode = ZM_THP_NEVER; /* a kernel without huge pages, if it speaks at all */
         return access("/sys/kernel/mm", F_OK) == 0 ? 0 : -ENOSYS;
@@ -47,9 +48,7 @@ int zm_os_thp(enum zm_thp *mode)
 {
     enum { EXCEPT_ADVISED = 2 }; /* with it, what asks for huge pages by madvise still gets them */
     int disabled = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
-    if (disabled < 0) {
-        return -errno;
-    }
+    disabled = disabled < 0 ? 0 : disabled; /* where a process can't set it, or not ask */
     int error = system_thp(mode);
     enum zm_thp most = disabled == 0 ? ZM_THP_ALWAYS : disabled & EXCEPT_ADVISED ? ZM_THP_MADVISE : ZM_THP_NEVER;
     if (error == 0 && *mode > most) {
@@ -60,7 +59,10 @@ int zm_os_thp(enum zm_thp *mode)
 
 int zm_os_disable_thp(bool disable)
 {
-    return prctl(PR_SET_THP_DISABLE, disable, 0, 0, 0) == 0 ? 0 : -errno;
+    if (prctl(PR_SET_THP_DISABLE, disable, 0, 0, 0) == 0) {
+        return 0;
+    }
+    return errno != EINVAL ? -errno : -ENOSYS; /* the arguments are right: a kernel or a sandbox without it */
 }
 
 void zm_os_discard(void *pages, size_t bytes)
