@@ -91,9 +91,9 @@ coverage: ## report which branches of our C the tests reach, into build/coverage
 	@MESON=$(MESON) PYTHON=$(PYTHON) $(PYTHON) tests/coverage/run.py build/coverage \
 	    $(if $(filter command line,$(origin VARIANTS)),$(VARIANTS),$(VARIANTS) hardened)
 
-mutation: setup ## make small changes to src/ that the tests must notice: COUNT=300 SEED=1
+mutation: setup ## make small changes to src/ that the tests must notice: COUNT=300 SEED=1 ARGS="--minutes 60"
 	@$(PYTHON) tests/mutation/run.py build/mutation --count $(or $(COUNT),300) --seed $(or $(SEED),1) \
-	    --setup "$(MESON) setup -Dpython_command=$(PYTHON)"
+	    --setup "$(MESON) setup -Dpython_command=$(PYTHON)" $(ARGS)
 
 docs: setup ## make the documents and the reference, into build/docs
 	@$(MAKE) --no-print-directory build-libc

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import os
 import random
 import resource
@@ -340,7 +341,8 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=320)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--least", type=float, default=0.9, help="the share that must be noticed")
-    parser.add_argument("--files", default="src/*", help="a pattern")
+    parser.add_argument("--files", nargs="*", default=["src/*"], metavar="PATTERN", help="only those that fit one")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin none after that time")
     parser.add_argument("--trees", nargs="*", help="only in these")
     parser.add_argument("--setup", default="meson setup", help="how a tree is configured")
     arguments = parser.parse_args()
@@ -356,7 +358,7 @@ def main() -> int:
     for key in stale(ROOT, equivalents):
         sys.exit("equivalents.txt has what is not there: " + " | ".join(key))
 
-    files = [file for file in ours if fnmatch(file, arguments.files)]
+    files = [file for file in ours if any(fnmatch(file, pattern) for pattern in arguments.files)]
     run = Run(arguments.folder.resolve(), arguments.setup.split(), sources)
     chosen = choose(files, arguments.count, arguments.seed)
     if arguments.trees:
@@ -365,8 +367,12 @@ def main() -> int:
         chosen = [file for file in chosen if file.trees]
     turns = [file for file in chosen for _ in range(file.wanted)]
     random.Random(arguments.seed).shuffle(turns)
+    end = time.monotonic() + 60 * arguments.minutes
     try:
         for file in turns:
+            if time.monotonic() > end:
+                say("time is up")
+                break
             run.try_next(file, equivalents)
     except KeyboardInterrupt:
         say("stopped")
