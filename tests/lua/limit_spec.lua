@@ -157,6 +157,24 @@ describe("limits", function()
       block:close()
    end)
 
+   it("of the soft kind call a handler after the next call where it keeps what passes them", function()
+      local told = {}
+      local kept = zmalloc.Block(1000000)
+      zmalloc.set_soft_limit(zmalloc.used_memory() + 50000, function(bytes)
+         told[#told + 1] = bytes
+         kept:close()
+         kept = #told == 1 and zmalloc.Block(2000000)
+      end)
+      local block = zmalloc.Block(100000)
+      assert.equal(1, #told)
+      zmalloc.Block(10):close()
+      assert.equal(2, #told)
+      assert.truthy(told[2] > 2000000)
+      zmalloc.Block(10):close()
+      assert.equal(2, #told)
+      block:close()
+   end)
+
    it("of the soft kind call a handler again that has raised", function()
       local told = 0
       zmalloc.set_soft_limit(before + 50000, function()

@@ -247,6 +247,26 @@ def test_handler_that_passes_the_limit_itself_is_not_told_of_what_is_freed_again
     block.close()
 
 
+def test_handler_that_keeps_what_passes_the_limit_is_called_after_the_next_call() -> None:
+    kept = [zmalloc.Block(100_000) for _ in range(10)]
+    told: list[int] = []
+
+    def rebuild(used: int) -> None:
+        told.append(used)
+        kept.clear()
+        if len(told) == 1:
+            kept.append(zmalloc.Block(2_000_000))
+
+    zmalloc.set_soft_limit(zmalloc.used_memory() + 50_000, rebuild)
+    block = zmalloc.Block(100_000)
+    assert len(told) == 1 and len(kept) == 1
+    zmalloc.Block(10)
+    assert told[1] > 2_000_000 and kept == []
+    zmalloc.Block(10)
+    assert len(told) == 2
+    block.close()
+
+
 def test_budget_holds_among_threads() -> None:
     """What they hold together never passes it; what one frees, others can have."""
     budget = zmalloc.used_memory() + 2_000_000
