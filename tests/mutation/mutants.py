@@ -162,10 +162,10 @@ def read_equivalents(path: Path) -> dict[tuple[str, str, str], str]:
     """What was judged by hand: (place, line, changed line) and the reason why no test can tell them apart.
 
     A paragraph each: the file and with a comma the function, "- " and the line, "+ " and what it may be changed to
-    (once or more), the reason.
+    (once or more), the reason. What begins with two blanks goes on from the line before.
     """
     found = {}
-    for paragraph in path.read_text().split("\n\n"):
+    for paragraph in path.read_text().replace("\n  ", " ").split("\n\n"):
         lines = [line for line in paragraph.strip().split("\n") if not line.startswith("#")]
         if lines in ([], [""]):
             continue

@@ -22,7 +22,8 @@ LIST = """# why
 a.c, f
 - return a < b;
 + return a <= b;
-+ return a > b;
++ return a
+  > b;
 for two
 reasons
 
