@@ -64,7 +64,7 @@ def test_no_line_is_too_long() -> None:
     too_long = [
         f"{name}:{number}: {len(line)} columns"
         for name, text in TEXTS.items()
-        if not name.startswith(("bindings/", "src/", "tests/", "tools/", "bench/"))
+        if name.startswith(("README", "HACKING", "SECURITY", "docs/", "examples/"))
         for number, line in enumerate(text.split("\n"), 1)
         if len(line) > MOST_COLUMNS and not LONG_ON_PURPOSE.search(line)
     ]

@@ -134,9 +134,9 @@ local function is_other_process(pid)
    return pid ~= nil and pid ~= -1 and pid ~= zmalloc.get_proc_stat_ll(1)
 end
 
--- Where a process's memory is, in bytes; what is unknown is nil. See zmalloc_report. The walk of the page tables takes
--- longer and has more figures; a boolean in place of the options is the walk. Of another process only the kernel's
--- figures are known: rss, and those of the walk.
+-- Where a process's memory is, in bytes; an unknown figure is nil. See zmalloc_report. The walk of the page tables
+-- takes longer and has more figures; a boolean in place of the options is the walk. Of another process only the
+-- kernel's figures are known: rss, and those of the walk.
 ---@param options? boolean|integer|{pid: integer?, walk: boolean?}
 ---@return zmalloc.Report
 function zmalloc.report(options)

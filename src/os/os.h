@@ -25,7 +25,7 @@ int zm_os_proc_stat(int field, long long *value);
 
 /* Limits on memory. UINT64_MAX: none is set. */
 int zm_os_memory_size(uint64_t *bytes);
-/* -ENOSYS: whether there are groups is unknown. Else an error of the group's limit, or -ENODATA: it is out of sight. */
+/* -ENOSYS: whether there are groups is unknown. Else an error of the group's limit; -ENODATA: it is out of sight. */
 int zm_os_cgroup_limit(uint64_t *bytes);
 int zm_os_resource_limits(uint64_t *address_space, uint64_t *data);
 
