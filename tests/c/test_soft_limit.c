@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The soft limit on the bytes in use: when its handler is called, and what the handler may do. */
+#include "children.h"
 #include "limited.h"
 
 #include <errno.h>
@@ -141,12 +142,35 @@ static void test_hard_above_soft(void **state)
     zfree(ptr);
 }
 
+static struct pressure inherited;
+
+static void pass_inherited_limit(void)
+{
+    for (size_t round = 1; round <= 2; round++) {
+        zfree(zmalloc(200000));
+        check(inherited.calls == round);
+        zfree(zmalloc(10)); /* memory is low, and seen to be */
+    }
+}
+
+static void test_child_of_fork_has_the_soft_limit(void **state)
+{
+    (void) state;
+    inherited = (struct pressure){0};
+    size_t soft = zmalloc_used_memory() + 100000;
+    assert_int_equal(zmalloc_set_soft_limit(soft, 0, note_pressure, &inherited), 0);
+    run_in_child(pass_inherited_limit);
+    assert_int_equal(inherited.calls, 0);
+    pass_inherited_limit();
+}
+
 static const struct CMUnitTest tests[] = {
     limited(test_soft_limit_calls_once_until_memory_is_low_again),
     limited(test_soft_limit_is_seen_by_every_way),
     limited(test_pressure_handler_frees_allocates_and_sets_limits),
     limited(test_soft_limit_below_what_is_in_use_and_arguments),
     limited(test_hard_above_soft),
+    limited(test_child_of_fork_has_the_soft_limit),
 };
 
 int main(void)
