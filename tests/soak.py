@@ -54,6 +54,12 @@ def programs(tree: Path) -> Iterator[tuple[str, list[str]]]:
     yield str(tree / "tests" / "faults" / "fault_loops"), [str(SOURCE / "include")]
 
 
+def meson_test(tree: Path, name: str, variables: dict[str, str]) -> Job:
+    log = f"soak-{name.replace(' ', '-')}"
+    command = [MESON, "test", "-C", str(tree), "--no-rebuild", "-t", "0", "--logbase", log, name]
+    return Job(tree, command, variables, tree / "meson-logs" / f"{log}.txt")
+
+
 def jobs_of(tree: Path, seed: int) -> Iterator[Job]:
     for program, arguments in programs(tree):
         if Path(program).exists():
@@ -67,9 +73,9 @@ def jobs_of(tree: Path, seed: int) -> Iterator[Job]:
             yield Job(tree, [str(fuzzer), f"-seed={seed}", f"-max_total_time={PIECE}", "-max_len=600",
                              "-print_final_stats=1", f"-artifact_prefix={tree}/"])  # fmt: skip
     if (tree / "bindings" / "python" / "zmalloc").exists():
-        log = tree / "meson-logs" / "soak.txt"
-        command = [MESON, "test", "-C", str(tree), "--no-rebuild", "-t", "0", "--logbase", "soak", "python machine"]
-        yield Job(tree, command, {"ZMALLOC_EXAMPLES": "250"}, log)
+        yield meson_test(tree, "python machine", {"ZMALLOC_EXAMPLES": "250"})
+        if tree.name == "libc":  # the only one that has it
+            yield meson_test(tree, "python serve", {"ZMALLOC_SECONDS": str(PIECE)})
 
 
 class Soak:

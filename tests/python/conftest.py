@@ -80,6 +80,15 @@ def stopped(stop: Callable[[int], None], tmp_path_factory: pytest.TempPathFactor
             process.kill()
 
 
+@pytest.fixture
+def brief() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends when it is told to."""
+    command = [sys.executable, "-c", "input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        yield process
+        process.kill()
+
+
 @pytest.fixture(autouse=True)
 def leaves_no_block() -> Iterator[None]:
     """Whatever a test does, its blocks are gone when it is over, to the byte."""

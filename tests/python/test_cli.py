@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,14 +27,6 @@ from waiting import wait_until
 COMMANDS = ("report", "smaps", "mappings", "watch", "plot", "serve", "completion", "manual")
 KERNEL = {"rss": "Rss", "pss": "Pss", "private_dirty": "Private_Dirty", "swap": "Swap", "huge_pages": "AnonHugePages"}
 NOBODY = 2**22 + 1  # no process has this number
-
-
-@pytest.fixture
-def brief() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends when it is told to."""
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        yield process
-        process.kill()
 
 
 def agree(one: Callable[[], object], other: Callable[[], object]) -> bool:
@@ -405,14 +397,23 @@ def test_a_pipe_that_nobody_reads(stopped: int) -> None:
         assert (done.returncode, done.stderr) == (-signal.SIGPIPE, b"")
 
 
+WRITING = ["--help", "--version", *(f"{command} --help" for command in COMMANDS), "report", "report {}", "smaps {}",
+           "mappings {}", "watch -c 1 {}", "report --json", "smaps --json {}", "mappings --json {}",
+           "watch -c 2 -n .01 --json {}", "serve {} --port 0", "manual", "manual --source", "completion bash",
+           "completion zsh", "completion fish"]  # fmt: skip
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
 @pytest.mark.parametrize("unbuffered", [False, True])
-@pytest.mark.parametrize("command", ["report", "--help", "--version", "watch --help", "manual", "completion bash"])
-def test_a_full_disk(command: str, unbuffered: bool) -> None:
+@pytest.mark.parametrize("command", WRITING)
+def test_a_full_disk(command: str, unbuffered: bool, stopped: int) -> None:
     """Written at once or at the end: it is an error, and argparse's own silence is none."""
-    asked = [sys.executable, *(["-u"] if unbuffered else []), "-m", "zmalloc", *command.split()]
+    if command.startswith("serve {}"):
+        pytest.importorskip("prometheus_client", reason="no prometheus_client for this interpreter")
+    words = command.format(stopped).split()
+    asked = [sys.executable, *(["-u"] if unbuffered else []), "-m", "zmalloc", *words]
     with open("/dev/full", "w") as full:
-        done = subprocess.run(asked, stdout=full, stderr=subprocess.PIPE, check=False)
+        done = subprocess.run(asked, stdout=full, stderr=subprocess.PIPE, check=False, timeout=60)
     said = f"zmalloc: standard output: {os.strerror(errno.ENOSPC)}\n"
     assert (done.returncode, done.stderr.decode()) == (1, said)
 

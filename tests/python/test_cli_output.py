@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the command line makes besides tables: pictures, an HTTP server, a manual page, completions, a script."""
+"""What the command line makes besides tables: pictures, a manual page, completions, a script."""
 
 from __future__ import annotations
 
@@ -7,15 +7,10 @@ import errno
 import os
 import re
 import shutil
-import socket
 import struct
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,16 +20,6 @@ from zmalloc._cli import derived
 from command import inside, run, start
 
 PNG = b"\x89PNG\r\n\x1a\n"
-OPENMETRICS = {"Accept": "application/openmetrics-text"}
-
-
-@pytest.fixture
-def brief() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends when it is told to."""
-    command = [sys.executable, "-c", "input()"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        yield process
-        process.kill()
 
 
 # Pictures.
@@ -99,74 +84,6 @@ def test_a_package_that_is_missing(command: tuple[str, ...], package: str, stopp
     assert f"install python3-{package.replace('_', '-')} (Debian, Ubuntu)" in said.err
     assert said == run(*command, 2**22 + 1, without=package)  # not even whether there is the process
     assert said.err.startswith(f"zmalloc: {command[0]}: ") and package in said.err and said.err.count("\n") == 1
-
-
-# The server.
-
-
-@contextmanager
-def serving(pid: int, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    pytest.importorskip("prometheus_client", reason="no prometheus_client for this interpreter")
-    with start("serve", pid, "--port", "0", *options) as process:
-        try:
-            said = re.fullmatch(r"serving (http://\S+/metrics)\n", process.stdout.readline())
-            assert said is not None, process.stderr.read()
-            yield process, said[1]
-        finally:
-            process.kill()
-
-
-def fetch(url: str, headers: dict[str, str]) -> tuple[str, str]:
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30) as response:
-        return response.headers["Content-Type"], response.read().decode()
-
-
-def test_serve(stopped: int) -> None:
-    """As OpenMetrics, and as Prometheus's older text for who asks for nothing special."""
-    with serving(stopped) as (process, url):
-        from prometheus_client.openmetrics import parser
-
-        assert url.startswith("http://127.0.0.1:")
-        expected = {zmalloc.private_dirty(stopped)}
-        kind, text = fetch(url, OPENMETRICS)
-        expected.add(zmalloc.private_dirty(stopped))
-        assert kind.startswith("application/openmetrics-text")
-        families = parser.text_string_to_metric_families(text)
-        figures = {sample.name: sample.value for family in families for sample in family.samples}
-        assert min(expected) <= figures["process_private_dirty_memory_bytes"] <= max(expected)
-        assert figures["process_resident_memory_bytes"] == zmalloc.smaps("Rss", stopped)
-        assert [name for name in figures if name.startswith("zmalloc_")] == ["zmalloc_process_info"]
-        name = Path(f"/proc/{stopped}/comm").read_text().rstrip("\n")
-        assert f'zmalloc_process_info{{name="{name}",pid="{stopped}"}} 1' in text
-        kind, text = fetch(url, {})
-        assert kind.startswith("text/plain") and "process_resident_memory_bytes" in text
-        with pytest.raises(urllib.error.HTTPError, match="404"):
-            fetch(url.replace("/metrics", "/other"), {})
-        for request in (b"GET /metrics HTTP/1.0\r\n\r\n", b"\x00\xff\r\n\r\n", b""):  # and goes before the answer
-            host, port = url.split("/")[2].split(":")
-            with socket.create_connection((host, int(port)), timeout=30) as connection:
-                connection.sendall(request)
-        assert fetch(url, OPENMETRICS)[1].endswith("# EOF\n")
-        process.terminate()
-        assert process.stderr.read() == ""
-
-
-def test_serve_until_the_process_ends(brief: subprocess.Popen[bytes]) -> None:
-    with serving(brief.pid) as (process, url):
-        assert "process_resident_memory_bytes" in fetch(url, {})[1]
-        brief.stdin.close()
-        out, err = process.communicate(timeout=60)
-        assert (process.returncode, out, err) == (0, "", f"zmalloc: process {brief.pid} has ended\n")
-
-
-def test_serve_where_nobody_can(stopped: int) -> None:
-    pytest.importorskip("prometheus_client", reason="no prometheus_client for this interpreter")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        said = inside("serve", stopped, "--port", port)
-        assert said == (1, "", f"zmalloc: serve: 127.0.0.1 port {port}: {os.strerror(errno.EADDRINUSE)}\n")
-    said = inside("serve", stopped, "--address", "300.1.1.1", "--port", "0")
-    assert (said.status, said.out) == (1, "") and said.err.startswith("zmalloc: serve: 300.1.1.1 port 0: ")
 
 
 # What is made of the parser.

@@ -8,8 +8,9 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -214,6 +215,63 @@ def test_a_process_that_has_ended_tells_nothing(registry: prometheus.CollectorRe
     assert told(registry) == {}
     with pytest.raises(ProcessLookupError):
         metrics.Collector(prometheus.CollectorRegistry(), pid=child.pid)
+
+
+# From several threads at once.
+
+
+def at_once(count: int, work: Callable[[], None]) -> list[BaseException]:
+    """What so many threads raised."""
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return failures
+
+
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("hasty")
+def test_collected_by_several_threads_in_several_registries(stopped: int) -> None:
+    """One collector of this process and one of another, each in two registries."""
+    own, other = metrics.Collector(None), metrics.Collector(None, pid=stopped)
+    registries = [prometheus.CollectorRegistry() for _ in range(4)]
+    for registry, collector in zip(registries, (own, own, other, other)):
+        registry.register(collector)
+
+    def collect() -> None:
+        for _ in range(50):
+            for registry in registries:
+                assert told(registry)[RSS] > 0
+            assert [family.name for family in other.collect()] == [RSS, "zmalloc_process"]
+
+    assert at_once(8, collect) == []
+
+
+@pytest.mark.usefixtures("hasty")
+def test_registered_by_several_threads() -> None:
+    """One succeeds, whoever it is, and the others are told."""
+    for _ in range(20):
+        registry = prometheus.CollectorRegistry()
+        failures = at_once(4, lambda: metrics.Collector(registry) and None)  # noqa: B023
+        assert [type(failure) for failure in failures] == [ValueError] * 3
+        assert told(registry)["zmalloc_memory_used_bytes"] >= 0
 
 
 # Over HTTP.

@@ -762,3 +762,185 @@ def test_repr(child: subprocess.Popen) -> None:
     assert repr(monitor) == "<zmalloc.Monitor of this process: stopped, 0 of 7 samples>"
     with zmalloc.Monitor(None, length=7, pid=child.pid) as monitor:
         assert repr(monitor) == f"<zmalloc.Monitor of process {child.pid}: running, 1 of 7 samples>"
+
+
+# Any call from any thread, and from a signal handler, at any moment.
+
+
+@pytest.fixture
+def hasty() -> Iterator[None]:
+    """Threads take turns as often as they can."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("walk", [False, True])
+def test_threads_may_sample_another_process_at_once(walk: bool, child: subprocess.Popen) -> None:
+    monitor = zmalloc.Monitor(None, length=50, walk=walk, pid=child.pid)
+    failures = []
+
+    def work() -> None:
+        try:
+            for _ in range(300):
+                assert monitor.sample().rss > 0
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert monitor.taken == 2400
+
+
+@pytest.mark.usefixtures("hasty")
+def test_threads_may_do_anything_at_once(child: subprocess.Popen) -> None:
+    """Start, stop, sample, mark, read, write, make and let go."""
+    monitors = [zmalloc.Monitor(0.001, length=20), zmalloc.Monitor(0.001, length=20, pid=child.pid)]
+    failures = []
+
+    def work(number: int) -> None:
+        try:
+            monitor = monitors[number % 2]
+            calls = [monitor.start, monitor.sample, monitor.samples, lambda: monitor.mark("x"), monitor.events,
+                     monitor.to_dict, monitor.to_csv, lambda: list(monitor), monitor.rates, lambda: repr(monitor),
+                     monitor.stop, lambda: zmalloc.Monitor(0.001).start(), zmalloc.zmalloc_get_rss]  # fmt: skip
+            for count in range(150):
+                calls[(number + count) % len(calls)]()
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for monitor in monitors:
+        monitor.stop()
+    gc.collect()
+    wait_until(lambda: monitor_threads() == [])
+    assert failures == []
+    assert [monitor.running for monitor in monitors] == [False, False]
+
+
+def test_signal_handlers_may_start_stop_and_make_monitors(script: Callable) -> None:
+    """None is left running that was stopped, and none waits for the one that it interrupts."""
+    result = script(
+        "import gc, signal, threading, time\n"
+        "monitor, handled = zmalloc.Monitor(0.01, length=10), 0\n"
+        "def handler(*_):\n"
+        "    global handled\n"
+        "    handled += 1\n"
+        "    zmalloc.Monitor(None)\n"
+        "    (monitor.start, monitor.stop)[handled % 2]()\n"
+        "    signal.setitimer(signal.ITIMER_REAL, 0.0003)\n"
+        "signal.signal(signal.SIGALRM, handler)\n"
+        "signal.setitimer(signal.ITIMER_REAL, 0.0003)\n"
+        "end = time.monotonic() + 2\n"
+        "while time.monotonic() < end:\n"
+        "    zmalloc.Monitor(None)\n"
+        "    monitor.start()\n"
+        "    monitor.stop()\n"
+        "signal.signal(signal.SIGALRM, signal.SIG_IGN)\n"
+        "monitor.stop()\n"
+        "left = [thread for thread in threading.enumerate() if thread.name == 'zmalloc-monitor']\n"
+        "print(handled > 20, monitor.running, left)\n"
+    )
+    assert (result.stdout, result.stderr) == ("True False []\n", "")
+
+
+def test_a_thread_that_can_not_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor = zmalloc.Monitor(0.01)
+
+    def refuse(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            monitor.start()
+    assert (monitor.running, monitor.taken) == (False, 1)
+    with monitor:
+        assert monitor.running
+
+
+def test_a_daemon_that_has_closed_its_descriptors(child: subprocess.Popen, script: Callable) -> None:
+    """Without the one that holds the process it can't be known to have ended; it has not."""
+    result = script(
+        "import os\n"
+        f"monitor = zmalloc.Monitor(None, pid={child.pid})\n"
+        "os.closerange(3, 100)\n"
+        "print(monitor.sample().rss > 0)\n"
+    )
+    assert (result.stdout, result.stderr) == ("True\n", "")
+
+
+def test_the_end_of_the_process_watched_is_marked_once() -> None:
+    for _ in range(30):
+        with subprocess.Popen(["sleep", "1000"]) as process:
+            monitor = zmalloc.Monitor(0.001, pid=process.pid)
+            monitor.start()
+            process.kill()
+            monitor.stop()
+            with contextlib.suppress(ProcessLookupError):
+                monitor.sample()
+            monitor.stop()
+        assert [event.name for event in monitor.events()] in ([], ["process ended"])
+
+
+def test_children_while_threads_start_and_stop(script: Callable) -> None:
+    result = script(
+        "import os, threading, warnings\n"
+        "warnings.simplefilter('ignore', DeprecationWarning)\n"
+        "monitors = [zmalloc.Monitor(0.001, length=10), zmalloc.Monitor(0.001, length=10, pid=os.getppid())]\n"
+        "done = threading.Event()\n"
+        "def work(number):\n"
+        "    while not done.is_set():\n"
+        "        monitors[number % 2].start()\n"
+        "        zmalloc.Monitor(0.001).start()\n"
+        "        monitors[number % 2].stop()\n"
+        "threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]\n"
+        "for thread in threads: thread.start()\n"
+        "failures = 0\n"
+        "for _ in range(40):\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0:\n"
+        "        status = 1\n"
+        "        try:\n"
+        "            for monitor in monitors:\n"
+        "                assert not monitor.running\n"
+        "                with monitor: zmalloc.Monitor(None).sample()\n"
+        "            status = 0\n"
+        "        finally: os._exit(status)\n"
+        "    failures += os.waitpid(pid, 0)[1] != 0\n"
+        "done.set()\n"
+        "for thread in threads: thread.join()\n"
+        "print(failures)\n"
+    )
+    assert (result.stdout, result.stderr) == ("0\n", "")
+
+
+@pytest.mark.parametrize("end", ["", "raise SystemExit(0)", "raise SystemExit(3)"])
+def test_the_end_of_the_interpreter_amid_threads_that_use_them(end: str, script: Callable) -> None:
+    """Threads that nobody waits for start, sample and stop as the interpreter ends."""
+    result = script(
+        "import os, threading, time\n"
+        "monitors = [zmalloc.Monitor(0.0005, walk=True), zmalloc.Monitor(0.0005, pid=os.getppid())]\n"
+        "def work(monitor):\n"
+        "    while True:\n"
+        "        try:\n"
+        "            with monitor:\n"
+        "                monitor.sample()\n"
+        "                list(monitor)\n"
+        "                zmalloc.Monitor(0.001).start()\n"
+        "        except RuntimeError: return  # no new thread at the interpreter's end\n"
+        "for number in range(4):\n"
+        "    threading.Thread(target=work, args=(monitors[number % 2],), daemon=True).start()\n"
+        f"time.sleep(0.1)\n{end}\n"
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (3 if "3" in end else 0, "", "")

@@ -168,7 +168,11 @@ def make_parser(version: str) -> Parser:
                       help="where the picture goes; its format is the name's end, such as .png")  # fmt: skip
 
     serve = add("serve", "serve the figures of report to Prometheus",
-                "Serves the figures of report over HTTP as OpenMetrics, fresh at each request, until the process ends. "
+                "Serves the figures of report over HTTP as OpenMetrics until the process ends. Requests within 0.1 "
+                "seconds share a reading. At most 256 clients are served at a time, and fewer where there are not "
+                "enough descriptors; others wait, and a client that has sent no request for a second may have to "
+                "leave for them. A client has 10 seconds to send its request and 10 to read the answer. While the "
+                "figures can't be read, for want of descriptors or memory, the answer is 503. "
                 "Needs prometheus_client.", pid)  # fmt: skip
     serve.add_argument("--address", metavar="ADDRESS", default="127.0.0.1",
                        help="where to listen; 127.0.0.1 unless given, which only this machine can reach")  # fmt: skip

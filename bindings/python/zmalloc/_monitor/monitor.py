@@ -32,19 +32,12 @@ def _release(lock: threading.Lock) -> None:
         lock.release()
 
 
-# All monitors; replaced and never changed, so that it can be read without a lock.
-_monitors: tuple[weakref.ref[Monitor], ...] = ()
-_monitors_lock = threading.Lock()
-
-
-def _add(monitor: Monitor) -> None:
-    global _monitors
-    with _monitors_lock:
-        _monitors = (*(each for each in _monitors if each() is not None), weakref.ref(monitor))
+# All monitors, by their identity. No lock: a signal handler or a finaliser may make another one at any moment.
+_monitors: weakref.WeakValueDictionary[int, Monitor] = weakref.WeakValueDictionary()
 
 
 def _living() -> list[Monitor]:
-    return [monitor for monitor in (each() for each in _monitors) if monitor is not None]
+    return [monitor for monitor in (each() for each in _monitors.valuerefs()) if monitor is not None]
 
 
 def mark_running(event: str) -> None:
@@ -56,8 +49,6 @@ def mark_running(event: str) -> None:
 
 def _after_fork() -> None:
     """In the child no thread of a monitor is left, and who held a lock may be gone."""
-    global _monitors_lock
-    _monitors_lock = threading.Lock()
     for monitor in _living():
         monitor._after_fork()
 
@@ -81,6 +72,34 @@ def _sample_on_time(reference: weakref.ref[Monitor], wake: threading.Lock, inter
             return
         del monitor
         due += interval * (1 + max(0, (time.monotonic() - due) // interval))  # what was missed is not made up for
+
+
+NOW = "now"  # the one key of Monitor._runs
+
+
+class _Run:
+    """From start() to stop(): the thread, if there is an interval, and the lock that ends it."""
+
+    def __init__(self, monitor: Monitor, interval: float | None) -> None:
+        self._thread: threading.Thread | None = None
+        self._wake = wake = threading.Lock()
+        wake.acquire()
+        if interval is not None:
+            reference = weakref.ref(monitor, lambda _: _release(wake))
+            arguments = (reference, wake, float(interval))
+            name = "zmalloc-monitor"
+            self._thread = threading.Thread(target=_sample_on_time, args=arguments, name=name, daemon=True)
+
+    def start(self) -> None:
+        if self._thread is not None:
+            self._thread.start()
+
+    def end(self) -> None:
+        """Ends the thread, and waits until it has ended; where it has not yet started, it will not do anything."""
+        _release(self._wake)
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread() and thread.is_alive():
+            thread.join()
 
 
 class Monitor:
@@ -128,10 +147,8 @@ class Monitor:
         self._missed = 0
         self._error: Exception | None = None
         self._lock = threading.RLock()  # signal handlers may come in between
-        self._running = False
-        self._thread: threading.Thread | None = None
-        self._wake = threading.Lock()
-        _add(self)
+        self._runs: dict[str, _Run] = {}  # one if it runs: to put it there, or take it away, is a single step
+        _monitors[id(self)] = self
 
     @property
     def interval(self) -> float | None:
@@ -156,7 +173,7 @@ class Monitor:
     @property
     def running(self) -> bool:
         """Whether it was started and not stopped, nor stopped by itself."""
-        return self._running
+        return bool(self._runs)
 
     @property
     def taken(self) -> int:
@@ -181,19 +198,18 @@ class Monitor:
     def start(self) -> None:
         """Takes a sample and starts the thread; does nothing if the monitor runs. Errors as of sample()."""
         with self._lock:
-            if self._running:
+            if self.running:
                 return
             self.sample()
-            if self._interval is not None:
-                self._wake = threading.Lock()
-                self._wake.acquire()
-                wake = self._wake
-                reference = weakref.ref(self, lambda _: _release(wake))
-                arguments = (reference, wake, float(self._interval))
-                thread = threading.Thread(target=_sample_on_time, args=arguments, name="zmalloc-monitor", daemon=True)
-                thread.start()
-                self._thread = thread
-            self._running = True
+            run = _Run(self, self._interval)
+            if self._runs.setdefault(NOW, run) is not run:
+                return  # a signal handler has started it meanwhile
+            try:
+                run.start()
+            except BaseException:
+                self._runs.pop(NOW, None)
+                run.end()
+                raise
 
     def stop(self) -> None:
         """Ends the thread and takes a last sample if it can be had; does nothing if the monitor does not run."""
@@ -302,7 +318,7 @@ class Monitor:
 
     def __repr__(self) -> str:
         """In a line."""
-        state = "running" if self._running else "stopped"
+        state = "running" if self.running else "stopped"
         return f"<zmalloc.Monitor of {self._series.whose}: {state}, {len(self)} of {self.length} samples>"
 
     def _repr_html_(self) -> str:
@@ -312,12 +328,11 @@ class Monitor:
     def _halt(self) -> bool:
         """Ends the thread; whether the monitor ran."""
         with self._lock:
-            ran, self._running = self._running, False
-            thread, self._thread = self._thread, None
-            _release(self._wake)
-        if thread is not None and thread is not threading.current_thread():
-            thread.join()
-        return ran
+            run = self._runs.pop(NOW, None)
+        if run is None:
+            return False
+        run.end()
+        return True
 
     def _try_sample(self) -> bool:
         """Takes a sample for the monitor itself; whether there can be another."""
@@ -325,8 +340,11 @@ class Monitor:
             self._series.take()
         except ProcessLookupError as error:
             with self._lock:
-                self._error, self._running, self._thread = error, False, None
-            self.mark("process ended")
+                is_news = not isinstance(self._error, ProcessLookupError)
+                self._error = error
+                self._runs.clear()
+            if is_news:
+                self.mark("process ended")
             return False
         except Exception as error:
             with self._lock:
@@ -336,7 +354,5 @@ class Monitor:
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
-        self._running = False
-        self._thread = None
-        self._wake = threading.Lock()
+        self._runs.clear()
         self.mark("fork")

@@ -48,22 +48,29 @@ class Other:
         self._pid = pid
         self._walk = walk
         self._descriptor = -1
-        self._ended = select.poll()
         ask("Monitor", _zmalloc.zmalloc_process_rss, pid)
         with suppress(OSError, AttributeError):  # old kernels, other systems, a thread's number
             self._descriptor = os.pidfd_open(pid)
-            self._ended.register(self._descriptor, select.POLLIN)
 
     def __del__(self) -> None:
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            with suppress(OSError):  # in a daemon
+                os.close(self._descriptor)
 
     def __call__(self, records: bytearray) -> bytes:
         """Takes a sample, and keeps it."""
         figures = kernel_figures("Monitor", self._pid, self._walk)
-        if self._ended.poll(0):
+        if self._has_ended():
             raise ProcessLookupError(f"Monitor: process {self._pid} has ended")
         return _zmalloc._take_packed(packed(figures.get(name) for name in NAMES), records)
+
+    def _has_ended(self) -> bool:
+        """False if that can't be told, as in a process that has closed all its descriptors to become a daemon."""
+        if self._descriptor < 0:
+            return False
+        asked = select.poll()  # one of its own: a second thread can't ask by the same
+        asked.register(self._descriptor, select.POLLIN)
+        return any(events & select.POLLIN for _, events in asked.poll(0))
 
 
 def series(length: int, walk: bool, pid: int | None) -> Series:
