@@ -63,6 +63,18 @@ def test_jemalloc_without_make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     run(*MESON, "setup", tmp_path / "libc", SOURCE, *LIBC, NO_PYTHON)
 
 
+def test_a_user_s_own_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The module goes where that user's Python looks. Without root nothing else can be installed to."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    own = run(SYSTEM_PYTHON, "-c", "import site; print(site.ENABLE_USER_SITE, site.getusersitepackages())").split()
+    if own[0] != "True":
+        pytest.skip("this Python does not look in a user's own folder")
+    options = [*LIBC, f"-Dpython_command={SYSTEM_PYTHON}", f"--prefix={tmp_path}/.local"]
+    said = run(*MESON, "setup", tmp_path / "build", SOURCE, *options)
+    assert re.search(rf"Python module *: {re.escape(own[1])}/zmalloc\n", said)
+    assert "Python will not search" not in said
+
+
 @pytest.mark.parametrize("folder", ["lib64", "lib"])
 def test_a_folder_that_debian_does_not_search(folder: str, tmp_path: Path) -> None:
     if not Path("/etc/debian_version").exists():
