@@ -68,7 +68,7 @@ def count(tree: str, folder: Path, meson: str, python: str) -> None:
         command += ["--wrapper", f"env LD_PRELOAD={folder / 'flush.so'}"]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for line in done.stdout.splitlines():
-            if re.search(r" (FAIL|TIMEOUT|ERROR) ", line):
+            if re.search(r" (FAIL|TIMEOUT|ERROR|INTERRUPT) ", line):
                 print(line, flush=True)
     merge([str(build), f"--object-directory={build}", f"--json={folder / tree}.json"], OURS + elsewhere())
 
