@@ -281,7 +281,7 @@ ZMALLOC_API void zmalloc_reset_peak_memory(void);
  * Before a request is refused, the library takes back what other threads took and don't use. A request may be
  * refused if it would fit only by what another thread frees in that moment.
  *
- * While no limit is set this costs nothing. -ENOMEM if there is no memory to prepare for forks, the first time.
+ * While no limit is set this costs nothing. It never fails.
  */
 ZMALLOC_API int zmalloc_set_limit(size_t bytes);
 

@@ -217,8 +217,8 @@ static void *move(void *ptr, size_t size, size_t *usable)
 /* What the allocator frees of a thread that is not live, it has not counted, even if that thread is live by now. */
 static void count_freed_by_reallocation(size_t bytes, bool was_live)
 {
-    if (ZM_COUNTED_BY_ALLOCATOR && !was_live) {
-        zm_account_freed_when_not_live(bytes);
+    if (ZM_COUNTED_BY_ALLOCATOR && !was_live && zm_account_is_live()) {
+        zm_account_freed_before_live(bytes);
     } else {
         count_freed(bytes);
     }

@@ -26,6 +26,7 @@ MESON = os.environ.get("MESON", "meson")
 # Programs that take how many seconds, and how many times as long as in a test, to run.
 SECONDS = ("stress", "stress_cxx")
 TIMES = ("destructors", "endings", "exchange", "fork", "limit", "readers", "rlimit", "slots")
+FORKS = ("handlers", "handlers_static", "anywhere", "amid_destructor", "amid_destructor_static")
 FUZZERS = ("smaps", "cgroup", "proc", "records")
 
 PIECE = 20  # seconds, roughly, that a job takes
@@ -50,6 +51,7 @@ def programs(tree: Path) -> Iterator[tuple[str, list[str]]]:
     c = tree / "tests" / "c"
     yield from ((str(c / name), [str(PIECE)]) for name in SECONDS)
     yield from ((str(c / f"threads_{name}"), ["2"]) for name in TIMES)
+    yield from ((str(c / f"fork_{name}"), ["2"]) for name in FORKS)
     yield str(c / "test_hostile_sizes"), []
     yield str(tree / "tests" / "faults" / "fault_loops"), [str(SOURCE / "include")]
 

@@ -2,9 +2,11 @@
 /* How a thread registers and ends, and how the counters of all threads are read. */
 #include "account/account.h"
 
+#include "account/fork.h"
 #include "account/readers.h"
 #include "account/slots.h"
 #include "sync/atomic_max.h"
+#include "sync/child.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -22,9 +24,6 @@ static _Atomic size_t shared_freed;
 /* The most bytes in use that a reader found. */
 static _Atomic size_t peak;
 
-/* Set for good when a thread gives its slot back. */
-static _Thread_local bool ending;
-
 static pthread_key_t key;
 static bool ready;
 
@@ -38,14 +37,8 @@ static bool find_counters(const _Atomic size_t **allocated, const _Atomic size_t
     return true;
 }
 
-/* Makes this thread live, if it can be told when it ends. */
-static void register_thread(void)
+static void get_slot(const _Atomic size_t *allocated, const _Atomic size_t *freed)
 {
-    const _Atomic size_t *allocated;
-    const _Atomic size_t *freed;
-    if (!ready || ending || !find_counters(&allocated, &freed)) {
-        return;
-    }
     struct zm_slot *slot = zm_slots_take();
     if (slot == NULL) {
         return;
@@ -54,73 +47,91 @@ static void register_thread(void)
         zm_slots_give_back();
         return;
     }
-    zm_counters_attach(&slot->counters, allocated, freed);
+    zm_counters_attach(&slot->counters, allocated, freed, ZM_COUNTED_BY_ALLOCATOR ? &zm_self : NULL);
     zm_gate_go_live(slot);
 }
 
-static void clear_quota(struct zm_slot *slot)
+/* Makes this thread live, if it can be told when it ends. A call that comes in between counts as not live. */
+static void register_thread(void)
 {
-    atomic_store(&slot->quota.credit, 0);
-    atomic_store(&slot->quota.reserved, 0);
+    const _Atomic size_t *allocated;
+    const _Atomic size_t *freed;
+    if (!ready || zm_self.ends || zm_self.registers) {
+        return;
+    }
+    zm_self.registers = true;
+    atomic_signal_fence(memory_order_seq_cst);
+    zm_child_check();
+    if (zm_slots_own() == NULL && find_counters(&allocated, &freed)) { /* a handler may have registered it just now */
+        get_slot(allocated, freed);
+    }
+    atomic_signal_fence(memory_order_seq_cst);
+    zm_self.registers = false;
 }
 
-static void end_thread(void *own)
+/*
+ * Not told by the key's value whose end it is: glibc leaves a thread's values where they are if another thread forks
+ * while it is in a destructor, and in the child a new thread may find them as its own.
+ */
+static void end_thread(void *value)
 {
-    struct zm_slot *slot = own;
-    ending = true;
+    (void) value;
+    zm_self.ends = true;
+    zm_child_check();
+    struct zm_slot *slot = zm_slots_own();
+    if (slot == NULL) {
+        return;
+    }
     zm_gate_leave(slot);
-    clear_quota(slot);
+    zm_quota_clear(&slot->quota);
     zm_counters_detach(&slot->counters);
     zm_slots_give_back();
-}
-
-static void end_in_child(struct zm_slot *slot)
-{
-    zm_counters_detach_in_child(&slot->counters);
-    atomic_store(&slot->thread, NULL);
-    clear_quota(slot);
-}
-
-/* The other threads are not in the child. What they counted stays; their slots are free. */
-static void start_child(void)
-{
-    zm_readers_start_child();
-    zm_slots_start_child(end_in_child);
 }
 
 __attribute__((constructor)) static void start(void)
 {
     /* An allocator may need a key too, and can do less than we without one: it goes first. */
     zm_allocator_free(zm_allocator_allocate(1));
-    ready = pthread_key_create(&key, end_thread) == 0 && pthread_atfork(NULL, NULL, start_child) == 0;
+    ready = pthread_key_create(&key, end_thread) == 0 && zm_fork_start() == 0;
 }
 
 void zm_account_allocated_when_not_live(size_t bytes)
 {
     atomic_fetch_add_explicit(&shared_allocated, bytes, memory_order_relaxed);
-    zm_account_allocated_when_live(bytes); /* for this thread's own readings */
-    register_thread();                     /* from the next block on */
+    atomic_fetch_add_explicit(&zm_self.allocated_apart, bytes, memory_order_relaxed);
+    register_thread(); /* from the next block on */
 }
 
 /* Never registers: the C library itself frees after the last round of key destructors. */
 void zm_account_freed_when_not_live(size_t bytes)
 {
     atomic_fetch_add_explicit(&shared_freed, bytes, memory_order_release);
-    zm_account_freed_when_live(bytes);
+    atomic_fetch_add_explicit(&zm_self.freed_apart, bytes, memory_order_relaxed);
+}
+
+void zm_account_freed_before_live(size_t bytes)
+{
+    atomic_fetch_add_explicit(&shared_freed, bytes, memory_order_release);
+}
+
+static size_t by_this_thread(const _Atomic size_t *live, const _Atomic size_t *apart)
+{
+    size_t bytes = atomic_load_explicit(live, memory_order_relaxed);
+    return ZM_COUNTED_BY_ALLOCATOR ? bytes : bytes + atomic_load_explicit(apart, memory_order_relaxed);
 }
 
 size_t zm_account_thread_allocated(void)
 {
     const _Atomic size_t *allocated;
     const _Atomic size_t *freed;
-    return find_counters(&allocated, &freed) ? atomic_load_explicit(allocated, memory_order_relaxed) : 0;
+    return find_counters(&allocated, &freed) ? by_this_thread(allocated, &zm_self.allocated_apart) : 0;
 }
 
 size_t zm_account_thread_freed(void)
 {
     const _Atomic size_t *allocated;
     const _Atomic size_t *freed;
-    return find_counters(&allocated, &freed) ? atomic_load_explicit(freed, memory_order_relaxed) : 0;
+    return find_counters(&allocated, &freed) ? by_this_thread(freed, &zm_self.freed_apart) : 0;
 }
 
 static void add_allocated(struct zm_slot *slot, void *total)
@@ -180,17 +191,23 @@ static struct zm_reading sum_used(void)
 
 static size_t visit(size_t (*sum)(void))
 {
-    struct zm_reader visit = zm_readers_enter();
-    size_t total = sum();
-    zm_readers_leave(visit);
+    struct zm_reader reader;
+    size_t total;
+    do {
+        reader = zm_readers_enter();
+        total = sum();
+    } while (!zm_readers_leave(reader));
     return total;
 }
 
 struct zm_reading zm_account_read(void)
 {
-    struct zm_reader own = zm_readers_enter();
-    struct zm_reading reading = sum_used();
-    zm_readers_leave(own);
+    struct zm_reader reader;
+    struct zm_reading reading;
+    do {
+        reader = zm_readers_enter();
+        reading = sum_used();
+    } while (!zm_readers_leave(reader));
     return reading;
 }
 

@@ -26,12 +26,33 @@ static inline bool zm_account_is_live(void)
 void zm_account_allocated_when_not_live(size_t bytes);
 void zm_account_freed_when_not_live(size_t bytes);
 
-/* Only this thread writes its counters, so no locked add. */
+/* For an allocator that counted it before this thread became live. */
+void zm_account_freed_before_live(size_t bytes);
+
+/*
+ * Only this thread writes its counters, so no locked add. Where the processor can add to memory it is one
+ * instruction: a signal handler that forks may come before it or after it, and what other libraries' fork handlers
+ * allocate there is counted too. The store is a release.
+ */
+static inline void zm_account_add_own(_Atomic size_t *counter, size_t bytes)
+{
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define ZM_THREAD_SANITIZER
+#endif
+#endif
+#if (defined(__x86_64__) || defined(__i386__)) && !defined(__SANITIZE_THREAD__) && !defined(ZM_THREAD_SANITIZER)
+    __asm__ volatile("add %1, %0" : "+m"(*(size_t *) counter) : "r"(bytes) : "memory", "cc");
+#else
+    size_t sum = atomic_load_explicit(counter, memory_order_relaxed) + bytes;
+    atomic_store_explicit(counter, sum, memory_order_release);
+#endif
+}
+
 static inline void zm_account_allocated_when_live(size_t bytes)
 {
     if (!ZM_COUNTED_BY_ALLOCATOR) {
-        size_t sum = atomic_load_explicit(&zm_self.allocated, memory_order_relaxed) + bytes;
-        atomic_store_explicit(&zm_self.allocated, sum, memory_order_relaxed);
+        zm_account_add_own(&zm_self.allocated, bytes);
     }
 }
 
@@ -39,8 +60,7 @@ static inline void zm_account_allocated_when_live(size_t bytes)
 static inline void zm_account_freed_when_live(size_t bytes)
 {
     if (!ZM_COUNTED_BY_ALLOCATOR) {
-        size_t sum = atomic_load_explicit(&zm_self.freed, memory_order_relaxed) + bytes;
-        atomic_store_explicit(&zm_self.freed, sum, memory_order_release);
+        zm_account_add_own(&zm_self.freed, bytes);
     }
 }
 

@@ -18,42 +18,76 @@ static const struct zm_base *current_base(const struct zm_counters *counters)
     return &counters->bases[atomic_load(&counters->current)];
 }
 
+static size_t allocated_by(const struct zm_base *base)
+{
+    size_t apart = base->apart != NULL ? value(&base->apart->allocated_apart) : 0;
+    return value(base->allocated) - apart;
+}
+
+static size_t freed_by(const struct zm_base *base)
+{
+    size_t apart = base->apart != NULL ? value(&base->apart->freed_apart) : 0;
+    return value(base->freed) - apart;
+}
+
 size_t zm_counters_allocated(const struct zm_counters *counters)
 {
     const struct zm_base *base = current_base(counters);
-    return base->allocated_before + value(base->allocated);
+    return base->allocated_before + allocated_by(base);
 }
 
 size_t zm_counters_freed(const struct zm_counters *counters)
 {
     const struct zm_base *base = current_base(counters);
-    return base->freed_before + value(base->freed);
+    return base->freed_before + freed_by(base);
 }
 
-void zm_counters_attach(struct zm_counters *counters, const _Atomic size_t *allocated, const _Atomic size_t *freed)
+/*
+ * For the thread itself. It may be interrupted between two loads by a handler that allocates or frees, as fork
+ * handlers do when a signal handler forks: then they are loaded again.
+ */
+static size_t settled(size_t (*by)(const struct zm_base *base), const struct zm_base *base)
+{
+    size_t first;
+    size_t second = by(base);
+    do {
+        first = second;
+        second = by(base);
+    } while (first != second);
+    return second;
+}
+
+void zm_counters_attach(struct zm_counters *counters, const _Atomic size_t *allocated, const _Atomic size_t *freed,
+                        const struct zm_thread *apart)
 {
     /* No reader is at the living base: the thread before this one has waited for its readers. */
     counters->before = atomic_load(&counters->current);
     const struct zm_base *ended = &counters->bases[counters->before];
-    counters->bases[LIVING] = (struct zm_base){
-        .allocated = allocated,
-        .freed = freed,
-        .allocated_before = ended->allocated_before - value(allocated),
-        .freed_before = ended->freed_before - value(freed),
-    };
+    struct zm_base *living = &counters->bases[LIVING];
+    *living = (struct zm_base){.allocated = allocated, .freed = freed, .apart = apart};
+    living->allocated_before = ended->allocated_before - settled(allocated_by, living);
+    living->freed_before = ended->freed_before - settled(freed_by, living);
     atomic_store(&counters->current, LIVING);
 }
 
 /* The base before this thread's may still have a reader; the readers of the one before that have left. */
+static void keep(struct zm_counters *counters, size_t allocated, size_t freed)
+{
+    unsigned next = counters->before == ENDED ? ENDED_TOO : ENDED;
+    counters->bases[next] = (struct zm_base){.allocated_before = allocated, .freed_before = freed};
+    atomic_store(&counters->current, next);
+}
+
 static void keep_sums(struct zm_counters *counters)
 {
     const struct zm_base *living = &counters->bases[LIVING];
-    unsigned next = counters->before == ENDED ? ENDED_TOO : ENDED;
-    counters->bases[next] = (struct zm_base){
-        .allocated_before = living->allocated_before + value(living->allocated),
-        .freed_before = living->freed_before + value(living->freed),
-    };
-    atomic_store(&counters->current, next);
+    keep(counters, living->allocated_before + settled(allocated_by, living),
+         living->freed_before + settled(freed_by, living));
+}
+
+const struct zm_base *zm_counters_living(const struct zm_counters *counters)
+{
+    return atomic_load(&counters->current) == LIVING ? &counters->bases[LIVING] : NULL;
 }
 
 void zm_counters_detach(struct zm_counters *counters)
@@ -64,7 +98,14 @@ void zm_counters_detach(struct zm_counters *counters)
 
 void zm_counters_detach_in_child(struct zm_counters *counters)
 {
-    if (atomic_load(&counters->current) == LIVING) {
+    if (zm_counters_living(counters) != NULL) {
         keep_sums(counters);
+    }
+}
+
+void zm_counters_detach_lost(struct zm_counters *counters, const struct zm_sums *before_fork)
+{
+    if (zm_counters_living(counters) != NULL) {
+        keep(counters, atomic_load(&before_fork->allocated), atomic_load(&before_fork->freed));
     }
 }

@@ -3,13 +3,19 @@
 #ifndef ZM_COUNTERS_H
 #define ZM_COUNTERS_H
 
+#include "account/gate.h"
+
 #include <stdatomic.h>
 #include <stddef.h>
 
-/* A thread's counters, written by that thread alone; NULL: there is none. And what was counted before it. */
+/*
+ * A thread's counters, written by that thread alone; NULL: there is none. And what was counted before it. Where the
+ * allocator counts, what the thread counted apart is in its counters too, and is taken off.
+ */
 struct zm_base {
     const _Atomic size_t *allocated;
     const _Atomic size_t *freed;
+    const struct zm_thread *apart;
     size_t allocated_before;
     size_t freed_before;
 };
@@ -22,13 +28,25 @@ struct zm_counters {
 };
 
 /* From now on what this thread's counters grow by adds to the sums. */
-void zm_counters_attach(struct zm_counters *counters, const _Atomic size_t *allocated, const _Atomic size_t *freed);
+void zm_counters_attach(struct zm_counters *counters, const _Atomic size_t *allocated, const _Atomic size_t *freed,
+                        const struct zm_thread *apart);
 
 /* The sums stay. When it returns, no reader looks at the counters any more: their memory may go. */
 void zm_counters_detach(struct zm_counters *counters);
 
-/* The same in a forked child, for a thread that is not in it. */
+/*
+ * The same in a forked child, for a thread that is not in it. If its memory may be another's by now, the sums are
+ * what they were before the fork.
+ */
 void zm_counters_detach_in_child(struct zm_counters *counters);
+struct zm_sums {
+    _Atomic size_t allocated;
+    _Atomic size_t freed;
+};
+void zm_counters_detach_lost(struct zm_counters *counters, const struct zm_sums *before_fork);
+
+/* The counters that a thread has attached, or NULL. */
+const struct zm_base *zm_counters_living(const struct zm_counters *counters);
 
 /* Both within a read-side section: see readers.h. */
 size_t zm_counters_allocated(const struct zm_counters *counters);

@@ -69,7 +69,9 @@ void zm_gate_set(unsigned reason, bool on)
     } else {
         atomic_fetch_and(&zm_gate_reasons, ~reason);
     }
-    struct zm_reader reader = zm_readers_enter(); /* a thread that ends waits until nobody looks at it any more */
-    zm_slots_each(follow_if_live, NULL);
-    zm_readers_leave(reader);
+    struct zm_reader reader;
+    do {
+        reader = zm_readers_enter(); /* a thread that ends waits until nobody looks at it any more */
+        zm_slots_each(follow_if_live, NULL);
+    } while (!zm_readers_leave(reader));
 }

@@ -10,14 +10,26 @@
 
 #define ZM_LIKELY(condition) __builtin_expect(condition, true)
 
-/* What a thread keeps. The counters are not used where the allocator counts. All that it does is on them, also what
- * it did while it was not live; then readers of the sums do not look at them. */
+struct zm_slot;
+
+/* What a thread keeps. */
 struct zm_thread {
     /* The gate. Requests up to this size take the slow path: those too small to be aligned, or all. Another thread
      * may change it between values of a thread that is live; read by zm_gate. */
     size_t slow_up_to;
+    /* What it did while it was live. Not used where the allocator counts. */
     _Atomic size_t allocated;
     _Atomic size_t freed;
+    /* What it counted on the shared counters, while it was not live. */
+    _Atomic size_t allocated_apart;
+    _Atomic size_t freed_apart;
+    /* Its slot, if the slot says so too: also the one that it is about to take. */
+    _Atomic(struct zm_slot *) slot;
+    /* How many of the readings in either phase are its own: see readers.c. */
+    atomic_uint readings[2];
+    /* It has begun to end; it is about to get its slot. Then it does not try to get one. */
+    bool ends;
+    bool registers;
 };
 
 /* Values of the gate at which every request is slow. The first also says that the thread is not live. */
@@ -56,7 +68,6 @@ static inline bool zm_gate_has(unsigned reason)
 void zm_gate_set(unsigned reason, bool on);
 
 /* This thread becomes live, with its slot; and is no longer live. For account.c. */
-struct zm_slot;
 void zm_gate_go_live(struct zm_slot *slot);
 void zm_gate_leave(struct zm_slot *slot);
 

@@ -2,6 +2,9 @@
 /* Readers: counted by phases, of which there are two in turn. */
 #include "account/readers.h"
 
+#include "account/gate.h"
+#include "sync/child.h"
+
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -24,22 +27,45 @@ static atomic_uint readers[2];
 enum { TURNS = 3 };
 
 /*
- * A fork in a signal handler amid a reading: in the child that reader is not counted any more. So the count of forks
- * stands in the same word, above that of readers: what was counted before a fork can't be taken off after it.
+ * A fork in a signal handler, in the middle of a reading: the child goes on with that reading, and has no other. So
+ * each thread has a count of its own readings, which is all that a child begins with. Both words have the number of
+ * forks above the count, so whoever changes one of them notices a fork since it was looked at.
  */
 enum { A_FORK = 1 << 20 };
 
-struct zm_reader zm_readers_enter(void)
+static bool add_one(atomic_uint *word, unsigned seen)
 {
-    unsigned now = (unsigned) (atomic_load(&turns) % 2);
-    return (struct zm_reader){.phase = now, .forks = atomic_fetch_add(&readers[now], 1) / A_FORK};
+    return atomic_compare_exchange_strong(word, &seen, seen + 1);
 }
 
-void zm_readers_leave(struct zm_reader visit)
+/* The thread's own count says whether the reading is counted: a fork may come between any two instructions here. */
+struct zm_reader zm_readers_enter(void)
 {
-    unsigned count = atomic_load(&readers[visit.phase]);
-    while (count / A_FORK == visit.forks && !atomic_compare_exchange_weak(&readers[visit.phase], &count, count - 1)) {
+    zm_child_check();
+    unsigned phase = (unsigned) (atomic_load(&turns) % 2);
+    atomic_uint *own = &zm_self.readings[phase];
+    unsigned before = atomic_load(own) % A_FORK;
+    for (;;) {
+        unsigned all = atomic_load(&readers[phase]);
+        unsigned mine = atomic_load(own);
+        if (mine / A_FORK != all / A_FORK) {
+            atomic_compare_exchange_strong(own, &mine, all / A_FORK * A_FORK + mine % A_FORK);
+        } else if (mine % A_FORK > before) {
+            return (struct zm_reader){.phase = phase, .forks = mine / A_FORK};
+        } else if (add_one(&readers[phase], all)) {
+            add_one(own, mine);
+        }
     }
+}
+
+bool zm_readers_leave(struct zm_reader reader)
+{
+    unsigned forks = atomic_fetch_sub(&zm_self.readings[reader.phase], 1) / A_FORK;
+    unsigned all = atomic_load(&readers[reader.phase]);
+    while (all / A_FORK == forks && all % A_FORK > 0 &&
+           !atomic_compare_exchange_weak(&readers[reader.phase], &all, all - 1)) {
+    }
+    return forks == reader.forks;
 }
 
 /* Sleeps twice as long each time: thousands that wait must leave the processors to the readers that they wait for. */
@@ -72,9 +98,28 @@ void zm_readers_synchronize(void)
     }
 }
 
-void zm_readers_start_child(void)
+unsigned zm_readers_own(unsigned phase)
 {
-    for (int i = 0; i < 2; i++) {
-        atomic_store(&readers[i], (atomic_load(&readers[i]) / A_FORK + 1) * A_FORK);
+    return atomic_load(&zm_self.readings[phase]) % A_FORK;
+}
+
+void zm_readers_start_child(const unsigned counts[2])
+{
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned forks = (atomic_load(&readers[i]) / A_FORK + 1) * A_FORK;
+        atomic_store(&readers[i], forks + counts[i]);
     }
+}
+
+void zm_readers_adopt_own(void)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        unsigned forks = atomic_load(&readers[i]) / A_FORK * A_FORK;
+        atomic_store(&zm_self.readings[i], forks + zm_readers_own(i));
+    }
+}
+
+void zm_readers_forget(unsigned phase, unsigned count)
+{
+    atomic_fetch_sub(&readers[phase], count);
 }

@@ -16,25 +16,29 @@ struct mapped_chunk {
 static struct zm_slot slots_at_start[SLOTS_AT_START];
 struct zm_chunk zm_slots = {.slots = slots_at_start, .length = SLOTS_AT_START};
 
-/* This thread's slot, also while it is only about to get it or to give it back: a fork may come in between. */
-static _Thread_local struct zm_slot *own_slot;
-
+/*
+ * The owner is set by one instruction, and says whose the slot is: a fork in a signal handler finds it taken by this
+ * thread or not at all. The thread remembers before that which one it is about to take.
+ */
 static bool take(struct zm_slot *slot)
 {
-    return !atomic_load_explicit(&slot->taken, memory_order_relaxed) &&
-           !atomic_exchange_explicit(&slot->taken, true, memory_order_acquire);
+    struct zm_thread *nobody = NULL;
+    if (atomic_load_explicit(&slot->owner, memory_order_relaxed) != NULL) {
+        return false;
+    }
+    atomic_store_explicit(&zm_self.slot, slot, memory_order_relaxed);
+    return atomic_compare_exchange_strong(&slot->owner, &nobody, &zm_self);
 }
 
 static struct zm_slot *take_one_of(struct zm_chunk *chunk)
 {
     for (size_t i = 0; i < chunk->length; i++) {
-        own_slot = &chunk->slots[i];
-        if (take(own_slot)) {
+        if (take(&chunk->slots[i])) {
             zm_atomic_max(&chunk->used, i + 1);
-            return own_slot;
+            return &chunk->slots[i];
         }
     }
-    return own_slot = NULL;
+    return NULL;
 }
 
 /* Adds a chunk behind the last one, or takes the one that another thread has just added. */
@@ -68,31 +72,32 @@ struct zm_slot *zm_slots_take(void)
     return NULL;
 }
 
-static void set_free(struct zm_slot *slot)
+struct zm_slot *zm_slots_own(void)
 {
-    atomic_store_explicit(&slot->taken, false, memory_order_release);
+    struct zm_slot *slot = atomic_load_explicit(&zm_self.slot, memory_order_relaxed);
+    return slot != NULL && atomic_load_explicit(&slot->owner, memory_order_relaxed) == &zm_self ? slot : NULL;
+}
+
+void zm_slots_set_free(struct zm_slot *slot)
+{
+    atomic_store_explicit(&slot->owner, NULL, memory_order_release);
 }
 
 void zm_slots_give_back(void)
 {
-    set_free(own_slot);
-    own_slot = NULL;
+    struct zm_slot *own = zm_slots_own();
+    if (own != NULL) {
+        zm_slots_set_free(own);
+    }
 }
 
-struct zm_slot *zm_slots_own(void)
-{
-    return own_slot;
-}
-
-/* Also those of threads that had taken one and not yet counted it among the used. */
-void zm_slots_start_child(void (*see_to)(struct zm_slot *slot))
+/* Also those that were taken and not yet counted among the used. */
+void zm_slots_each_owned(void (*look)(struct zm_slot *slot))
 {
     for (struct zm_chunk *chunk = &zm_slots; chunk != NULL; chunk = atomic_load(&chunk->next)) {
         for (size_t i = 0; i < chunk->length; i++) {
-            struct zm_slot *slot = &chunk->slots[i];
-            if (slot != own_slot && slot->taken) {
-                see_to(slot);
-                set_free(slot);
+            if (atomic_load_explicit(&chunk->slots[i].owner, memory_order_acquire) != NULL) {
+                look(&chunk->slots[i]);
             }
         }
     }

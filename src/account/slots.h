@@ -9,8 +9,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct zm_thread;
-
 /*
  * A thread's quota of what a limit leaves. Bytes move from credit to reserved, from there into the account, and only
  * then leave reserved. A reader that takes the three in that order misses none, and may count some twice.
@@ -20,12 +18,19 @@ struct zm_quota {
     _Atomic size_t reserved; /* for a block that is about to be allocated */
 };
 
+static inline void zm_quota_clear(struct zm_quota *quota)
+{
+    atomic_store(&quota->credit, 0);
+    atomic_store(&quota->reserved, 0);
+}
+
 /* A slot: what is known of one thread. It outlives its thread, sums included, and then serves another. */
 struct zm_slot {
     _Alignas(128) struct zm_counters counters;
-    atomic_bool taken;
+    _Atomic(struct zm_thread *) owner;  /* NULL: nobody */
     _Atomic(struct zm_thread *) thread; /* while it is live */
     struct zm_quota quota;
+    struct zm_sums before_fork; /* as far as they were known when a thread was about to fork */
 };
 
 /* Slots come in chunks that are never given back. */
@@ -47,8 +52,11 @@ void zm_slots_give_back(void);
 /* This thread's, or NULL. */
 struct zm_slot *zm_slots_own(void);
 
-/* In a forked child: the other threads are not in it, and their slots are given back once they were seen to. */
-void zm_slots_start_child(void (*see_to)(struct zm_slot *slot));
+/* Each that has an owner, also one that was taken only now. */
+void zm_slots_each_owned(void (*look)(struct zm_slot *slot));
+
+/* Whose owner is not in this process any more. */
+void zm_slots_set_free(struct zm_slot *slot);
 
 /* All that were ever taken before this began. */
 static inline void zm_slots_each(void (*look)(struct zm_slot *slot, void *context), void *context)

@@ -3,14 +3,16 @@
 #include "limit/limit.h"
 
 #include "account/account.h"
+#include "account/fork.h"
 #include "sync/backoff.h"
 #include "sync/callback.h"
+#include "sync/child.h"
 #include "util/saturate.h"
 #include "zmalloc.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdatomic.h>
+#include <stdint.h>
 
 /* The most that a thread is credit beyond what it asked for, and into how many such steps what is left is cut. */
 enum { LARGEST_STEP = 64 << 10, STEPS = 32 };
@@ -25,23 +27,7 @@ static _Atomic size_t soft_limit = NONE;
 static _Atomic size_t lower_mark; /* below this the soft limit may be crossed anew */
 static _Atomic(const struct zm_callback *) pressure;
 static atomic_bool crossed;
-static atomic_bool calling; /* and not again meanwhile, whatever the handler does */
-
-/* Held to set limits and to allow bytes. A fork in another thread may leave it held: it is freed in the child. */
-static atomic_flag lock_held = ATOMIC_FLAG_INIT;
-
-static void lock(void)
-{
-    unsigned pauses = 0;
-    while (atomic_flag_test_and_set(&lock_held)) {
-        zm_backoff(&pauses);
-    }
-}
-
-static void unlock(void)
-{
-    atomic_flag_clear(&lock_held);
-}
+static _Atomic(const struct zm_thread *) caller; /* of the handler: not again meanwhile, whatever it does */
 
 /*
  * Bytes in use, and with those promised: no less than least when this is read, and no more than most whatever others
@@ -88,7 +74,7 @@ static enum verdict weigh(size_t reserved, const struct range *range)
 /* As the bytes in use are known here, it is seen here when they have become few again. */
 static void watch_soft_limit(struct zm_claim *claim, const struct range *range)
 {
-    if (range->used < atomic_load(&lower_mark) && !atomic_load(&calling)) {
+    if (range->used < atomic_load(&lower_mark) && atomic_load(&caller) == NULL) {
         atomic_store(&crossed, false);
     }
     claim->may_cross = !atomic_load(&crossed) && range->most > atomic_load(&soft_limit);
@@ -102,10 +88,9 @@ static size_t next_limit(void)
     return hard < soft ? hard : soft;
 }
 
-/* Claims the bytes beside those reserved before, for as long as it takes to see whether they fit. */
-static enum verdict try_reserve(struct zm_claim *claim, size_t before)
+/* Under the lock. */
+static enum verdict reserve(struct zm_claim *claim, size_t before, size_t *step)
 {
-    lock();
     atomic_fetch_add(&claim->quota->reserved, claim->bytes);
     struct range range = read_range();
     if (range.idle && weigh(before + claim->bytes, &range) == MAY_FIT) {
@@ -115,14 +100,38 @@ static enum verdict try_reserve(struct zm_claim *claim, size_t before)
     enum verdict verdict = weigh(before + claim->bytes, &range);
     if (verdict == FITS) {
         watch_soft_limit(claim, &range);
-        if (zm_account_is_live()) {
-            atomic_fetch_add(&claim->quota->credit, step_within(next_limit(), range.most));
-        }
+        *step = zm_account_is_live() ? step_within(next_limit(), range.most) : 0;
+        atomic_fetch_add(&claim->quota->credit, *step);
     } else {
         atomic_fetch_sub(&claim->quota->reserved, claim->bytes);
     }
-    unlock();
     return verdict;
+}
+
+/* As it is not known what others were granted meanwhile. */
+static void take_back(const struct zm_claim *claim, enum verdict verdict, size_t step)
+{
+    if (step > 0) {
+        atomic_store(&claim->quota->credit, 0);
+    }
+    if (verdict == FITS) {
+        atomic_fetch_sub(&claim->quota->reserved, claim->bytes);
+    }
+}
+
+/* Claims the bytes beside those reserved before, for as long as it takes to see whether they fit. */
+static enum verdict try_reserve(struct zm_claim *claim, size_t before)
+{
+    for (;;) {
+        size_t step = 0;
+        claim->quota = zm_quota_own(); /* another one, if this is a child by now and the thread has no slot */
+        uintptr_t token = zm_lock_take(ZM_LOCK_LIMIT);
+        enum verdict verdict = reserve(claim, before, &step);
+        if (zm_lock_release(ZM_LOCK_LIMIT, token)) {
+            return verdict;
+        }
+        take_back(claim, verdict, step);
+    }
 }
 
 static void grant(struct zm_claim *claim, size_t before)
@@ -158,6 +167,7 @@ static bool use_credit(struct zm_quota *quota, size_t bytes)
 
 static struct zm_claim claim_beside(size_t before, size_t bytes)
 {
+    zm_child_check();
     struct zm_claim claim = {.quota = zm_quota_own(), .bytes = bytes};
     if (bytes == 0 || use_credit(claim.quota, bytes)) {
         claim.granted = true;
@@ -176,6 +186,10 @@ bool zm_limit_extend(struct zm_claim *claim, size_t bytes)
 {
     struct zm_claim more = claim_beside(claim->bytes, bytes);
     if (more.granted) {
+        if (more.quota != claim->quota) {
+            atomic_fetch_add(&claim->quota->reserved, more.bytes);
+            atomic_fetch_sub(&more.quota->reserved, more.bytes);
+        }
         claim->bytes += more.bytes;
         claim->may_cross |= more.may_cross;
     }
@@ -185,13 +199,14 @@ bool zm_limit_extend(struct zm_claim *claim, size_t bytes)
 static void call_back(size_t used)
 {
     const struct zm_callback *callback = atomic_load(&pressure);
-    if (callback == NULL || atomic_exchange(&calling, true)) {
+    const struct zm_thread *nobody = NULL;
+    if (callback == NULL || !atomic_compare_exchange_strong(&caller, &nobody, &zm_self)) {
         return;
     }
     if (!atomic_exchange(&crossed, true)) {
         ((void (*)(size_t, void *)) callback->function)(used, callback->context);
     }
-    atomic_store(&calling, false);
+    atomic_store(&caller, NULL);
 }
 
 void zm_limit_commit(const struct zm_claim *claim)
@@ -205,26 +220,23 @@ void zm_limit_commit(const struct zm_claim *claim)
     }
 }
 
-/* Who held the lock, or was in the handler, is not there. */
-static void start_child(void)
+/* Who was in the handler may not be there. */
+static void start_child(struct zm_child_stage stage)
 {
-    unlock();
-    atomic_store(&calling, false);
-    zm_quota_start_child();
-}
-
-/* Before the first limit is set, nothing here costs anything. */
-static bool prepare_for_forks(void)
-{
-    static bool prepared;
-    prepared = prepared || pthread_atfork(NULL, NULL, start_child) == 0;
-    return prepared;
+    const struct zm_thread *before = atomic_load(&caller);
+    if (before != NULL && zm_fork_has_ended(before, stage)) {
+        atomic_compare_exchange_strong(&caller, &before, NULL);
+    }
+    if (stage.first) {
+        zm_quota_start_child();
+    }
 }
 
 /* What was credit by other limits is taken back. */
 static void watch(void)
 {
     bool watches = atomic_load(&hard_limit) != NONE || atomic_load(&soft_limit) != NONE;
+    zm_child_set_hook(ZM_CHILD_LIMIT, start_child);
     zm_quota_take_back_all();
     if (watches != zm_limit_is_set()) {
         zm_gate_set(ZM_GATE_LIMIT, watches);
@@ -233,14 +245,14 @@ static void watch(void)
 
 int zmalloc_set_limit(size_t bytes)
 {
-    lock();
-    bool prepared = prepare_for_forks();
-    if (prepared) {
+    uintptr_t token;
+    zm_child_check();
+    do {
+        token = zm_lock_take(ZM_LOCK_LIMIT);
         atomic_store(&hard_limit, bytes != 0 ? bytes : NONE);
         watch();
-    }
-    unlock();
-    return prepared ? 0 : -ENOMEM;
+    } while (!zm_lock_release(ZM_LOCK_LIMIT, token));
+    return 0;
 }
 
 size_t zmalloc_limit(void)
@@ -259,17 +271,17 @@ int zmalloc_set_soft_limit(size_t bytes, size_t hysteresis, void (*handler)(size
     if (bytes != 0 && callback == NULL) {
         return -ENOMEM;
     }
-    lock();
-    bool prepared = prepare_for_forks();
-    if (prepared) {
+    uintptr_t token;
+    zm_child_check();
+    do {
+        token = zm_lock_take(ZM_LOCK_LIMIT);
         atomic_store(&soft_limit, bytes != 0 ? bytes : NONE);
         atomic_store(&lower_mark, zm_minus(bytes, hysteresis));
         atomic_store(&pressure, callback);
         atomic_store(&crossed, false);
         watch();
-    }
-    unlock();
-    return prepared ? 0 : -ENOMEM;
+    } while (!zm_lock_release(ZM_LOCK_LIMIT, token));
+    return 0;
 }
 
 size_t zmalloc_soft_limit(void)

@@ -20,7 +20,7 @@ struct zm_quota_sums zm_quota_sum_all(void);
 /* Sets the credit of all quotas to 0. */
 void zm_quota_take_back_all(void);
 
-/* In a forked child: of the threads without a slot, only this one may be in it, and it claims nothing. */
+/* In a forked child: what threads without a slot had reserved does not count any more. */
 void zm_quota_start_child(void);
 
 #endif

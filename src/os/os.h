@@ -38,6 +38,12 @@ int zm_os_disable_thp(bool disable);
 void *zm_os_map(size_t bytes);
 void zm_os_unmap(void *pages, size_t bytes);
 
+/* Pages that hold zeros again in a forked child, from its first instruction on. NULL: there are none. */
+void *zm_os_map_cleared_in_child(size_t bytes);
+
+/* Whether there is memory at these few bytes; true where that can't be told. */
+bool zm_os_is_mapped(const void *start, size_t bytes);
+
 size_t zm_os_page_size(void);
 
 /* Gives whole pages back; they read as zero afterwards. */

@@ -472,13 +472,19 @@ int __wrap_pthread_setspecific(unsigned key, const void *value)
 }
 
 /*
- * jemalloc's own, which has a handler before, does not survive it either: it takes itself for not yet set up, and all
+ * jemalloc's own, which is the first there, does not survive it either: it takes itself for not yet set up, and all
  * threads but the first wait for that.
  */
 int __real_pthread_atfork(void (*before)(void), void (*parent)(void), void (*child)(void));
 int __wrap_pthread_atfork(void (*before)(void), void (*parent)(void), void (*child)(void));
 int __wrap_pthread_atfork(void (*before)(void), void (*parent)(void), void (*child)(void))
 {
-    int error = before == NULL ? strike(HANDLE_FORK, ENOMEM) : 0;
+#ifdef FAULTS_JEMALLOC
+    static bool jemalloc_has = false;
+#else
+    static bool jemalloc_has = true;
+#endif
+    int error = jemalloc_has ? strike(HANDLE_FORK, ENOMEM) : 0;
+    jemalloc_has = true;
     return error != 0 ? error : __real_pthread_atfork(before, parent, child);
 }

@@ -75,8 +75,6 @@ void try_first_times(void)
         struct operation operation;
         const char *fault;
     } firsts[] = {
-        {{"zmalloc_set_limit", set_limit, NULL}, "pthread_atfork ENOMEM"},
-        {{"zmalloc_set_soft_limit", set_soft_limit, NULL}, "pthread_atfork ENOMEM"},
         {{"zmalloc_set_soft_limit", set_soft_limit, NULL}, "mmap ENOMEM"},
         {{"zmalloc_set_oom_retry_handler", set_answering_handler, NULL}, "mmap ENOMEM"},
     };

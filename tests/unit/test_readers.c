@@ -11,6 +11,8 @@
 
 #include <time.h>
 
+_Thread_local struct zm_thread zm_self = {.slow_up_to = ZM_NOT_LIVE};
+
 enum { THREADS_AT_ONCE = 8, HERD = 200 };
 
 struct ending {
@@ -32,7 +34,7 @@ static void *stop(void *argument)
 static void begin(struct ending *ending)
 {
     *ending = (struct ending){.freed = 0};
-    zm_counters_attach(&ending->counters, &ending->allocated, &ending->freed);
+    zm_counters_attach(&ending->counters, &ending->allocated, &ending->freed, NULL);
 }
 
 static void end(struct ending *ending)
@@ -134,7 +136,9 @@ static void a_turn_serves_all_who_wait(void)
 /* As a reader does that saw the phase, lost the processor while a thread ended, and only then counts itself. */
 static struct zm_reader enter_late(unsigned seen)
 {
-    return (struct zm_reader){.phase = seen, .forks = atomic_fetch_add(&readers[seen], 1) / A_FORK};
+    unsigned forks = atomic_fetch_add(&readers[seen], 1) / A_FORK;
+    atomic_store(&zm_self.readings[seen], forks * A_FORK + zm_readers_own(seen) + 1);
+    return (struct zm_reader){.phase = seen, .forks = forks};
 }
 
 static void an_end_waits_for_who_is_counted_late(void)
@@ -164,25 +168,57 @@ static void an_end_trusts_no_turn_begun_before_it(void)
     join(ending.thread);
 }
 
-/* In a child, a reader of the parent's is neither waited for nor taken off; one of its own is. And so in its child.
+static void *enter_and_be_gone(void *phase)
+{
+    enter_late((unsigned) (uintptr_t) phase);
+    return NULL;
+}
+
+static void start_child(void)
+{
+    zm_readers_start_child((const unsigned[]){zm_readers_own(0), zm_readers_own(1)});
+    zm_readers_adopt_own();
+}
+
+/*
+ * In a child, a reader on another thread of the parent's is not waited for. One of this thread's, which a signal
+ * handler has interrupted to fork, still is; and it is told. And so in that child's child.
  */
 static void a_child_has_readers_of_its_own(void)
 {
     struct ending ending;
-    for (unsigned i = 0; i < 4; i++) {
-        struct zm_reader before = enter_late(i % 2);
-        zm_readers_start_child();
+    for (unsigned i = 0; i < 8; i++) {
+        join(start(enter_and_be_gone, (void *) (uintptr_t) (i % 2)));
+        start_child();
         begin(&ending);
         zm_counters_detach(&ending.counters);
 
         begin(&ending);
-        struct zm_reader visit = enter_late(i % 2);
-        zm_readers_leave(before);
+        struct zm_reader visit = enter_late(i / 2 % 2);
+        start_child();
+        struct zm_reader another = enter_late(i / 4 % 2);
+        check(zm_readers_leave(another));
         end(&ending);
         check_waits(&ending);
-        zm_readers_leave(visit);
+        check(!zm_readers_leave(visit));
         join(ending.thread);
     }
+}
+
+/* Another thread settled the child, and thought that both of two forked: then it turns out which one did not. */
+static void who_did_not_fork_is_forgotten(void)
+{
+    struct ending ending;
+    begin(&ending);
+    struct zm_reader visit = enter_late(0);
+    zm_readers_start_child((const unsigned[]){1 + 2, 3});
+    zm_readers_forget(0, 2);
+    zm_readers_forget(1, 3);
+    zm_readers_adopt_own();
+    end(&ending);
+    check_waits(&ending);
+    check(!zm_readers_leave(visit));
+    join(ending.thread);
 }
 
 static void count(struct ending *ending, size_t allocated, size_t freed)
@@ -204,7 +240,7 @@ static void sums_stay(void)
     size_t allocated = 0;
     size_t freed = 0;
     for (size_t i = 1; i <= 5; i++) {
-        zm_counters_attach(&ending.counters, &ending.allocated, &ending.freed);
+        zm_counters_attach(&ending.counters, &ending.allocated, &ending.freed, NULL);
         check_sums(&ending, allocated, freed);
         count(&ending, 30 * i, 20 * i);
         allocated += 30 * i;
@@ -222,6 +258,40 @@ static void sums_stay(void)
     }
 }
 
+/* An allocator's counters have in them what the thread counted apart, before and after it was live. */
+static void what_counts_apart_is_taken_off(void)
+{
+    struct ending ending = {.allocated = 1000, .freed = 900};
+    struct zm_thread thread = {.allocated_apart = 700, .freed_apart = 600};
+    zm_counters_attach(&ending.counters, &ending.allocated, &ending.freed, &thread);
+    for (int i = 0; i < 2; i++) {
+        check_sums(&ending, 0, 0);
+        count(&ending, 30, 20);
+        atomic_fetch_add(&thread.allocated_apart, 30);
+        atomic_fetch_add(&thread.freed_apart, 20);
+    }
+    count(&ending, 5, 3);
+    check_sums(&ending, 5, 3);
+    zm_counters_detach(&ending.counters);
+    check_sums(&ending, 5, 3);
+}
+
+/* Only of a thread that has counters attached: the sums of one that ended before are known. */
+static void what_is_lost_is_as_before_the_fork(void)
+{
+    const struct zm_sums before_fork = {.allocated = 300, .freed = 200};
+    struct ending ending;
+    begin(&ending);
+    count(&ending, 310, 205);
+    check(zm_counters_living(&ending.counters)->allocated == &ending.allocated);
+    zm_counters_detach_lost(&ending.counters, &before_fork);
+    check_sums(&ending, 300, 200);
+    check(zm_counters_living(&ending.counters) == NULL);
+    const struct zm_sums other = {.allocated = 1, .freed = 1};
+    zm_counters_detach_lost(&ending.counters, &other);
+    check_sums(&ending, 300, 200);
+}
+
 /* Two bases in turn: that of the thread before is whole until the next thread has ended as well. */
 static void the_base_left_last_is_whole(void)
 {
@@ -232,7 +302,7 @@ static void the_base_left_last_is_whole(void)
     for (size_t i = 0; i < 4; i++) {
         const struct zm_base *left = current_base(&ending.counters);
         struct zm_base as_it_was = *left;
-        zm_counters_attach(&ending.counters, &ending.allocated, &ending.freed);
+        zm_counters_attach(&ending.counters, &ending.allocated, &ending.freed, NULL);
         count(&ending, 30, 20);
         zm_counters_detach(&ending.counters);
         check(current_base(&ending.counters) != left);
@@ -249,6 +319,9 @@ int main(void)
     an_end_waits_for_who_is_counted_late();
     an_end_trusts_no_turn_begun_before_it();
     a_child_has_readers_of_its_own();
+    who_did_not_fork_is_forgotten();
+    what_counts_apart_is_taken_off();
+    what_is_lost_is_as_before_the_fork();
     sums_stay();
     the_base_left_last_is_whole();
     return 0;

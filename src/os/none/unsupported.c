@@ -51,6 +51,19 @@ void zm_os_unmap(void *pages, size_t bytes)
     (void) bytes;
 }
 
+void *zm_os_map_cleared_in_child(size_t bytes)
+{
+    (void) bytes;
+    return NULL;
+}
+
+bool zm_os_is_mapped(const void *start, size_t bytes)
+{
+    (void) start;
+    (void) bytes;
+    return true;
+}
+
 size_t zm_os_page_size(void)
 {
     return 4096;

@@ -3,6 +3,8 @@
 #include "os/os.h"
 
 #include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -32,6 +34,49 @@ void *zm_os_map(size_t bytes)
 void zm_os_unmap(void *pages, size_t bytes)
 {
     munmap(pages, bytes);
+}
+
+#if defined(MADV_WIPEONFORK)
+/* Emulators that ignore all advice say yes to it, and to advice that does not exist. */
+static bool is_cleared_in_child(void *pages, size_t bytes)
+{
+    enum { NO_ADVICE = -1 };
+    return madvise(pages, bytes, MADV_WIPEONFORK) == 0 && madvise(pages, bytes, NO_ADVICE) != 0;
+}
+#elif defined(INHERIT_ZERO)
+static bool is_cleared_in_child(void *pages, size_t bytes)
+{
+    return minherit(pages, bytes, INHERIT_ZERO) == 0;
+}
+#else
+static bool is_cleared_in_child(void *pages, size_t bytes)
+{
+    (void) pages;
+    (void) bytes;
+    return false;
+}
+#endif
+
+void *zm_os_map_cleared_in_child(size_t bytes)
+{
+    void *pages = zm_os_map(bytes);
+    if (pages != NULL && !is_cleared_in_child(pages, bytes)) {
+        zm_os_unmap(pages, bytes);
+        return NULL;
+    }
+    return pages;
+}
+
+bool zm_os_is_mapped(const void *start, size_t bytes)
+{
+    enum { MOST = 8 };
+    unsigned char pages[MOST];
+    int error = errno;
+    size_t into_page = (uintptr_t) start % zm_os_page_size();
+    char *page = (char *) start - into_page;
+    bool is_mapped = mincore(page, into_page + bytes, (void *) pages) == 0 || errno != ENOMEM;
+    errno = error;
+    return is_mapped;
 }
 
 size_t zm_os_page_size(void)
