@@ -8,9 +8,28 @@
  *   RESULT(role, ...)                one result, by from_ROLE or push_ROLE; RESULTS(n, role, ...) n of them in Lua
  *   USABLE(bytes)                    the usable size, beside what the call returns
  *   NOTHING                          the result of a call that has none
- *   BEGIN_CALL, END_CALL(call)       around what may run out of memory
+ *   BEGIN_CALL, END_CALL(call)       around what may run out of memory: there a script's handler may run
  *   AFTER_PRESSURE                   calls the soft limit's handler, when every result is made
  *   IS_NONE(script_value)            whether that is None or nil
+ */
+
+/*
+ * Where a script's code can run in the middle of a call (handlers, finalisers, callbacks of the garbage collection, and
+ * in Python other threads), and what holds there:
+ *
+ *   arguments     None runs: a number, a text, a block is one of the language's own types, or is refused.
+ *   BEGIN_CALL .. END_CALL
+ *                 The out-of-memory handler, and all that it does. A block that is resized is busy: nobody else can free,
+ *                 move, view or pass it. The call's own notes (struct memory_request) are kept for it. The handler's
+ *                 error is raised at END_CALL, when C has returned and the block is whole again, in the coroutine or
+ *                 thread that asked.
+ *   results       Finalisers, as making a value may collect garbage. Memory that has no block yet is known to this call
+ *                 alone, and is freed if there is none; what C wrote are copies. A list or table that is being filled is
+ *                 out of reach.
+ *   AFTER_PRESSURE
+ *                 The soft limit's handler. The call is done, and its results are whole.
+ *   set_handler, keep_pressure_handler
+ *                 The finaliser of the old handler, when the new one is in its place, with all that belongs to it.
  */
 
 /* Arguments. */
@@ -40,7 +59,7 @@
 
 %typemap(in) void (*handler)(size_t size) {
   TRY(set_handler, $input, false, "$symname", "$1_name");
-  $1 = oom_callback;
+  $1 = NULL;
 }
 
 %typemap(in) (int (*handler)(size_t size, void *context), void *context) {
@@ -180,6 +199,11 @@
   END_CALL("$symname");
 %}
 
+/* C's own handler is the one set when the module was loaded; the script's is behind it. */
+%exception zmalloc_set_oom_handler %{
+  (void) arg1;
+%}
+
 /* The calls that free the block they are given, and those that may move it. */
 
 %define %zm_frees(call)
@@ -194,9 +218,9 @@
 %exception call %{
   TRY(check_unviewed, block1);
   BEGIN_CALL;
-  block_hold held = CALL(hold_block, block1);
+  start_resize(block1);
   $action
-  release_block(block1, &held);
+  end_resize(block1);
   END_CALL("$symname");
 %}
 %typemap(out) void *call %{

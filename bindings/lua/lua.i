@@ -31,8 +31,6 @@
 /* Nothing has a view of a block. */
 #define check_unviewed(L, block) (void) 0
 #define push_boolean lua_pushboolean
-/* The handler is the one set when the module was loaded, for all Lua states; each has its own behind it. */
-#define oom_callback NULL
 typedef int script_value;
 %}
 
@@ -48,9 +46,8 @@ typedef int script_value;
   add_no_limit(L);
   add_size_bits(L);
   add_records_type(L);
-  if (zmalloc_set_oom_retry_handler(oom_retry_callback, NULL) != 0) {
-    luaL_error(L, "zmalloc: no memory to load it");
-  }
+  start_handling(L);
+  start_watching(L);
 
   /* zmalloc.lua, run next, requires the module. */
   lua_getfield(L, LUA_REGISTRYINDEX, LUA_LOADED_TABLE);
@@ -61,10 +58,6 @@ typedef int script_value;
 %insert("luacode") "lua/zmalloc.lua"
 
 %include "typemaps.i"
-
-%exception zmalloc_set_oom_handler %{
-  (void) arg1;
-%}
 
 /* The records come on the stack when the arguments have been counted. */
 %exception zmalloc_mappings %{

@@ -161,8 +161,8 @@ end
 -- handler runs in the coroutine whose request failed, and can't yield. Each Lua state has its own. An error that it
 -- raises leaves the call that failed. If it returns, or there is no handler, that call raises an error. A request of
 -- the handler itself that fails raises an error at once. With retry, a true result says that the handler has freed
--- something: the request is tried again, at most ZMALLOC_MOST_RETRIES times. To the handler the Block that is being
--- resized is closed.
+-- something: the request is tried again, at most ZMALLOC_MOST_RETRIES times. The handler can't use the Block that is
+-- being resized: that is an error.
 ---@param handler? fun(size: integer): any
 ---@param retry? boolean
 function zmalloc.set_oom_handler(handler, retry)

@@ -32,14 +32,13 @@ typedef PyObject *script_value;
 
 /* From SWIG 4.4 on, this is a part of a function that fills the module in; before, of one that makes it. */
 %init %{
-  if (refuse_subinterpreter(m) != 0 || add_block_type(m) != 0 || add_results(m) != 0) {
+  if (refuse_subinterpreter(m) != 0 || add_block_type(m) != 0 || add_results(m) != 0 || start_handling() != 0) {
 #if SWIG_VERSION >= 0x040400
     return -1;
 #else
     return NULL;
 #endif
   }
-  zmalloc_set_oom_handler(oom_callback);
 %}
 
 %include "typemaps.i"

@@ -118,18 +118,6 @@ describe("without memory", function()
       assert.equal(10, #kept)
    end)
 
-   it("a handler may close or resize what is being resized", function()
-      for _, realloc in ipairs {zmalloc.zrealloc, zmalloc.zrealloc_usable, zmalloc.Block(1).resize} do
-         local block = zmalloc.Block(10)
-         zmalloc.set_oom_handler(function() block:resize(5000) end)
-         assert.has_error(function() realloc(block, huge) end)
-         assert.equal(("\0"):rep(5000), block:get())
-         zmalloc.set_oom_handler(function() block:close() end)
-         assert.has_error(function() realloc(block, huge) end)
-         assert.has_error(function() return #block end)
-      end
-   end)
-
    it("a handler runs in a coroutine that asks", function()
       local thread
       zmalloc.set_oom_handler(function(size)

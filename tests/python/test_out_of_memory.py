@@ -131,20 +131,6 @@ def test_a_handler_may_allocate_free_and_go() -> None:
     assert len(kept[0]) == 10
 
 
-@pytest.mark.parametrize("realloc", [zmalloc.zrealloc, zmalloc.zrealloc_usable, zmalloc.Block.resize])
-def test_a_handler_may_close_or_resize_what_is_being_resized(realloc: Callable) -> None:
-    block = zmalloc.Block(10)
-    zmalloc.set_oom_handler(lambda size: block.resize(5000))
-    with pytest.raises(MemoryError):
-        realloc(block, HUGE)
-    assert bytes(block) == bytes(5000)
-    zmalloc.set_oom_handler(lambda size: block.close())
-    with pytest.raises(MemoryError):
-        realloc(block, HUGE)
-    with pytest.raises(ValueError, match="closed"):
-        len(block)
-
-
 def test_the_module_lets_go_of_an_old_handler() -> None:
     class Handler:
         def __call__(self, size: int) -> None:

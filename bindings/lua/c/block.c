@@ -3,7 +3,6 @@
 #include "block.h"
 
 #include "convert.h"
-#include "out_of_memory.h"
 #include "pressure.h"
 #include "zmalloc.h"
 
@@ -19,6 +18,9 @@ static struct block *to_open_block(lua_State *L, int index, const char *call, co
     if (block == NULL) {
         refuse_type(L, index, call, argument, "a Block");
     }
+    if (block->busy) {
+        refuse(L, call, argument, "is a Block that is being resized");
+    }
     if (block->memory == NULL) {
         refuse(L, call, argument, "is a closed Block");
     }
@@ -33,6 +35,7 @@ struct block *to_block_or_null(lua_State *L, int index, const char *call, const 
 static int push_closed_block(lua_State *L)
 {
     struct block *block = lua_newuserdatauv(L, sizeof(*block), 0);
+    block->busy = false;
     forget_memory(block);
     luaL_setmetatable(L, BLOCK_TYPE);
     return 1;
@@ -64,25 +67,6 @@ void push_aligned_block(lua_State *L, void *memory, size_t length)
     if (memory != NULL) {
         struct block *block = lua_touserdata(L, -1);
         block->asked = zmalloc_usable_size(memory);
-    }
-}
-
-block_hold hold_block(lua_State *L, struct block *block)
-{
-    struct block hidden = {0};
-    memory_request.old = block != NULL ? block->length : 0;
-    if (block != NULL && handler_answers(L)) {
-        hidden = *block;
-        forget_memory(block);
-    }
-    return hidden;
-}
-
-void release_block(struct block *block, const block_hold *hidden)
-{
-    memory_request.old = 0;
-    if (hidden->memory != NULL) {
-        *block = *hidden;
     }
 }
 
@@ -161,8 +145,25 @@ static int block_close(lua_State *L)
     if (block == NULL) {
         refuse_type(L, 1, "close", "self", "a Block");
     }
+    if (block->busy) {
+        refuse(L, "close", "self", "is a Block that is being resized");
+    }
     zfree(block->memory);
     forget_memory(block);
+    return 0;
+}
+
+/* Of a block that is busy only if a handler closes the state, which ends the process. */
+static int block_collect(lua_State *L)
+{
+    struct block *block = luaL_testudata(L, 1, BLOCK_TYPE);
+    if (block == NULL) {
+        refuse_type(L, 1, "close", "self", "a Block");
+    }
+    if (!block->busy) {
+        zfree(block->memory);
+        forget_memory(block);
+    }
     return 0;
 }
 
@@ -172,10 +173,9 @@ static int block_resize(lua_State *L)
     struct block *block = to_open_block(L, 1, "resize", "self");
     size_t size = to_size(L, 2, "resize", "size");
     begin_call(L);
-    void *old = block->memory;
-    struct block hidden = hold_block(L, block);
-    char *memory = zrealloc(old, size > 0 ? size : 1);
-    release_block(block, &hidden);
+    start_resize(block);
+    char *memory = zrealloc(block->memory, size > 0 ? size : 1);
+    end_resize(block);
     end_call(L, "resize");
     if (size > block->length) {
         memset(memory + block->length, 0, size - block->length);
@@ -283,7 +283,7 @@ static const luaL_Reg block_methods[] = {
 };
 
 static const luaL_Reg block_metamethods[] = {
-    {"__close", block_close},       {"__gc", block_close},      {"__len", block_length},
+    {"__close", block_close},       {"__gc", block_collect},    {"__len", block_length},
     {"__newindex", block_newindex}, {"__tostring", block_text}, {NULL, NULL},
 };
 

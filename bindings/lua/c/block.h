@@ -4,13 +4,16 @@
 #define BLOCK_H
 
 #include "compat.h"
+#include "out_of_memory.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct block {
     char *memory; /* NULL once closed */
     size_t length;
     size_t asked; /* the least size that zfree_with_size may be told */
+    bool busy;    /* C is at work on the memory: see start_resize */
 };
 
 struct block *to_block_or_null(lua_State *L, int index, const char *call, const char *argument);
@@ -30,11 +33,26 @@ void push_block(lua_State *L, void *memory, size_t length);
 /* As push_block, for memory from an aligned call. */
 void push_aligned_block(lua_State *L, void *memory, size_t length);
 
-/* A handler that has C try again is to find the block closed meanwhile, so that it can't free or move it. */
-typedef struct block block_hold;
-block_hold hold_block(lua_State *L, struct block *block);
+/*
+ * Between these two C may free or move the memory, and an out-of-memory handler may run any Lua code. The block is
+ * busy: whoever would close, resize, read, write or pass it gets an error, whether or not the handler has C try
+ * again.
+ */
+static inline void start_resize(struct block *block)
+{
+    if (block != NULL) {
+        block->busy = true;
+        memory_request.old = block->length;
+    }
+}
 
-void release_block(struct block *block, const block_hold *hidden);
+static inline void end_resize(struct block *block)
+{
+    if (block != NULL) {
+        block->busy = false;
+        memory_request.old = 0;
+    }
+}
 
 /* The result of a realloc of the block, which is the first argument, or of nil, to length bytes. */
 void push_moved_block(lua_State *L, struct block *block, void *memory, size_t length);

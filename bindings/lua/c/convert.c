@@ -98,6 +98,16 @@ void *to_null(lua_State *L, int index, const char *call, const char *argument)
     return NULL;
 }
 
+void make_place(lua_State *L, const void *key)
+{
+    lua_rawgetp(L, LUA_REGISTRYINDEX, key);
+    if (lua_isnil(L, -1)) {
+        lua_pushboolean(L, 0);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, key);
+    }
+    lua_pop(L, 1);
+}
+
 void check_status(lua_State *L, int status, const char *call)
 {
     if (status < 0) {

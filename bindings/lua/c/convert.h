@@ -68,6 +68,19 @@ static inline void push_size(lua_State *L, size_t size)
     }
 }
 
+/* A value, or false for nil. A table's place for one is kept, where one for nil would be given up. */
+static inline void push_or_false(lua_State *L, int index)
+{
+    if (lua_isnil(L, index)) {
+        lua_pushboolean(L, 0);
+    } else {
+        lua_pushvalue(L, index);
+    }
+}
+
+/* A place in the registry, with false in it if it is new. */
+void make_place(lua_State *L, const void *key);
+
 void check_status(lua_State *L, int status, const char *call);
 
 void check_field_status(lua_State *L, int status, const char *call, const char *field);

@@ -9,9 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-bool handler_answers(lua_State *L);
-
-/* zmalloc's handler. */
+/* zmalloc's handler, for all Lua states; each has its own behind it. */
 int oom_retry_callback(size_t size, void *unused);
 
 /* The request for memory that this thread's call makes. In the header, as every call looks at it. */
@@ -41,6 +39,9 @@ static inline void end_call(lua_State *L, const char *call)
         raise_failure(L, call);
     }
 }
+
+/* For a state that loads the module. */
+void start_handling(lua_State *L);
 
 void check_callable(lua_State *L, int index, const char *call, const char *argument);
 

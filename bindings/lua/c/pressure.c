@@ -46,9 +46,14 @@ void passed_pressure(lua_State *L)
     }
 }
 
+void start_watching(lua_State *L)
+{
+    make_place(L, &pressure_key);
+}
+
 void keep_pressure_handler(lua_State *L, int index)
 {
-    lua_pushvalue(L, index);
+    push_or_false(L, index);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &pressure_key);
     pressure.passed = false;
 }

@@ -32,6 +32,10 @@ static inline void after_pressure(lua_State *L)
     }
 }
 
+/* For a state that loads the module: there is no handler yet. */
+void start_watching(lua_State *L);
+
+/* In one step: the place is there from the start. */
 void keep_pressure_handler(lua_State *L, int index);
 
 #endif

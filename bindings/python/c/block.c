@@ -3,7 +3,6 @@
 #include "block.h"
 
 #include "convert.h"
-#include "out_of_memory.h"
 #include "zmalloc.h"
 
 int block_is_closed(const struct block *block)
@@ -15,9 +14,11 @@ int block_is_closed(const struct block *block)
     return 0;
 }
 
-int refuse_viewed(void)
+int refuse_viewed(const struct block *block)
 {
-    PyErr_SetString(PyExc_BufferError, "the Block has live views: it can't be freed, moved or resized");
+    PyErr_SetString(PyExc_BufferError, block->busy
+                                           ? "the Block is being resized: it can't be freed, viewed or resized"
+                                           : "the Block has live views: it can't be freed, moved or resized");
     return 1;
 }
 
@@ -31,6 +32,9 @@ int to_block_or_null(PyObject *object, const char *call, const char *argument, s
         return refuse_type(object, call, argument, "a Block or None");
     }
     *block = (struct block *) object;
+    if ((*block)->busy) {
+        return refuse(PyExc_BufferError, call, argument, "is a Block that is being resized");
+    }
     return (*block)->memory != NULL ? 0 : refuse(PyExc_ValueError, call, argument, "is a closed Block");
 }
 
@@ -48,6 +52,7 @@ PyObject *from_block(void *memory, size_t length)
     block->length = length;
     block->asked = length;
     block->views = 0;
+    block->busy = false;
     block->weak_references = NULL;
     return (PyObject *) block;
 }
@@ -59,24 +64,6 @@ PyObject *from_aligned_block(void *memory, size_t length)
         ((struct block *) block)->asked = zmalloc_usable_size(memory);
     }
     return block;
-}
-
-block_hold hold_block(struct block *block)
-{
-    bool holds = block != NULL && oom_handler_answers();
-    memory_request.old = block != NULL ? block->length : 0;
-    if (holds) {
-        block->views++;
-    }
-    return holds;
-}
-
-void release_block(struct block *block, const block_hold *held)
-{
-    memory_request.old = 0;
-    if (*held) {
-        block->views--;
-    }
 }
 
 PyObject *from_moved_block(struct block *block, void *memory, size_t length)

@@ -4,6 +4,7 @@
 #define BLOCK_H
 
 #include "interpreter.h"
+#include "out_of_memory.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,6 +14,7 @@ struct block {
     size_t length;
     size_t asked;     /* the least size that zfree_with_size may be told */
     Py_ssize_t views; /* buffers lent out: they point into the memory, so it stays where it is */
+    bool busy;        /* C is at work on the memory: see start_resize */
     PyObject *weak_references;
 };
 
@@ -20,12 +22,13 @@ extern PyTypeObject block_type __attribute__((visibility("hidden")));
 
 int block_is_closed(const struct block *block);
 
-int refuse_viewed(void);
+/* A BufferError that says which of the two it is. */
+int refuse_viewed(const struct block *block);
 
-/* NULL, for None, has no views. */
+/* Whether the memory may be freed or moved. NULL, for None, has neither views nor memory. */
 static inline int check_unviewed(const struct block *block)
 {
-    return block != NULL && block->views > 0 ? refuse_viewed() : 0;
+    return block != NULL && (block->views > 0 || block->busy) ? refuse_viewed(block) : 0;
 }
 
 int to_block_or_null(PyObject *object, const char *call, const char *argument, struct block **block);
@@ -45,11 +48,26 @@ static inline void forget_memory(struct block *block)
     }
 }
 
-/* Keeps a handler that has C try again from closing the block. Tells whether it does. */
-typedef bool block_hold;
-block_hold hold_block(struct block *block);
+/*
+ * Between these two C may free or move the memory, and an out-of-memory handler may run any Python code, in other
+ * threads too. The Block is busy: whoever would close, resize, view or hand it on gets a BufferError, whether or not
+ * the handler has C try again. Its length and what it shows stay as they were.
+ */
+static inline void start_resize(struct block *block)
+{
+    if (block != NULL) {
+        block->busy = true;
+        memory_request.old = block->length;
+    }
+}
 
-void release_block(struct block *block, const block_hold *held);
+static inline void end_resize(struct block *block)
+{
+    if (block != NULL) {
+        block->busy = false;
+        memory_request.old = 0;
+    }
+}
 
 /* The result of a realloc of the block, or of NULL, to length bytes. */
 PyObject *from_moved_block(struct block *block, void *memory, size_t length);

@@ -66,6 +66,10 @@ static int block_lend(PyObject *self, Py_buffer *view, int flags)
 {
     struct block *block = (struct block *) self;
     view->obj = NULL;
+    if (block->busy) {
+        refuse_viewed(block);
+        return -1;
+    }
     if (block_is_closed(block) ||
         PyBuffer_FillInfo(view, self, block->memory, (Py_ssize_t) block->length, 0, flags) != 0) {
         return -1;

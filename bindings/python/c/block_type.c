@@ -47,14 +47,16 @@ static PyObject *block_call(PyObject *type, PyObject *const *arguments, size_t f
     if (count == 1 && names == NULL) {
         return make_block(arguments[0], Py_None);
     }
-    PyObject *tuple = PyTuple_New(count);
     PyObject *keywords = PyDict_New();
-    bool well = tuple != NULL && keywords != NULL;
-    for (Py_ssize_t i = 0; well && i < count; i++) {
-        PyTuple_SET_ITEM(tuple, i, Py_NewRef(arguments[i]));
-    }
+    bool well = keywords != NULL;
     for (Py_ssize_t i = 0; well && names != NULL && i < PyTuple_GET_SIZE(names); i++) {
         well = PyDict_SetItem(keywords, PyTuple_GET_ITEM(names, i), arguments[count + i]) == 0;
+    }
+    /* Last, so that no garbage collection sees it with empty places. */
+    PyObject *tuple = well ? PyTuple_New(count) : NULL;
+    well = tuple != NULL;
+    for (Py_ssize_t i = 0; well && i < count; i++) {
+        PyTuple_SET_ITEM(tuple, i, Py_NewRef(arguments[i]));
     }
     PyObject *block = well ? block_make((PyTypeObject *) type, tuple, keywords) : NULL;
     Py_XDECREF(tuple);
@@ -92,9 +94,9 @@ static PyObject *block_resize(PyObject *self, PyObject *object)
     if (to_size(object, "resize", "size", &size) != 0 || block_is_closed(block) || check_unviewed(block)) {
         return NULL;
     }
-    block_hold held = hold_block(block);
+    start_resize(block);
     char *memory = zrealloc(block->memory, size > 0 ? size : 1);
-    release_block(block, &held);
+    end_resize(block);
     if (call_failed("resize")) {
         return NULL;
     }

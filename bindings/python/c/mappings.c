@@ -90,6 +90,11 @@ static PyObject *from_record(struct shared_parts *parts, const struct records *r
 PyObject *from_records(const struct records *records)
 {
     PyObject *list = PyList_New((Py_ssize_t) records->count);
+    if (list != NULL) {
+        /* Its places are empty, and making what goes there may collect garbage: nobody is to find it by gc before it
+         * is full. Mappings are never tracked, and their dicts, of numbers, not while they are filled. */
+        PyObject_GC_UnTrack(list);
+    }
     struct shared_parts parts = {0};
     size_t position = 0;
     for (size_t i = 0; list != NULL && i < records->count; i++) {
@@ -105,5 +110,8 @@ PyObject *from_records(const struct records *records)
     drop_keys(&parts);
     Py_XDECREF(parts.permissions);
     Py_XDECREF(parts.path);
+    if (list != NULL) {
+        PyObject_GC_Track(list);
+    }
     return list;
 }

@@ -5,47 +5,57 @@
 #include "convert.h"
 #include "zmalloc.h"
 
-/* A callable, or NULL; and whether C may go on with what it was at when it returns. */
-static PyObject *script_handler;
-static bool handler_answers;
+/*
+ * What a script has set: a callable or NULL, and whether C tries again when that says so. Set in one step, and the
+ * old callable is let go when all is as it will be: its finaliser may run any Python code. C's own handler never
+ * changes.
+ */
+static struct handler {
+    PyObject *callable;
+    bool answers;
+} script_handler;
 
 _Thread_local struct memory_request memory_request;
 
-/* Whether the script's handler answered that it freed something. If not, its exception is pending or there is none.
+/*
+ * Whether C is to try again, as the script's handler answers that it freed something. If not, its exception is
+ * pending or there is none. The handler, its answer's truth and its own end are Python code that may do anything:
+ * make calls that fail themselves, set another handler, run other threads. Only the Block that is resized is out of
+ * its reach, and what this call has noted of itself is put back afterwards.
  */
 static bool ask_handler(size_t size)
 {
-    int retries = memory_request.retries;
-    size_t old = memory_request.old;
-    memory_request.old = 0;
-    memory_request.handler_runs = true;
-    PyObject *handler = Py_NewRef(script_handler); /* it may set another one */
-    PyObject *result = PyObject_CallFunction(handler, "N", PyLong_FromSize_t(size));
-    Py_DECREF(handler);
+    struct memory_request request = memory_request;
+    struct handler handler = script_handler;
+    Py_INCREF(handler.callable);
+    memory_request = (struct memory_request){.handler_runs = true};
+    PyObject *result = PyObject_CallFunction(handler.callable, "N", PyLong_FromSize_t(size));
     bool freed = result != NULL && PyObject_IsTrue(result) == 1;
     Py_XDECREF(result);
-    memory_request.handler_runs = false;
-    memory_request.retries = retries;
-    memory_request.old = old;
-    return freed;
+    Py_DECREF(handler.callable);
+    memory_request = request;
+    return freed && handler.answers;
 }
 
 int oom_retry_callback(size_t size, void *unused)
 {
     (void) unused;
     struct refusal refusal = why_refused(size, memory_request.old); /* before the handler frees anything */
-    bool asked = script_handler != NULL && !memory_request.handler_runs;
+    bool asked = script_handler.callable != NULL && !memory_request.handler_runs;
     bool again = asked && ask_handler(size) && memory_request.retries++ < ZMALLOC_MOST_RETRIES;
-    memory_request.handled = true; /* not before: calls that the handler makes end with it false */
+    memory_request.handled = true;
     memory_request.failed = !again && !PyErr_Occurred();
     memory_request.refusal = refusal;
     return again;
 }
 
-void oom_callback(size_t size)
+int start_handling(void)
 {
-    memory_request.retries = ZMALLOC_MOST_RETRIES; /* no more of them */
-    oom_retry_callback(size, NULL);
+    if (zmalloc_set_oom_retry_handler(oom_retry_callback, NULL) != 0) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return 0;
 }
 
 bool handled_call_failed(const char *call)
@@ -72,14 +82,8 @@ int set_handler(PyObject *object, bool answers, const char *call, const char *ar
     if (check_callable(object, call, argument) != 0) {
         return -1;
     }
-    PyObject *old = script_handler;
-    handler_answers = answers;
-    script_handler = object != Py_None ? Py_NewRef(object) : NULL;
+    PyObject *old = script_handler.callable;
+    script_handler = (struct handler){object != Py_None ? Py_NewRef(object) : NULL, answers};
     Py_XDECREF(old);
     return 0;
-}
-
-bool oom_handler_answers(void)
-{
-    return handler_answers;
 }

@@ -9,15 +9,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* zmalloc's handler that answers. Otherwise an exception is pending, the script's own, or the failure is noted. */
+/* zmalloc's handler, from the module's start on. If it answers 0, an exception of the script's is pending, or the
+ * failure is noted. */
 int oom_retry_callback(size_t size, void *unused);
 
-/* The one that doesn't. */
-void oom_callback(size_t size);
+/* Sets it. */
+int start_handling(void);
 
 /* The request for memory that this thread's call makes. In the header, as every call looks at it. */
 struct memory_request {
-    bool handled;      /* one of the two above was called, so the call may have failed */
+    bool handled;      /* the one above was called, so the call may have failed */
     bool handler_runs; /* it is not called for what it asks for itself */
     bool failed;       /* and no exception is pending */
     size_t old;        /* the bytes of the block that is to be resized */
@@ -27,7 +28,7 @@ struct memory_request {
 
 extern _Thread_local struct memory_request memory_request __attribute__((visibility("hidden")));
 
-/* As call_failed, where a handler was called. */
+/* As call_failed, where the handler was called. */
 bool handled_call_failed(const char *call);
 
 /* Whether the call that has just come back has failed for want of memory; then an exception is pending. */
@@ -38,9 +39,7 @@ static inline bool call_failed(const char *call)
 
 int check_callable(PyObject *object, const char *call, const char *argument);
 
+/* Of the script. Whether it answers, or only returns: see struct handler. */
 int set_handler(PyObject *object, bool answers, const char *call, const char *argument);
-
-/* Whether C may go on with what it was at when the script's handler returns. */
-bool oom_handler_answers(void);
 
 #endif

@@ -95,8 +95,8 @@ def set_oom_handler(handler: Callable[[int], object] | None, *, retry: bool = Fa
     The handler runs in the thread whose request failed. An exception that it raises leaves the call that failed. If
     it returns, or there is no handler, that call raises MemoryError. A request of the handler itself that fails
     raises MemoryError at once. With retry=True a true result says that the handler has freed something: the request
-    is tried again, at most ZMALLOC_MOST_RETRIES times. The handler can't close or resize the Block that is being
-    resized.
+    is tried again, at most ZMALLOC_MOST_RETRIES times. The handler can't use the Block that is being resized:
+    that raises BufferError.
 
     >>> zmalloc.set_oom_handler(lambda size: print("no", size, "bytes"))
     >>> try:
