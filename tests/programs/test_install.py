@@ -113,8 +113,9 @@ test('stranger', executable('stranger', 'stranger.c', dependencies: zmalloc))
 """
 
 
-def test_subproject(tmp_path: Path) -> None:
-    """Found nowhere else, the library is built as a part of the project that needs it."""
+@pytest.mark.parametrize("unity", ["off", "on", "subprojects"])
+def test_subproject(unity: str, tmp_path: Path) -> None:
+    """Found nowhere else, the library is built as a part of the project that needs it, however that is compiled."""
     stranger = tmp_path / "stranger"
     (stranger / "subprojects").mkdir(parents=True)
     shutil.copy(STRANGER, stranger)
@@ -122,7 +123,7 @@ def test_subproject(tmp_path: Path) -> None:
     unwanted = [word.removeprefix("-D") for word in LIBRARY_ALONE if "tests" not in word]
     (stranger / "meson.build").write_text(PROJECT.format(options=["allocator=libc", *unwanted]))
     build = tmp_path / "build"
-    run(*MESON, "setup", "--force-fallback-for=zmalloc", build, stranger)
+    run(*MESON, "setup", "--force-fallback-for=zmalloc", f"-Dunity={unity}", "-Dunity_size=100", build, stranger)
     run(*MESON, "compile", "-C", build)
     assert run(build / "stranger").startswith("libc")
     # The library's own tests are not its users'.
