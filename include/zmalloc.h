@@ -361,7 +361,11 @@ ZMALLOC_API int zmalloc_set_oom_retry_handler(int (*handler)(size_t size, void *
  * They allocate nothing, and need about 24 KiB of stack.
  */
 
-/** Resident set size of this process, in bytes: what it holds of the machine's memory. 0 if unknown. */
+/**
+ * Resident set size of this process, in bytes: what it holds of the machine's memory. 0 if unknown. Linux counts
+ * pages of hugetlbfs (MAP_HUGETLB) neither here nor in Pss, Private_Clean or Private_Dirty. They are in
+ * Private_Hugetlb and Shared_Hugetlb alone.
+ */
 ZMALLOC_API size_t zmalloc_get_rss(void);
 
 /**
@@ -373,7 +377,10 @@ ZMALLOC_API int zmalloc_rss(size_t *bytes);
 /** Resident set size of any process; on Linux and FreeBSD, of other users' processes too. On error *bytes is 0. */
 ZMALLOC_API int zmalloc_process_rss(long pid, size_t *bytes);
 
-/** Bytes that the process has written to and shares with none (Private_Dirty in smaps). 0 if unknown. */
+/**
+ * Bytes that the process has written to and shares with none (Private_Dirty in smaps), without pages of hugetlbfs.
+ * 0 if unknown.
+ */
 ZMALLOC_API size_t zmalloc_get_private_dirty(long pid);
 
 /** As zmalloc_get_private_dirty. On error *bytes is 0. */
@@ -381,8 +388,9 @@ ZMALLOC_API int zmalloc_private_dirty(long pid, size_t *bytes);
 
 /**
  * Sum, over all mappings of the process, of a field of /proc/PID/smaps, in bytes. The name is matched whole, with
- * or without its colon: "Rss", "Rss:", "Pss", "Private_Dirty", "Swap", … 0 if unknown. Other platforms have the
- * fields that zmalloc_smaps reports there.
+ * or without its colon: "Rss", "Rss:", "Pss", "Private_Dirty", "Swap", … 0 if unknown. Pages of
+ * hugetlbfs are in "Private_Hugetlb" and "Shared_Hugetlb" alone. Other platforms have the fields that zmalloc_smaps
+ * reports there.
  */
 ZMALLOC_API size_t zmalloc_get_smap_bytes_by_field(char *field, long pid);
 
@@ -591,6 +599,10 @@ struct zmalloc_report {
     size_t private_dirty; /* Private_Dirty */
     size_t swap;          /* Swap: not in rss */
     size_t huge_pages;    /* AnonHugePages: in huge pages without a file */
+
+    /* Pages of hugetlbfs. They are in no other figure: neither in rss, pss, uss nor in private_dirty. */
+    size_t private_hugetlb; /* Private_Hugetlb: mapped by this process alone */
+    size_t shared_hugetlb;  /* Shared_Hugetlb: mapped by others too */
 };
 
 /**

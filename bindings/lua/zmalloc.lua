@@ -118,6 +118,7 @@ end
 -- What the kernel knows of another process, by the names that the report has for it.
 local kernel_names = {
    rss = "Rss", pss = "Pss", private_dirty = "Private_Dirty", swap = "Swap", huge_pages = "AnonHugePages",
+   private_hugetlb = "Private_Hugetlb", shared_hugetlb = "Shared_Hugetlb",
 }
 local function kernel_figures(sums)
    local figures = {}

@@ -12,7 +12,7 @@
 /* In version 0.2.0, and now. */
 enum {
     FIRST_SIZE = ZM_END_OF(struct zmalloc_report, huge_pages),
-    SIZE = ZM_END_OF(struct zmalloc_report, huge_pages)
+    SIZE = ZM_END_OF(struct zmalloc_report, shared_hugetlb)
 };
 
 static double ratio(size_t part, size_t whole)
@@ -60,6 +60,8 @@ static void fill_from_walk(struct zmalloc_report *report)
     report->private_dirty = dirty;
     report->swap = find(fields, count, "Swap");
     report->huge_pages = find(fields, count, "AnonHugePages");
+    report->private_hugetlb = find(fields, count, "Private_Hugetlb");
+    report->shared_hugetlb = find(fields, count, "Shared_Hugetlb");
 }
 
 static void fill(struct zmalloc_report *report, int walk)
@@ -79,6 +81,8 @@ static void fill(struct zmalloc_report *report, int walk)
         .private_dirty = ZMALLOC_UNKNOWN,
         .swap = ZMALLOC_UNKNOWN,
         .huge_pages = ZMALLOC_UNKNOWN,
+        .private_hugetlb = ZMALLOC_UNKNOWN,
+        .shared_hugetlb = ZMALLOC_UNKNOWN,
     };
     if (zmalloc_rss(&report->rss) != 0) {
         report->rss = ZMALLOC_UNKNOWN;

@@ -144,13 +144,16 @@ static void ask_of_forged_figures(void)
     check(mount("tmpfs", "/mnt", "tmpfs", 0, NULL) == 0);
     say("smaps_rollup", "");
     say("smaps", "1000-2000 rw-p 00000000 00:00 0 \nRss: 8 kB\nPrivate_Clean: 12 kB\nPrivate_Dirty: 4 kB\n"
-                 "2000-3000 rw-p 00000000 00:00 0 \nRss: 8 kB\nPrivate_Clean: 4 kB\nPrivate_Dirty: 8 kB\n");
+                 "Shared_Hugetlb: 4096 kB\nPrivate_Hugetlb: 2048 kB\n"
+                 "2000-3000 rw-p 00000000 00:00 0 \nRss: 8 kB\nPrivate_Clean: 4 kB\nPrivate_Dirty: 8 kB\n"
+                 "Shared_Hugetlb: 0 kB\nPrivate_Hugetlb: 6144 kB\n");
     check(zmalloc_smap_bytes_by_field("Rss", -1, &bytes) == 0 && bytes == 16 << 10);
-    check(zmalloc_smaps(-1, fields, &count) == 0 && count == 3);
+    check(zmalloc_smaps(-1, fields, &count) == 0 && count == 5);
     struct zmalloc_report report = {.size = sizeof(report)};
     check(zmalloc_report(&report, 1) == 0);
     check(report.rss == 16 << 10 && report.uss == 28 << 10 && report.private_dirty == 12 << 10);
     check(report.pss == ZMALLOC_UNKNOWN && report.swap == ZMALLOC_UNKNOWN);
+    check(report.private_hugetlb == 8 << 20 && report.shared_hugetlb == 4 << 20);
 
     say_huge(most - 2, 2);
     check(zmalloc_smap_bytes_by_field("Huge", -1, &bytes) == 0 && bytes == (size_t) most * 1024);

@@ -149,6 +149,8 @@ static void test_without_the_walk(void **state)
     assert_int_equal(report.private_dirty, ZMALLOC_UNKNOWN);
     assert_int_equal(report.swap, ZMALLOC_UNKNOWN);
     assert_int_equal(report.huge_pages, ZMALLOC_UNKNOWN);
+    assert_int_equal(report.private_hugetlb, ZMALLOC_UNKNOWN);
+    assert_int_equal(report.shared_hugetlb, ZMALLOC_UNKNOWN);
     assert_true(close_to(report.rss, zmalloc_get_rss(), 2 * MIB));
 }
 

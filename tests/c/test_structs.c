@@ -278,7 +278,7 @@ static size_t later_figures(void)
 {
     struct later_report report = {.known.size = sizeof(report)};
     zmalloc_report((struct zmalloc_report *) (void *) &report, 0);
-    return (report.known.size - FIRST_REPORT) / sizeof(size_t);
+    return (report.known.size - sizeof(struct zmalloc_report)) / sizeof(size_t);
 }
 
 int main(void)

@@ -5,7 +5,7 @@ local zmalloc = require "zmalloc"
 
 local library = os.getenv "ZMALLOC_ALLOCATOR"
 local near = 2 * support.MiB -- what a running interpreter may gain between two readings
-local walked = {"pss", "uss", "private_dirty", "swap", "huge_pages"}
+local walked = {"pss", "uss", "private_dirty", "swap", "huge_pages", "private_hugetlb", "shared_hugetlb"}
 
 local function touched(count, size)
    local blocks = {}
@@ -50,7 +50,7 @@ describe("the report", function()
       end
       assert.is_true(names.size)
       names.size = nil -- for C alone
-      assert.equal(19, support.count(names))
+      assert.equal(21, support.count(names))
       for name in pairs(zmalloc.report(true)) do
          assert.is_true(names[name], name)
       end
@@ -82,6 +82,7 @@ describe("the report of another process", function()
       assert.same({
          rss = sums.Rss, pss = sums.Pss, uss = sums.Private_Clean + sums.Private_Dirty,
          private_dirty = sums.Private_Dirty, swap = sums.Swap, huge_pages = sums.AnonHugePages,
+         private_hugetlb = sums.Private_Hugetlb, shared_hugetlb = sums.Shared_Hugetlb,
       }, report)
    end)
 

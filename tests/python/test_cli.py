@@ -25,7 +25,9 @@ from command import inside, rows, run, run_as_nobody, start
 from waiting import wait_until
 
 COMMANDS = ("report", "smaps", "mappings", "watch", "plot", "serve", "completion", "manual")
-KERNEL = {"rss": "Rss", "pss": "Pss", "private_dirty": "Private_Dirty", "swap": "Swap", "huge_pages": "AnonHugePages"}
+KERNEL = {"rss": "Rss", "pss": "Pss", "private_dirty": "Private_Dirty", "swap": "Swap", "huge_pages": "AnonHugePages",
+          "private_hugetlb": "Private_Hugetlb", "shared_hugetlb": "Shared_Hugetlb"}  # fmt: skip
+WALKED = ("pss", "uss", "private_dirty", "swap", "huge_pages", "private_hugetlb", "shared_hugetlb")
 NOBODY = 2**22 + 1  # no process has this number
 
 
@@ -257,11 +259,11 @@ def test_another_user_s_process() -> None:
         said = ask(command[0], pid, *command[1:], "--json")
         figures = json.loads(said.out)
         assert said.status == 1
-        assert said.err == f"zmalloc: process {pid}: pss, uss, private_dirty, swap, huge_pages unknown: {denied}\n"
+        assert said.err == f"zmalloc: process {pid}: {', '.join(WALKED)} unknown: {denied}\n"
         assert figures["rss"] > 1 << 20
-        assert [figures[name] for name in ("pss", "uss", "private_dirty", "swap", "huge_pages")] == [None] * 5
+        assert [figures[name] for name in WALKED] == [None] * len(WALKED)
         said = ask(command[0], pid, *command[1:])
-        assert said.status == 1 and said.out.count("unknown") == 5
+        assert said.status == 1 and said.out.count("unknown") == len(WALKED)
 
 
 HOSTILE = ["", " ", "0", "-1", "-5", "+5", "1_0", "0x10", "1.5", "1e3", "nan", "inf", "-inf", "１２", "٣", "1 ", " 1",
@@ -347,7 +349,7 @@ def test_watch(stopped: int) -> None:
     title, heads, *lines = rows(said.out)
     assert (said.status, said.err, len(lines)) == (0, "", 3)
     assert title == [f"process {stopped} ({name_of(stopped)})"]
-    assert heads == ["time", "rss", "pss", "uss", "private_dirty", "swap", "huge_pages"]
+    assert heads == ["time", "rss", *WALKED]
     assert all(min(expected) <= int(line[4]) <= max(expected) for line in lines)  # the kernel may clean pages
     assert len({len(line) for line in said.out.splitlines()[1:]}) == 1
 

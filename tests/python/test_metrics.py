@@ -24,7 +24,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text  # noqa: E402
 
 RSS = "process_resident_memory_bytes"
-WALKED = {f"process_{what}_memory_bytes" for what in "proportional unique private_dirty swap huge_pages".split()}
+WALKED = {
+    f"process_{what}_memory_bytes"
+    for what in "proportional unique private_dirty swap huge_pages private_hugetlb shared_hugetlb".split()
+}
 NEAR = 4 << 20  # what a running interpreter may gain between two readings
 
 # The figures that stay as they are while nothing is allocated, by where the module has them.
@@ -47,7 +50,8 @@ FROM_REPORT = {
     "zmalloc_smallbins_frag_ratio": "allocator_frag_smallbins_ratio",
     "process_proportional_memory_bytes": "pss", "process_unique_memory_bytes": "uss",
     "process_private_dirty_memory_bytes": "private_dirty", "process_swap_memory_bytes": "swap",
-    "process_huge_pages_memory_bytes": "huge_pages",
+    "process_huge_pages_memory_bytes": "huge_pages", "process_private_hugetlb_memory_bytes": "private_hugetlb",
+    "process_shared_hugetlb_memory_bytes": "shared_hugetlb",
 }  # fmt: skip
 
 

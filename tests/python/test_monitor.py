@@ -29,7 +29,8 @@ from waiting import wait_until
 RATIOS = ("mem_fragmentation_ratio", "allocator_frag_smallbins_ratio")
 COUNTED = ("peak", "total_allocated", "total_freed")
 LIMITS = ("limit", "soft_limit")
-OF_ANOTHER = ("rss", "pss", "uss", "private_dirty", "swap", "huge_pages")
+OF_ANOTHER = ("rss", "pss", "uss", "private_dirty", "swap", "huge_pages", "private_hugetlb",
+              "shared_hugetlb")  # fmt: skip
 
 
 def monitor_threads() -> list[threading.Thread]:
@@ -91,7 +92,7 @@ def test_a_sample_is_a_report_and_more() -> None:
         times, sample, after = (time.monotonic(), time.time()), monitor.sample(), (time.monotonic(), time.time())
         assert sample.used == zmalloc.used_memory() >= block.usable
         assert sample.peak == zmalloc.peak_memory()
-        assert [value is None for value in sample[2:21]] == [value is None for value in zmalloc.report()]
+        assert [value is None for value in sample[2 : 2 + len(report)]] == [value is None for value in zmalloc.report()]
     assert times[0] <= sample.monotonic <= after[0]
     assert times[1] <= sample.wall <= after[1]
     assert sample.total_allocated == zmalloc.zmalloc_total_allocated() == sample.total_freed + sample.used
@@ -120,7 +121,7 @@ def test_every_figure_is_in_its_place() -> None:
     with zmalloc.Block(1 << 20), zmalloc.limit(1 << 40):
         for walk in (False, True):
             sample, report = zmalloc.Monitor(None, walk=walk).sample(), zmalloc.report(walk=walk)
-            for name, value in zip(zmalloc.Sample._fields[2:21], report):
+            for name, value in zip(zmalloc.Sample._fields[2:23], report):
                 assert getattr(sample, name) == pytest.approx(value, rel=0.5, abs=4 << 20), name
             gaps = [value or 0 for name, value in sample._asdict().items() if name.endswith("_bytes")]
             assert len(gaps) == 4
@@ -716,7 +717,7 @@ def test_a_report_as_html() -> None:
     report = zmalloc.report()
     [table] = well_formed(report._repr_html_())
     rows = table_rows(table)
-    assert list(rows) == list(zmalloc.Sample._fields[2:21])
+    assert list(rows) == list(zmalloc.Sample._fields[2:23])
     assert rows["used"] == [f"{report.used:,} bytes"]
     assert rows["pss"] == ["unknown"]
 

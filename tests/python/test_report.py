@@ -23,7 +23,7 @@ NEAR = 2 << 20  # what a running interpreter may gain between two readings
 only_jemalloc = pytest.mark.skipif(LIBRARY != "jemalloc", reason="only jemalloc has this")
 all_but_jemalloc = pytest.mark.skipif(LIBRARY == "jemalloc", reason="jemalloc has this")
 
-WALKED = ("pss", "uss", "private_dirty", "swap", "huge_pages")
+WALKED = ("pss", "uss", "private_dirty", "swap", "huge_pages", "private_hugetlb", "shared_hugetlb")
 DIFFERENCES = ("allocator_overhead_bytes", "allocator_frag_bytes", "allocator_rss_bytes", "rss_overhead_bytes")
 
 
@@ -247,7 +247,7 @@ def test_a_limit_of_a_process(name: str, number: str, script: Callable) -> None:
 
 # Of another process.
 
-OF_THE_WALK = {"pss", "uss", "private_dirty", "swap", "huge_pages"}
+OF_THE_WALK = set(WALKED)
 
 
 def test_another_process(stopped: int) -> None:
@@ -264,8 +264,10 @@ def test_another_process(stopped: int) -> None:
     def agree() -> bool:
         """One reading of many must: whoever shares its pages comes and goes."""
         walked, sums = zmalloc.report(pid=stopped, walk=True), zmalloc.smaps(pid=stopped)
-        figures = (walked.rss, walked.pss, walked.private_dirty, walked.swap, walked.huge_pages)
-        known = tuple(sums[field] for field in ("Rss", "Pss", "Private_Dirty", "Swap", "AnonHugePages"))
+        figures = (walked.rss, walked.pss, walked.private_dirty, walked.swap, walked.huge_pages,
+                   walked.private_hugetlb, walked.shared_hugetlb)  # fmt: skip
+        fields = ("Rss", "Pss", "Private_Dirty", "Swap", "AnonHugePages", "Private_Hugetlb", "Shared_Hugetlb")
+        known = tuple(sums[field] for field in fields)
         return figures == known and walked.uss == sums["Private_Clean"] + sums["Private_Dirty"]
 
     assert any(agree() for _ in range(500))

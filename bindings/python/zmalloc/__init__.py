@@ -193,6 +193,7 @@ def soft_limit() -> float:
 def rss(pid: int | None = None) -> int:
     """Resident set size of the process, in bytes: what it holds of the machine's memory. Linux: from its statm.
 
+    Linux counts pages of hugetlbfs in no rss, pss or uss, but in the fields Private_Hugetlb and Shared_Hugetlb alone.
     On Linux it can be read of other users' processes too. Errors: ProcessLookupError, ValueError, OSError.
 
     >>> zmalloc.rss() > zmalloc.used_memory()
@@ -249,9 +250,10 @@ def report(pid: int | None = None, *, walk: bool = False) -> Report:
     """Where a process's memory is, in bytes. An unknown figure is None.
 
     used and the differences that are not None (allocator_overhead_bytes to rss_overhead_bytes) add up to rss. With
-    walk=True the kernel walks the page tables. That takes longer, and adds pss, uss, private_dirty, swap and
-    huge_pages. help(zmalloc.Report) has each figure's source. Of another process (pid) only the kernel's figures are
-    known: rss, and those of the walk. Errors for another process: those of rss and smaps.
+    walk=True the kernel walks the page tables. That takes longer, and adds pss, uss, private_dirty, swap,
+    huge_pages, private_hugetlb and shared_hugetlb. Linux counts pages of hugetlbfs in the last two alone: they are in
+    neither rss, pss nor uss. help(zmalloc.Report) has each figure's source. Of another process (pid) only the kernel's
+    figures are known: rss, and those of the walk. Errors for another process: those of rss and smaps.
 
     >>> report = zmalloc.report()
     >>> report.used == zmalloc.used_memory() < report.rss

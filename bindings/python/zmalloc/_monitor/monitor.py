@@ -108,7 +108,7 @@ class Monitor:
     interval is in seconds: from start() to stop(), or in a `with` block, a thread takes a sample that often, and one
     at the start and at the end; with None there is no thread, and the caller calls sample(). The last `length` samples
     are kept, in memory that is taken at once: `nbytes`. walk is report()'s. Of another process only rss is known, with
-    the walk pss, uss, private_dirty, swap and huge_pages too.
+    the walk those of smaps too, from pss to shared_hugetlb.
 
     All may be called from any thread. A sample that can't be taken is counted in `missed` and `error` tells why; when
     the process watched has ended the monitor stops, with an event "process ended". A monitor that nobody holds ends,

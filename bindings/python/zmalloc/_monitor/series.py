@@ -55,6 +55,8 @@ class Sample(NamedTuple):
     private_dirty: int | None
     swap: int | None
     huge_pages: int | None
+    private_hugetlb: int | None
+    shared_hugetlb: int | None
     peak: int | None
     total_allocated: int | None
     total_freed: int | None
