@@ -395,6 +395,8 @@ REQUESTS = {
     b"POST /metrics HTTP/1.0\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1_000_000: 501,
     b"GET /metrics HTTP/9.9\r\n\r\n": 505,
     b"\0" * 5000 + b"\r\n\r\n": 400,
+    b" \r\n\r\n": 400,
+    b"GET\r\n\r\n": 400,
     b"GET /" + b"x" * 200_000: 431,
     b"GET / HTTP/1.0\r\nA: " + b"x" * 70_000 + b"\r\n\r\n": 431,
     b"GET / HTTP/1.0\r\n" + b"A: b\r\n" * 200 + b"\r\n": 431,

@@ -296,7 +296,7 @@ class Server:
         try:
             handler = _Handler(client.request, self._registry)
             if b"\n\r\n" in client.request or b"\n\n" in client.request:
-                client.send(handler.answer())
+                client.send(handler.answer() or handler.refusal(HTTPStatus.BAD_REQUEST))  # blanks: no answer
             elif len(client.request) > LONGEST_REQUEST:
                 client.send(handler.refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE))
             elif not received:
