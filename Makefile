@@ -127,8 +127,9 @@ build/lua%/build.ninja:
 	@echo "== lua$*: configure"
 	@$(MESON) setup build/lua$* $(LUA_OPTIONS)
 
-format: ## format the C sources by .clang-format
+format: ## format the C sources by .clang-format, and list lines that are too long
 	clang-format -i $$(git ls-files '*.c' '*.h' '*.cc')
+	@ZMALLOC_ALL_TEXTS=1 ZMALLOC_SOURCE=. $(PYTHON) -m pytest -q -p no:cacheprovider tests/test_text.py
 
 clean: ## remove the build directories
 	rm -rf build

@@ -237,7 +237,7 @@ static void ask_limit(void)
     calm();
     check(status == 0 ? bytes >= expected : bytes == 0);
     check((status == 0 && bytes == expected) || !must_succeed());
-    /* The same fault again: the least of what is known then. An error, if nothing is or the control group's is not. */
+    /* The same fault again: the least of what is known then. An error if nothing is, or if the group's is not. */
     arm();
     zmalloc_memory_limits(&limits);
     calm_again();

@@ -31,7 +31,8 @@ def test_nothing_is_written_past_the_end_of_a_smaller_struct(tmp_path: Path) -> 
     for struct, last, source, size in GROWN:
         change(header, rf"(^struct {struct} {{$[^}}]*)^}};$", r"\1    size_t later[4];\n};")
         change(later / source, rf"^( +{size} = ZM_END_OF\(struct {struct}), {last}\)", r"\1, later)")
-    change(later / "src" / "inspect" / "report.c", r"^( +)(\.shared_hugetlb = .*)$", r"\1\2\n\1.later = {7, 7, 7, 7},")
+    report = later / "src" / "inspect" / "report.c"
+    change(report, r"^( +)(\.shared_hugetlb = .*)$", r"\1\2\n\1.later = {7, 7, 7, 7},")
     library = build_library(later, tmp_path) / "src" / "libzmalloc.so"
     told = run(PROGRAM, env={"LD_PRELOAD": str(library), "ZMALLOC_LATER": "1"})
     assert told.endswith("later: 4 more figures\n")

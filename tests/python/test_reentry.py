@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Python code that runs in the middle of a call (a handler, a finaliser, a callback of the garbage collection, another
-thread) finds nothing half done, and can't take away what the call is at work on.
+"""Python code that runs in the middle of a call finds nothing half done, and can't take away what the call uses.
+
+Such code is a handler, a finaliser, a callback of the garbage collection or another thread.
 """
 
 from __future__ import annotations
@@ -64,7 +65,9 @@ def refused(use: Callable[[Block], object], block: Block) -> None:
 @pytest.mark.parametrize("retry", [False, True])
 @pytest.mark.parametrize("resize", RESIZES.values(), ids=RESIZES)
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
-def test_a_handler_can_not_use_what_is_being_resized(use: Callable, resize: Callable, retry: bool, block: Block) -> None:
+def test_a_handler_can_not_use_what_is_being_resized(
+    use: Callable, resize: Callable, retry: bool, block: Block
+) -> None:
     asked: list[int] = []
 
     def handler(size: int) -> bool:

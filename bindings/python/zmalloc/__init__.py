@@ -251,8 +251,8 @@ def report(pid: int | None = None, *, walk: bool = False) -> Report:
 
     used and the differences that are not None (allocator_overhead_bytes to rss_overhead_bytes) add up to rss. With
     walk=True the kernel walks the page tables. That takes longer, and adds pss, uss, private_dirty, swap,
-    huge_pages, private_hugetlb and shared_hugetlb. Linux counts pages of hugetlbfs in the last two alone: they are in
-    neither rss, pss nor uss. help(zmalloc.Report) has each figure's source. Of another process (pid) only the kernel's
+    huge_pages, private_hugetlb and shared_hugetlb. Linux counts pages of hugetlbfs only in the last two: they are not
+    in rss, pss or uss. help(zmalloc.Report) has each figure's source. Of another process (pid) only the kernel's
     figures are known: rss, and those of the walk. Errors for another process: those of rss and smaps.
 
     >>> report = zmalloc.report()

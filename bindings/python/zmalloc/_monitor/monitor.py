@@ -103,21 +103,21 @@ class _Run:
 
 
 class Monitor:
-    """Samples of where the memory is, over time: of this process its report, of another (pid) what the kernel tells.
+    """Samples of where the memory is, over time: this process's report, or the kernel's figures of another (pid).
 
-    interval is in seconds: from start() to stop(), or in a `with` block, a thread takes a sample that often, and one
-    at the start and at the end; with None there is no thread, and the caller calls sample(). The last `length` samples
-    are kept, in memory that is taken at once: `nbytes`. walk is report()'s. Of another process only rss is known, with
-    the walk those of smaps too, from pss to shared_hugetlb.
+    From start() to stop(), or in a `with` block, a thread takes a sample every interval, in seconds, and one at the
+    start and one at the end. With interval None there is no thread, and the caller calls sample(). The last `length`
+    samples are kept, in memory that is allocated at the start: `nbytes`. walk is report()'s. Of another process only
+    rss is known, and with the walk the figures of smaps, from pss to shared_hugetlb.
 
-    All may be called from any thread. A sample that can't be taken is counted in `missed` and `error` tells why; when
-    the process watched has ended the monitor stops, with an event "process ended". A monitor that nobody holds ends,
-    and so do all before the interpreter does. In a forked child a monitor is stopped: it keeps its samples, with an
-    event "fork", and can be started anew; one of this process then watches the child. zmalloc.purge() marks itself, as
-    "purge", in all monitors that run, and so does passing the limit of set_soft_limit(), as "soft limit passed".
+    All methods may be called from any thread. `missed` counts samples that could not be taken, and `error` says why.
+    When the watched process ends, the monitor stops with an event "process ended". A monitor ends when nothing refers
+    to it any more, and before the interpreter ends. In a forked child a monitor is stopped. It keeps its samples,
+    with an event "fork", and can be started again; one of this process then watches the child. All monitors that run
+    record an event "purge" for zmalloc.purge(), and "soft limit passed" when the limit of set_soft_limit() is passed.
 
-    A sample takes about as long as report(): with libc the longer the more free blocks there are (several milliseconds
-    for 30,000), and with the walk the more memory there is.
+    A sample takes about as long as report(). With libc it takes longer the more free blocks there are (several
+    milliseconds for 30,000), and with the walk the more memory there is.
 
     Errors: TypeError, ValueError; for another process those of rss and smaps.
 
@@ -172,7 +172,7 @@ class Monitor:
 
     @property
     def running(self) -> bool:
-        """Whether it was started and not stopped, nor stopped by itself."""
+        """Whether it was started, and has not stopped since."""
         return bool(self._runs)
 
     @property
@@ -192,7 +192,7 @@ class Monitor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the samples take, from the beginning; up to 1,024 events, the last ones, come on top of that."""
+        """Bytes that the samples take, from the start. The last 1,024 events are not counted here."""
         return self._series.nbytes
 
     def start(self) -> None:
@@ -212,7 +212,7 @@ class Monitor:
                 raise
 
     def stop(self) -> None:
-        """Ends the thread and takes a last sample if it can be had; does nothing if the monitor does not run."""
+        """Ends the thread and takes a last sample if possible; does nothing if the monitor does not run."""
         if self._halt():
             self._try_sample()
 
@@ -221,7 +221,7 @@ class Monitor:
         return self._series.sample()
 
     def mark(self, name: str) -> None:
-        """Keeps an event of that name, cut at 100 characters, with the time; the last 1,024 are kept."""
+        """Records an event with the time and that name, cut at 100 characters. The last 1,024 events are kept."""
         if not isinstance(name, str):
             raise TypeError(f"mark: argument 'name' must be a str, not {type(name).__name__}")
         self._series.mark(name)
@@ -237,8 +237,8 @@ class Monitor:
     def rates(self) -> Rates | None:
         """Bytes allocated and freed a second, from the first sample kept to the last.
 
-        None before there are two with some time between them, and for another process. Of any two samples: the
-        difference of their total_allocated, or total_freed, by that of their times.
+        None before there are two samples with some time between them, and for another process. For any two samples,
+        divide the difference of their total_allocated, or total_freed, by the difference of their times.
         """
         return self._series.rates()
 
@@ -258,38 +258,40 @@ class Monitor:
         }
 
     def to_json(self, file: File | None = None) -> str:
-        """The samples and events as JSON, into a file (a path, or one open for text) as well if there is one.
+        """Returns the samples and events as JSON. If file is a path or an open text file, also writes them there.
 
-        An object with lists of samples and events, each an object by the names of Sample and Event; unknown is null.
+        The JSON is an object with lists of samples and events. Each is an object with the names of Sample or Event.
+        An unknown figure is null.
         """
         text = json.dumps(self.to_dict(), allow_nan=False)
         write(text + "\n", file)
         return text
 
     def to_csv(self, file: File | None = None) -> str:
-        """The samples as CSV, a line each after one of names, into a file (as of to_json) as well if there is one.
+        """Returns the samples as CSV: a line of names, then a line for each sample. file is as in to_json.
 
-        Unknown is empty. The last column, event, has the names of the events since the sample before, with "; "
-        between them; that of the last sample also of those after it.
+        An unknown figure is empty. The last column, event, has the names of the events since the sample before, with
+        "; " between them. In the last line it also has those after the last sample.
         """
         text = self._series.to_csv()
         write(text, file)
         return text
 
     def to_pandas(self) -> Any:
-        """The samples as a pandas.DataFrame: a row each, its index the wall clock (UTC), the figures its columns.
+        """The samples as a pandas.DataFrame: a row each. The wall clock (UTC) is the index, the figures are columns.
 
-        Bytes are of pandas' type Int64 or UInt64, and unknown ones NA; the ratios are float64, and unknown ones NaN. The events
+        Bytes have pandas' type Int64 or UInt64, and NA if unknown. Ratios are float64, and NaN if unknown. The events
         are in `attrs["events"]`. ImportError without pandas.
         """
         return self._series.to_pandas()
 
     def plot(self, target: Any = None, *, title: str | None = None, format: str | None = None) -> Any:
-        """Draws the levels over time with matplotlib: each one's gap to the one below as an area, RSS as a line.
+        """Draws the levels over time with matplotlib: each level's gap to the one below as an area, RSS as a line.
 
-        target is a path or a binary file, where the picture goes (in the format that the name or `format` says), or
-        axes to draw in; without one, they are made. Levels that are unknown are left out, and the area above has both
-        names. Events are vertical lines, limits that were set horizontal ones. Returns the axes; their `figure` has the rest. ImportError without matplotlib.
+        target is a path or a binary file for the picture, in the format that its name or `format` says; or axes to
+        draw in. Without a target, new axes are made. An unknown level is left out, and the area above it has both
+        names. Events are vertical lines, and limits that were set are horizontal ones. Returns the axes, whose
+        `figure` has the rest. ImportError without matplotlib.
         """
         return plot.plot(self._series, target, title, format)
 

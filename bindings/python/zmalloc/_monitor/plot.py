@@ -110,7 +110,7 @@ def draw_limits(axes: Any, samples: list[Sample], times: list[float], unit: str,
 
 
 def draw_levels(axes: Any, series: Series, samples: list[Sample], times: list[float]) -> None:
-    """The areas, RSS over them as a line (where it is below the allocator's resident, that is seen), and the limits."""
+    """The areas, RSS over them as a line (it may be below the allocator's resident), and the limits."""
     found = areas(series, samples)
     highest = max((figure for area in found for figure in area.above if not math.isnan(figure)), default=0.0)
     unit, size = unit_of(UNITS, highest, "bytes")

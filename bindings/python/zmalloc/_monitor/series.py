@@ -28,10 +28,10 @@ LONGEST_EVENT = 100
 
 
 class Sample(NamedTuple):
-    """What a Monitor saw at one moment: two clocks in seconds, the fields of a Report, what was counted, and the limits.
+    """What a Monitor saw at one moment: two clocks in seconds, the fields of a Report, what was counted, the limits.
 
-    What can't be told is None: of another process all but rss, and what the walk tells; and so is a limit that isn't
-    set. All figures are bytes but for the two ratios. help(zmalloc.Report) says more of each.
+    An unknown figure is None: of another process all figures except rss and those of the walk. A limit that is not
+    set is None too. All figures are bytes, except the two ratios. help(zmalloc.Report) says more of each.
     """
 
     monotonic: float
@@ -88,7 +88,8 @@ def describe(owner: type, texts: dict[str, str]) -> None:
         getattr(owner, name).__doc__ = text
 
 
-describe(Sample, {name: getattr(_zmalloc.Report, name).__doc__ or "" for name in NAMES if name not in COUNTED} | CLOCKS)
+REPORTED = [name for name in NAMES if name not in COUNTED]
+describe(Sample, {name: getattr(_zmalloc.Report, name).__doc__ or "" for name in REPORTED} | CLOCKS)
 describe(Sample, {name: BY_NAME[name].sentence for name in COUNTED})
 describe(Event, {**CLOCKS, "name": "what happened"})
 describe(Rates, {"allocated": "bytes allocated a second", "freed": "bytes freed a second"})

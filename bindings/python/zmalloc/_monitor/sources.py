@@ -74,8 +74,9 @@ class Other:
 
 
 def series(length: int, walk: bool, pid: int | None) -> Series:
-    """One of a process: of this one for None, -1 (as in C) and its own number. Of this one C does all in a call, as ten
-    times a second nothing is in the caches.
+    """A series of a process: None, -1 (as in C) and its own number are this one.
+
+    Of this one C does all in one call: ten times a second, nothing is in the caches.
     """
     if pid is None or pid in (-1, os.getpid()):
         return Series(length, None, partial(_zmalloc._take_own, walk))
