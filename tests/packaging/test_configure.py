@@ -31,6 +31,33 @@ def old_python(folder: Path) -> Path:
     return python
 
 
+def python_without_distutils(folder: Path) -> Path:
+    """One that can't import it, as Python 3.12 and later."""
+    python = folder / "python"
+    python.write_text(
+        "#!/bin/sh\n"
+        f"exec {SYSTEM_PYTHON} -c 'import sys; sys.modules[\"distutils\"] = None\n"
+        "code = open(sys.argv[1]).read() if sys.argv[1].endswith(\".py\") else sys.argv[2]\n"
+        "sys.argv = sys.argv[1:]\n"
+        "exec(code)' \"$@\"\n"
+    )
+    python.chmod(0o755)
+    return python
+
+
+def test_a_python_that_meson_can_not_ask(tmp_path: Path) -> None:
+    """The reason is not that there is none, and what to do is said."""
+    if [int(part) for part in run(*MESON, "--version").split(".")[:2]] >= [1, 3]:
+        pytest.skip("this Meson needs no distutils")
+    options = [*LIBC, f"-Dpython_command={python_without_distutils(tmp_path)}"]
+    said = run(*MESON, "setup", tmp_path / "auto", SOURCE, *options)
+    [message] = re.findall("Message: No Python module: (.*)", said)
+    assert "distutils" in message and "use Meson 1.3 or later" in message and "install setuptools" in message
+    assert "there is no Python" not in said
+    said = failure(*MESON, "setup", tmp_path / "enabled", SOURCE, "-Dpython=enabled", *options)
+    assert message in said[said.index("ERROR:") :]
+
+
 REASONS = {"missing": "there is no Python that python_command names", "old": "needs 3.9 or later"}
 
 
