@@ -62,7 +62,8 @@ PROCESS = ["process", "process_errors", "no_proc", "process_ends"]
 QUESTIONS = ["structs", "smaps", "mappings", "machine", "cgroup", "region", "frugal", *PROCESS, "report", "decay",
              "allocator", "python module", "python process", "python mappings", "python report"]  # fmt: skip
 FAULTS = ["*fault*"]
-READERS = ["unit_readers", "account", "totals", *THREADS[1:], "threads_fork"]
+FORKS = ["fork_*", "threads_fork"]
+READERS = ["unit_readers", "account", "totals", *THREADS[1:], *FORKS]
 TESTS_OF = {
     "src/os/linux/smaps.*": ["smaps", "mappings", *PROCESS, "parser"],
     "src/os/linux/lines.*": ["smaps", *PROCESS, "cgroup", "parser"],
@@ -83,6 +84,8 @@ TESTS_OF = {
     "src/sync/callback.*": ["oom", *LIMITS, *CALLS, *THREADS, *FAULTS],
     "src/account/account.*": CALLS + THREADS + FAULTS,
     "src/account/counters.*": READERS,
+    "src/account/fork.*": [*FORKS, *READERS],
+    "src/sync/child.*": [*FORKS, *LIMITS, *CALLS, *THREADS],
     "src/account/readers.*": READERS,
     "*": CALLS + THREADS + FAULTS,
 }
