@@ -76,8 +76,11 @@ def jobs_of(tree: Path, seed: int) -> Iterator[Job]:
                              "-print_final_stats=1", f"-artifact_prefix={tree}/"])  # fmt: skip
     if (tree / "bindings" / "python" / "zmalloc").exists():
         yield meson_test(tree, "python machine", {"ZMALLOC_EXAMPLES": "250"})
+        yield meson_test(tree, "python random", {"ZMALLOC_SEED": str(seed), "ZMALLOC_CALLS": "300000"})
         if tree.name == "libc":  # the only one that has it
             yield meson_test(tree, "python serve", {"ZMALLOC_SECONDS": str(PIECE)})
+    if (tree / "bindings" / "lua" / "zmalloc.so").exists():
+        yield meson_test(tree, "lua random", {"ZMALLOC_SEED": str(seed), "ZMALLOC_CALLS": "300000"})
 
 
 class Soak:
