@@ -14,6 +14,8 @@ from tree import (
     introspect, option, run, tool,
 )  # fmt: skip
 
+HERE = Path(__file__).parent
+SYSTEM_JEMALLOC = ALLOCATOR == "jemalloc" and option("wrap_mode") == "nofallback"
 STRICT = ["-Wall", "-Wextra", "-Werror"]
 COMPILERS = [["gcc", "-std=c99", *STRICT], ["g++", "-std=c++17", "-x", "c++", *STRICT]]
 
@@ -87,23 +89,37 @@ def test_stranger(installed: Installed, compiler: list[str], tmp_path: Path) -> 
     installed.run_stranger(program)
 
 
-@pytest.mark.parametrize("kind", ["static", "both"])
-def test_stranger_with_the_static_library(kind: str, tmp_path: Path) -> None:
-    source = copy_source(tmp_path)
-    build = build_library(source, tmp_path, f"-Ddefault_library={kind}")
-    static = Installed.from_build(build, tmp_path / "installed")
-    assert static.has("libzmalloc.so.0.2") is (kind == "both")
-    private = ALLOCATOR == "jemalloc" and option("wrap_mode") != "nofallback"
-    assert static.has("libzmalloc-jemalloc.a") is private
+@pytest.fixture(scope="module", params=["static", "both"])
+def static(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """The static library, as it is installed alone or beside the shared one, which is then taken away."""
+    folder = tmp_path_factory.mktemp(request.param)
+    build = build_library(copy_source(folder), folder, f"-Ddefault_library={request.param}")
+    static = Installed.from_build(build, folder / "installed")
+    assert static.has("libzmalloc.so.0.2") is (request.param == "both")
+    assert static.has("libzmalloc-jemalloc.a") is (ALLOCATOR == "jemalloc" and not SYSTEM_JEMALLOC)
     for shared in static.root.rglob("libzmalloc.so*"):
         shared.unlink()
+    return static
 
-    for compiler in COMPILERS:
-        if shutil.which(compiler[0]) is not None:
-            program = tmp_path / "stranger"
-            static.build_stranger(program, *compiler, static=True)
-            assert "libzmalloc" not in run(tool("readelf"), "--dynamic", program)
-            static.run_stranger(program)
+
+@pytest.mark.parametrize("compiler", COMPILERS, ids=["C", "C++"])
+def test_stranger_with_the_static_library(static: Installed, compiler: list[str], tmp_path: Path) -> None:
+    tool(compiler[0])
+    program = tmp_path / "stranger"
+    static.build_stranger(program, *compiler, static=True)
+    assert "libzmalloc" not in run(tool("readelf"), "--dynamic", program)
+    static.run_stranger(program)
+
+
+@pytest.mark.skipif(SYSTEM_JEMALLOC, reason="only programs can have the static TLS of the system's jemalloc")
+def test_plugin_with_the_static_library(static: Installed, tmp_path: Path) -> None:
+    """It stays loaded whatever its host does: the ends of threads, and forks, call into the library."""
+    plugin, host = tmp_path / "plugin.so", tmp_path / "host"
+    flags = static.pkg_config("--static", "--cflags", "--libs")
+    run(tool("gcc"), *STRICT, "-fPIC", "-shared", HERE / "plugin.c", "-o", plugin, *flags)
+    assert "libzmalloc" not in run(tool("readelf"), "--dynamic", plugin)
+    run("gcc", *STRICT, HERE / "plugin_host.c", "-o", host, "-pthread", "-ldl")
+    assert run(host, plugin) == "still loaded\n"
 
 
 PROJECT = """
@@ -129,3 +145,28 @@ def test_subproject(unity: str, tmp_path: Path) -> None:
     # The library's own tests are not its users'.
     tests = json.loads((build / "meson-info" / "intro-tests.json").read_text())
     assert [test["name"] for test in tests] == ["stranger"]
+
+
+PLUGIN_PROJECT = """
+project('host', 'c', meson_version: '>=1.0.0')
+zmalloc = dependency('zmalloc', fallback: 'zmalloc', default_options: {options})
+dl = meson.get_compiler('c').find_library('dl', required: false)
+plugin = shared_module('plugin', 'plugin.c', dependencies: zmalloc)
+host = executable('host', 'plugin_host.c', dependencies: [dependency('threads'), dl])
+test('plugin', host, args: plugin.full_path(), depends: plugin)
+"""
+
+
+def test_plugin_with_a_static_subproject(tmp_path: Path) -> None:
+    """The same without pkg-config."""
+    project = tmp_path / "project"
+    (project / "subprojects").mkdir(parents=True)
+    for name in ("plugin.c", "plugin_host.c"):
+        shutil.copy(HERE / name, project)
+    copy_source(tmp_path).rename(project / "subprojects" / "zmalloc")
+    options = ["allocator=libc", "default_library=static"]
+    (project / "meson.build").write_text(PLUGIN_PROJECT.format(options=options))
+    build = tmp_path / "build"
+    run(*MESON, "setup", "--force-fallback-for=zmalloc", build, project)
+    run(*MESON, "compile", "-C", build)
+    assert run(build / "host", build / "libplugin.so") == "still loaded\n"
