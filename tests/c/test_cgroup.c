@@ -185,6 +185,7 @@ static const struct said said[] = {
      400 * MIB},
     {"version 1", "3:memory:/a\n0::/limited\n", "30 1 0:27 / /mnt/first rw - cgroup cgroup rw,memory\n" MOUNTED,
      200 * MIB},
+    {"version 1, after a longer path of version 2", "0::/limited\n3:memory:/a\n", FIRST MOUNTED, 200 * MIB},
     {"version 1, beside another controller", "3:cpu,memory,pids:/a\n",
      "30 1 0:27 / /mnt/first rw - cgroup cgroup rw,cpu,memory,pids\n", 200 * MIB},
     {"version 1, without a limit", "3:memory:/none\n", "30 1 0:27 / /mnt/first rw - cgroup cgroup rw,memory\n",
