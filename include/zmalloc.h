@@ -468,8 +468,8 @@ ZMALLOC_API int zmalloc_memory_limits(struct zmalloc_memory_limits *limits);
 /**
  * The least of those limits, and of what pointers reach. The process can't have more memory than this. If it is in a
  * control group whose limit can't be read, that limit may be the least, and the call returns the error: -ENODATA if
- * no mount shows the group, -EACCES or another if the group can't be opened. zmalloc_memory_limits still has the
- * others. On error *bytes is 0.
+ * no mount shows the group, -EACCES or another if the group can't be opened, -ENOSYS if /proc is not mounted.
+ * zmalloc_memory_limits still has the others; the least of them is only an upper bound. On error *bytes is 0.
  */
 ZMALLOC_API int zmalloc_memory_limit(size_t *bytes);
 

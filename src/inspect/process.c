@@ -249,9 +249,9 @@ int zmalloc_memory_limit(size_t *bytes)
     }
     struct zmalloc_memory_limits limits;
     int error = read_limits(&limits);
-    if (error != 0 && error != -ENOSYS) {
+    if (error != 0) {
         *bytes = 0;
-        return error; /* the process is in a group, which may have the least limit of all */
+        return error; /* the process may be in a group that has the least limit of all */
     }
     /* What is unknown is the largest, and then comes what is not set. */
     size_t least = lesser(lesser(limits.physical, limits.cgroup), lesser(limits.address_space, limits.data));

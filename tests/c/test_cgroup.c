@@ -230,6 +230,15 @@ static const struct said said[] = {
      400 * MIB},
     {"many optional fields", "0::/limited\n",
      "30 1 0:27 / /mnt/tree rw shared:4 master:2 propagate_from:1 unbindable - cgroup2 cgroup2 rw\n", 400 * MIB},
+    {"a name that begins as the way up does", "0::/limited/..b\n", MOUNTED, 80 * MIB},
+    {"outside of the namespace, and more than that is mounted", "0::/../limited\n",
+     "30 1 0:27 /.. /mnt/tree rw - cgroup2 cgroup2 rw\n", 400 * MIB},
+    {"others are mounted beside it and in it", "0::/limited\n",
+     MOUNTED "31 30 0:9 / /mnt/tree/limited/free rw - tmpfs x rw\n32 30 0:9 / /mnt/tree/lim rw - tmpfs x rw\n"
+             "33 1 0:9 / /mnt/tr rw - tmpfs x rw\n34 1 0:9 / /mnt/tree/limited/a rw - tmpfs x rw\n",
+     400 * MIB},
+    {"a new root over the old one", "0::/limited\n", MOUNTED "31 1 0:9 / / rw - ext4 /dev/a rw\n", 400 * MIB},
+    {"the mount that it is in comes later", "0::/limited\n", MOUNTED "1 20 0:9 / /mnt rw - tmpfs x rw\n", 400 * MIB},
     {"in no group", "", MOUNTED, ZMALLOC_NO_LIMIT},
     {"in none of memory", "4:cpu:/x\n1:name=memory:/a\n3:memory2:/a\n", OTHERS, ZMALLOC_NO_LIMIT},
 
@@ -244,6 +253,14 @@ static const struct said said[] = {
     {"a mount point that isn't there", "0::/limited\n", "30 1 0:27 / /mnt/a\\040b rw - cgroup2 cgroup2 rw\n",
      ZMALLOC_UNKNOWN},
     {"a group above that has no figure to be read", "3:memory:/b/own\n", FIRST, ZMALLOC_UNKNOWN},
+    {"another file system is mounted over the group's folder", "0::/limited/free\n",
+     MOUNTED "31 30 0:9 / /mnt/tree/limited/free rw - tmpfs x rw\n", ZMALLOC_UNKNOWN},
+    {"another file system is mounted over a group above it", "0::/limited/free\n",
+     MOUNTED "31 30 0:9 / /mnt/tree/limited rw - tmpfs x rw\n", ZMALLOC_UNKNOWN},
+    {"another file system is mounted over a folder above the tree", "0::/limited\n",
+     MOUNTED "31 1 0:9 / /mnt rw - tmpfs x rw\n", ZMALLOC_UNKNOWN},
+    {"outside of the namespace, and not far enough", "0::/../../limited\n",
+     "30 1 0:27 /.. /mnt/tree rw - cgroup2 cgroup2 rw\n", ZMALLOC_UNKNOWN},
     {"outside of what is mounted", "0::/limited\n", "30 1 0:27 /outer /mnt/tree rw - cgroup2 cgroup2 rw\n",
      ZMALLOC_UNKNOWN},
     {"beside what is mounted", "0::/outerlimited\n", "30 1 0:27 /outer /mnt/tree rw - cgroup2 cgroup2 rw\n",
@@ -292,6 +309,7 @@ static void make_tree(void)
     make_group("tree/limited/more", file, "524288000\n");
     make_group("tree/limited/less", file, "104857600");
     make_group("tree/limited/a:b", file, "52428800\n");
+    make_group("tree/limited/..b", file, "83886080\n");
     make_group("tree/zero", file, "0\n");
     make_group("tree/huge", file, "99999999999999999999999999999\n");
     make_group("tree/large", file, "5368709120\n");

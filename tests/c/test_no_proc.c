@@ -17,6 +17,8 @@ static void check_without_proc(void)
     struct zmalloc_memory_limits limits = {.size = sizeof(limits)};
     check(zmalloc_memory_limits(&limits) == 0);
     check(limits.cgroup == ZMALLOC_UNKNOWN);
+    bytes = 1;
+    check(zmalloc_memory_limit(&bytes) < 0 && bytes == 0);
     check(limits.address_space == ZMALLOC_NO_LIMIT);
     check(zmalloc_purge(&bytes) == (malloc_is_mute() ? -ENOTSUP : 0) && bytes == ZMALLOC_UNKNOWN);
 

@@ -37,6 +37,8 @@ struct place {
 struct search {
     const struct group *group;
     struct place place;    /* that was asked last */
+    uint64_t mount;        /* its number, */
+    uint64_t parent;       /* and that of the mount that it is mounted in */
     int error;             /* 0: bytes is the least limit of those that were reached */
     int error_before;      /* before the last place was asked, */
     uint64_t bytes_before; /* in case that another mount lies over it */
@@ -136,6 +138,18 @@ static bool is_path(struct word path, const char *text)
     return path.length == 0 && *text == '\0';
 }
 
+/* Whether a part of the path is "..". A group's name may begin so. */
+static bool leads_up(const char *path)
+{
+    while ((path = strstr(path, "/..")) != NULL) {
+        path += strlen("/..");
+        if (*path == '/' || *path == '\0') {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The group's path below what is mounted, or NULL if it is elsewhere: seen from another namespace it may be. */
 static const char *path_below(const struct group *group, struct word root)
 {
@@ -146,7 +160,7 @@ static const char *path_below(const struct group *group, struct word root)
             return NULL;
         }
     }
-    if ((*below != '/' && *below != '\0') || strstr(group->path, "/..") != NULL) {
+    if ((*below != '/' && *below != '\0') || leads_up(below)) {
         return NULL;
     }
     return strcmp(below, "/") != 0 ? below : "";
@@ -154,18 +168,30 @@ static const char *path_below(const struct group *group, struct word root)
 
 /* A mount of mountinfo: "id parent device root point options … - type source super-options". */
 struct mount {
+    uint64_t number;
+    uint64_t parent;
     struct word root;
     struct word point;
     struct word type;
     struct word super_options;
 };
 
+static uint64_t take_number(struct word *line)
+{
+    uint64_t number = 0;
+    struct word digits = take_word(line, ' ');
+    for (size_t i = 0; i < digits.length; i++) {
+        number = number * 10 + (unsigned char) digits.text[i] - '0';
+    }
+    return number;
+}
+
 /* The words have one blank between them, and the source may be empty. */
 static bool split_mount(struct word line, struct mount *mount)
 {
-    for (int i = 0; i < 3; i++) {
-        take_word(&line, ' ');
-    }
+    mount->number = take_number(&line);
+    mount->parent = take_number(&line);
+    take_word(&line, ' ');
     mount->root = take_word(&line, ' ');
     mount->point = take_word(&line, ' ');
     while (line.length > 0 && !is_word(take_word(&line, ' '), "-")) {
@@ -277,6 +303,35 @@ static int limit_in(int version, const struct place *place, uint64_t *bytes)
     return error;
 }
 
+/* Whether the path is that of a folder on the way to the place, or of the place itself. */
+static bool is_on_the_way(struct word path, const struct place *place)
+{
+    const char *at = place->point;
+    const char *below = place->below;
+    while (path.length > 0 || (*at == '\0' && below != NULL)) {
+        if (*at == '\0' && below != NULL) {
+            at = below;
+            below = NULL;
+        } else if (*at == '\0' || take_character(&path) != (unsigned char) *at++) {
+            return false;
+        }
+    }
+    return *at == '/' || *at == '\0';
+}
+
+/*
+ * Whether another mount lies over the place that was asked last: at the same point, or at a folder above it in the
+ * mount that both are mounted in, or at one below it. Over its own root a process still sees what was there.
+ */
+static bool is_covered_by(const struct search *search, const struct mount *mount)
+{
+    if (is_path(mount->point, search->place.point)) {
+        return true;
+    }
+    bool is_near = mount->parent == search->mount || mount->parent == search->parent;
+    return is_near && !is_word(mount->point, "/") && is_on_the_way(mount->point, &search->place);
+}
+
 /* Asks each place in turn. What lies under a later mount was not the place that it was taken for. */
 static int read_mount(void *context, const char *text, size_t length)
 {
@@ -285,13 +340,15 @@ static int read_mount(void *context, const char *text, size_t length)
     if (!split_mount((struct word){text, length}, &mount)) {
         return 0;
     }
-    if (is_path(mount.point, search->place.point)) {
+    if (is_covered_by(search, &mount)) {
         search->error = search->error_before;
         search->bytes = search->bytes_before;
     }
     if (!find_place(search->group, &mount, &search->place)) {
         return 0;
     }
+    search->mount = mount.number;
+    search->parent = mount.parent;
     search->error_before = search->error;
     search->bytes_before = search->bytes;
     uint64_t bytes;
