@@ -2,7 +2,10 @@
 /* The limits of this machine and of this process, and how large pages may be: limits that are really set. */
 #include "machine_limits.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 /* glibc has a type of its own for them, where the standard has an int. */
 #ifdef __GLIBC__
@@ -146,10 +149,61 @@ static void test_rules_of_huge_pages(void **state)
     run_in_child(cover_the_rule);
 }
 
+/* A filter that answers both prctl calls about huge pages as kernels before 3.15 and some sandboxes do. */
+static void refuse_prctl(int error)
+{
+    enum { LOW_HALF = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0 };
+    struct sock_filter steps[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_prctl, 0, 4),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0]) + LOW_HALF),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_GET_THP_DISABLE, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PR_SET_THP_DISABLE, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned) error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = {LENGTH(steps), steps};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) {
+        not_here("a process can't filter its system calls");
+    }
+    check(prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) == -1 && errno == error);
+}
+
+/* The process's own setting can't be had, so the system's is the answer; and none is made. */
+static void ask_where_prctl_is_refused(int error, int expected)
+{
+    int before = -2;
+    int mode = -2;
+    int known = zmalloc_thp(&before);
+    refuse_prctl(error);
+    check(zmalloc_thp(&mode) == known && mode == before);
+    check(zmalloc_disable_thp(1) == expected && zmalloc_disable_thp(0) == expected);
+    check(zmalloc_thp(&mode) == known && mode == before);
+}
+
+static void ask_an_old_kernel(void)
+{
+    ask_where_prctl_is_refused(EINVAL, -ENOSYS);
+}
+
+static void ask_a_strict_sandbox(void)
+{
+    ask_where_prctl_is_refused(EPERM, -EPERM);
+}
+
+static void test_huge_pages_where_prctl_is_refused(void **state)
+{
+    (void) state;
+    skip_if_emulated("huge pages can't be asked about");
+    run_in_child(ask_an_old_kernel);
+    run_in_child(ask_a_strict_sandbox);
+}
+
 static const struct CMUnitTest tests[] = {
     tidy(test_resource_limits),
     tidy(test_huge_pages),
     tidy(test_rules_of_huge_pages),
+    tidy(test_huge_pages_where_prctl_is_refused),
 };
 
 int main(void)
