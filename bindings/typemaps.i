@@ -14,18 +14,18 @@
  */
 
 /*
- * Where a script's code can run in the middle of a call (handlers, finalisers, callbacks of the garbage collection, and
- * in Python other threads), and what holds there:
+ * Where a script's code can run in the middle of a call (handlers, finalisers, callbacks of the garbage collection,
+ * and in Python other threads), and what holds there:
  *
  *   arguments     None runs: a number, a text, a block is one of the language's own types, or is refused.
  *   BEGIN_CALL .. END_CALL
- *                 The out-of-memory handler, and all that it does. A block that is resized is busy: nobody else can free,
- *                 move, view or pass it. The call's own notes (struct memory_request) are kept for it. The handler's
- *                 error is raised at END_CALL, when C has returned and the block is whole again, in the coroutine or
- *                 thread that asked.
- *   results       Finalisers, as making a value may collect garbage. Memory that has no block yet is known to this call
- *                 alone, and is freed if there is none; what C wrote are copies. A list or table that is being filled is
- *                 out of reach.
+ *                 The out-of-memory handler, and all that it does. A block that is resized is busy: nobody else can
+ *                 free, move, view or pass it. The call's own notes (struct memory_request) are kept for it. The
+ *                 handler's error is raised at END_CALL, when C has returned and the block is whole again, in the
+ *                 coroutine or thread that asked.
+ *   results       Finalisers, as making a value may collect garbage. Memory that has no block yet is known to this
+ *                 call alone, and is freed if there is none; what C wrote are copies. A list or table that is being
+ *                 filled is out of reach.
  *   AFTER_PRESSURE
  *                 The soft limit's handler. The call is done, and its results are whole.
  *   set_handler, keep_pressure_handler

@@ -37,9 +37,10 @@ EXPECTED = (MemoryError, BufferError, Planned)
 
 
 def is_expected(error: BaseException | None) -> bool:
-    """No memory, a handler that raises, a Block that is in use, or that was closed or resized since it was looked at."""
-    meanwhile = isinstance(error, ValueError) and ("closed Block" in str(error) or "different structures" in str(error)
-                                                   or str(error) == "the Block is closed")
+    """No memory, a handler that raises, a Block that is in use, or that was closed or resized meanwhile."""
+    text = str(error)
+    said = "closed Block" in text or "different structures" in text or text == "the Block is closed"
+    meanwhile = isinstance(error, ValueError) and said
     return meanwhile or isinstance(error, EXPECTED)
 
 
