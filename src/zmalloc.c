@@ -129,6 +129,7 @@ static SLOW_PATH void *allocate_within_limits(size_t size, size_t *usable, void 
 /* By one of the allocator's calls. */
 static inline void *allocate_by(void *(*allocate)(size_t), size_t size, size_t *usable)
 {
+    zm_account_expect_block();
     return is_unlimited(size) ? hand_out(allocate(zm_block_size(size)), size, usable)
                               : allocate_within_limits(size, usable, allocate);
 }
@@ -252,6 +253,7 @@ SLOW_PATH void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
         zm_set_if(usable, 0);
         return NULL;
     }
+    zm_account_expect_block();
     return zm_block_offset(ptr) == ZM_PREFIX ? reallocate(ptr, size, usable) : move(ptr, size, usable);
 }
 
@@ -292,6 +294,7 @@ SLOW_PATH void *ztryaligned_alloc_usable(size_t alignment, size_t size, size_t *
         zm_set_if(usable, 0);
         return NULL;
     }
+    zm_account_expect_block();
     size_t at = alignment < ZM_ALIGNMENT ? ZM_ALIGNMENT : alignment;
     size_t offset = ZM_KNOWS_SIZE ? 0 : at > ZM_PREFIX ? at : ZM_PREFIX;
     bool fits = at <= ZM_LARGEST && size <= ZM_LARGEST - at;

@@ -51,8 +51,8 @@ static void get_slot(const _Atomic size_t *allocated, const _Atomic size_t *free
     zm_gate_go_live(slot);
 }
 
-/* Makes this thread live, if it can be told when it ends. A call that comes in between counts as not live. */
-static void register_thread(void)
+/* If it can be told when the thread ends. A call that comes in between counts as not live. */
+void zm_account_register(void)
 {
     const _Atomic size_t *allocated;
     const _Atomic size_t *freed;
@@ -99,10 +99,9 @@ void zm_account_allocated_when_not_live(size_t bytes)
 {
     atomic_fetch_add_explicit(&shared_allocated, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&zm_self.allocated_apart, bytes, memory_order_relaxed);
-    register_thread(); /* from the next block on */
 }
 
-/* Never registers: the C library itself frees after the last round of key destructors. */
+/* To free never registers: the C library itself frees after the last round of key destructors. */
 void zm_account_freed_when_not_live(size_t bytes)
 {
     atomic_fetch_add_explicit(&shared_freed, bytes, memory_order_release);

@@ -23,6 +23,19 @@ static inline bool zm_account_is_live(void)
     return ZM_LIKELY(zm_gate() != ZM_NOT_LIVE);
 }
 
+/*
+ * Makes the thread live, if it can be. Before its first block, not after: a signal handler in between may allocate
+ * too, and where the allocator counts nobody could tell which of the two was first.
+ */
+void zm_account_register(void);
+
+static inline void zm_account_expect_block(void)
+{
+    if (!zm_account_is_live()) {
+        zm_account_register();
+    }
+}
+
 void zm_account_allocated_when_not_live(size_t bytes);
 void zm_account_freed_when_not_live(size_t bytes);
 

@@ -1,25 +1,22 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Locks that fork takes, all of them, so that the child finds whole what they redzone. */
+/* Locks that fork takes, all of them, so that the child finds whole what they guard; and that a child finds free. */
 #ifndef ZM_FORK_LOCK_H
 #define ZM_FORK_LOCK_H
 
-#include <pthread.h>
-#include <stdbool.h>
+#include "sync/child.h"
 
-/* This thread forks, and has them all: other handlers of fork may run meanwhile, and allocate. */
-extern _Thread_local bool zm_fork_holds_all_locks;
+#include <stdint.h>
 
-static inline void zm_fork_lock(pthread_mutex_t *mutex)
+/* Goes without if this thread forks and has them all: other handlers of fork may run meanwhile, and allocate. */
+static inline uintptr_t zm_fork_lock(unsigned name)
 {
-    if (!zm_fork_holds_all_locks) {
-        pthread_mutex_lock(mutex);
-    }
+    return zm_lock_has_all() ? 0 : zm_lock_take((enum zm_lock_name) name);
 }
 
-static inline void zm_fork_unlock(pthread_mutex_t *mutex)
+static inline void zm_fork_unlock(unsigned name, uintptr_t token)
 {
-    if (!zm_fork_holds_all_locks) {
-        pthread_mutex_unlock(mutex);
+    if (token != 0) {
+        zm_lock_release((enum zm_lock_name) name, token);
     }
 }
 

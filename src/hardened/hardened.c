@@ -8,6 +8,7 @@
 #include "hardened/quarantine.h"
 #include "hardened/registry.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -26,8 +27,6 @@ struct redzone {
         unsigned char bytes[ZM_REDZONE];
     };
 };
-
-_Thread_local bool zm_fork_holds_all_locks;
 
 /* Which call this thread is in, for what is found out later in it. */
 static _Thread_local const char *current_call = "an allocation";
@@ -288,23 +287,20 @@ void zm_hardened_expect_foreign(void *ptr, const char *call)
     }
 }
 
+/* The quarantine's and the registry's. */
 static void before_fork(void)
 {
-    zm_quarantine_lock();
-    zm_registry_lock_all();
-    zm_fork_holds_all_locks = true;
+    zm_lock_take_all(ZM_LOCK_QUARANTINE, ZM_LOCKS);
 }
 
-static void after_fork(void)
+static void after_fork_in_parent(void)
 {
-    zm_fork_holds_all_locks = false;
-    zm_registry_unlock_all();
-    zm_quarantine_unlock();
+    zm_lock_release_all(ZM_LOCK_QUARANTINE, ZM_LOCKS);
 }
 
 __attribute__((constructor)) static void start(void)
 {
-    pthread_atfork(before_fork, after_fork, after_fork);
+    pthread_atfork(before_fork, after_fork_in_parent, NULL);
 }
 
 __attribute__((destructor)) static void finish(void)

@@ -9,7 +9,6 @@ struct inmate {
     size_t bytes;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct inmate ring[ZM_QUARANTINE_BLOCKS];
 static size_t first;
 static size_t held;
@@ -29,7 +28,7 @@ static bool take(struct zm_entry *oldest)
 
 bool zm_quarantine_put(const struct zm_entry *block, size_t bytes, struct zm_entry *oldest)
 {
-    zm_fork_lock(&lock);
+    uintptr_t token = zm_fork_lock(ZM_LOCK_QUARANTINE);
     bool has_room = held < ZM_QUARANTINE_BLOCKS && bytes <= ZM_QUARANTINE_BYTES - held_bytes;
     if (has_room) {
         ring[(first + held) % ZM_QUARANTINE_BLOCKS] = (struct inmate){*block, bytes};
@@ -38,24 +37,14 @@ bool zm_quarantine_put(const struct zm_entry *block, size_t bytes, struct zm_ent
     } else {
         take(oldest);
     }
-    zm_fork_unlock(&lock);
+    zm_fork_unlock(ZM_LOCK_QUARANTINE, token);
     return has_room;
 }
 
 bool zm_quarantine_take(struct zm_entry *oldest)
 {
-    zm_fork_lock(&lock);
+    uintptr_t token = zm_fork_lock(ZM_LOCK_QUARANTINE);
     bool taken = take(oldest);
-    zm_fork_unlock(&lock);
+    zm_fork_unlock(ZM_LOCK_QUARANTINE, token);
     return taken;
-}
-
-void zm_quarantine_lock(void)
-{
-    pthread_mutex_lock(&lock);
-}
-
-void zm_quarantine_unlock(void)
-{
-    pthread_mutex_unlock(&lock);
 }

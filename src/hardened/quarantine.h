@@ -15,8 +15,4 @@ bool zm_quarantine_put(const struct zm_entry *block, size_t bytes, struct zm_ent
 /* False: there is none. */
 bool zm_quarantine_take(struct zm_entry *oldest);
 
-/* For fork. */
-void zm_quarantine_lock(void);
-void zm_quarantine_unlock(void);
-
 #endif

@@ -11,13 +11,13 @@ enum { PART_BITS = 5, PARTS = 1 << PART_BITS, FEWEST_PLACES = 128 };
 
 /* Places are tried from the one that the address gives on, one after another. At most three of four are taken. */
 struct part {
-    _Alignas(64) pthread_mutex_t lock;
-    struct zm_entry *places;
+    _Alignas(64) struct zm_entry *places;
     size_t length; /* a power of two, or 0 */
     size_t taken;
 };
 
-static struct part parts[PARTS] = {[0 ... PARTS - 1] = {.lock = PTHREAD_MUTEX_INITIALIZER}};
+static struct part parts[PARTS];
+_Static_assert(ZM_LOCK_PARTS + PARTS == ZM_LOCKS, "a lock for each part");
 
 static uint64_t hash(const void *ptr)
 {
@@ -25,11 +25,20 @@ static uint64_t hash(const void *ptr)
     return bits ^ bits >> 32;
 }
 
-static struct part *lock_part_of(const void *ptr)
+static struct part *lock_part(size_t number, uintptr_t *token)
 {
-    struct part *part = &parts[hash(ptr) % PARTS];
-    zm_fork_lock(&part->lock);
-    return part;
+    *token = zm_fork_lock(ZM_LOCK_PARTS + (unsigned) number);
+    return &parts[number];
+}
+
+static struct part *lock_part_of(const void *ptr, uintptr_t *token)
+{
+    return lock_part((size_t) (hash(ptr) % PARTS), token);
+}
+
+static void unlock_part(const struct part *part, uintptr_t token)
+{
+    zm_fork_unlock(ZM_LOCK_PARTS + (unsigned) (part - parts), token);
 }
 
 static size_t home(const struct part *part, const void *ptr)
@@ -85,36 +94,39 @@ static bool has_room(const struct part *part)
 
 bool zm_registry_add(const struct zm_entry *entry)
 {
-    struct part *part = lock_part_of(entry->ptr);
+    uintptr_t token;
+    struct part *part = lock_part_of(entry->ptr, &token);
     bool added = has_room(part) || grow(part);
     if (added) {
         *place_of(part, entry->ptr) = *entry;
         part->taken++;
     }
-    zm_fork_unlock(&part->lock);
+    unlock_part(part, token);
     return added;
 }
 
 bool zm_registry_find(const void *ptr, struct zm_entry *entry)
 {
-    struct part *part = lock_part_of(ptr);
+    uintptr_t token;
+    struct part *part = lock_part_of(ptr, &token);
     const struct zm_entry *found = find(part, ptr);
     if (found != NULL) {
         *entry = *found;
     }
-    zm_fork_unlock(&part->lock);
+    unlock_part(part, token);
     return found != NULL;
 }
 
 bool zm_registry_retire(const void *ptr, enum zm_state state, struct zm_entry *entry)
 {
-    struct part *part = lock_part_of(ptr);
+    uintptr_t token;
+    struct part *part = lock_part_of(ptr, &token);
     struct zm_entry *found = find(part, ptr);
     if (found != NULL) {
         *entry = *found;
         found->state = found->state == ZM_IN_USE ? state : found->state;
     }
-    zm_fork_unlock(&part->lock);
+    unlock_part(part, token);
     return found != NULL;
 }
 
@@ -134,13 +146,14 @@ static void close_gap(struct part *part, size_t gap)
 
 void zm_registry_remove(const void *ptr)
 {
-    struct part *part = lock_part_of(ptr);
+    uintptr_t token;
+    struct part *part = lock_part_of(ptr, &token);
     const struct zm_entry *found = find(part, ptr);
     if (found != NULL) {
         close_gap(part, (size_t) (found - part->places));
         part->taken--;
     }
-    zm_fork_unlock(&part->lock);
+    unlock_part(part, token);
 }
 
 /* Its offset and the redzone behind it are taken as part of a block. */
@@ -150,17 +163,18 @@ static bool is_around(const struct zm_entry *entry, uintptr_t address)
     return entry->ptr != NULL && address - begin <= entry->offset + entry->size;
 }
 
-static bool find_around_in(struct part *part, uintptr_t address, struct zm_entry *entry)
+static bool find_around_in(size_t number, uintptr_t address, struct zm_entry *entry)
 {
     bool found = false;
-    zm_fork_lock(&part->lock);
+    uintptr_t token;
+    const struct part *part = lock_part(number, &token);
     for (size_t i = 0; i < part->length && !found; i++) {
         found = is_around(&part->places[i], address);
         if (found) {
             *entry = part->places[i];
         }
     }
-    zm_fork_unlock(&part->lock);
+    unlock_part(part, token);
     return found;
 }
 
@@ -168,21 +182,7 @@ bool zm_registry_find_around(const void *ptr, struct zm_entry *entry)
 {
     bool found = false;
     for (size_t i = 0; i < PARTS && !found; i++) {
-        found = find_around_in(&parts[i], (uintptr_t) ptr, entry);
+        found = find_around_in(i, (uintptr_t) ptr, entry);
     }
     return found;
-}
-
-void zm_registry_lock_all(void)
-{
-    for (size_t i = 0; i < PARTS; i++) {
-        pthread_mutex_lock(&parts[i].lock);
-    }
-}
-
-void zm_registry_unlock_all(void)
-{
-    for (size_t i = 0; i < PARTS; i++) {
-        pthread_mutex_unlock(&parts[i].lock);
-    }
 }

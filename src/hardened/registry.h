@@ -28,8 +28,4 @@ bool zm_registry_retire(const void *ptr, enum zm_state state, struct zm_entry *e
 
 void zm_registry_remove(const void *ptr);
 
-/* For fork. */
-void zm_registry_lock_all(void);
-void zm_registry_unlock_all(void);
-
 #endif

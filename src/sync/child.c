@@ -66,6 +66,48 @@ bool zm_lock_release(enum zm_lock_name name, uintptr_t token)
     return release(&zm_child_page->locks[name].holder, token);
 }
 
+bool zm_lock_has_all(void)
+{
+    return atomic_load(&zm_child_page->has_all) == self();
+}
+
+/* Of the thread that has them all. */
+static uintptr_t tokens[ZM_LOCKS];
+static unsigned nested;
+
+void zm_lock_take_all(enum zm_lock_name first, enum zm_lock_name end)
+{
+    if (zm_lock_has_all()) {
+        nested++;
+        return;
+    }
+    for (int i = (int) first; i < (int) end; i++) {
+        _Atomic uintptr_t *holder = &zm_child_page->locks[i].holder;
+        uintptr_t token = atomic_load(holder) / LEVELS * LEVELS != self() ? take(holder) : 0;
+        tokens[i] = token; /* not before it is taken: until then these are another thread's */
+    }
+    nested = 0;
+    atomic_store(&zm_child_page->has_all, self());
+}
+
+/* Not if this is a child, forked by a handler of the fork that took them. */
+void zm_lock_release_all(enum zm_lock_name first, enum zm_lock_name end)
+{
+    if (!zm_lock_has_all()) {
+        return;
+    }
+    if (nested > 0) {
+        nested--;
+        return;
+    }
+    atomic_store(&zm_child_page->has_all, 0);
+    for (int i = (int) first; i < (int) end; i++) {
+        if (tokens[i] != 0) {
+            release(&zm_child_page->locks[i].holder, tokens[i]);
+        }
+    }
+}
+
 static void run_hooks(struct zm_child_stage stage)
 {
     for (int i = 0; i < ZM_CHILD_HOOKS; i++) {
@@ -117,6 +159,7 @@ static void clear(struct zm_child_page *page)
         atomic_store(&page->locks[i].holder, 0);
     }
     atomic_store(&page->settler, 0);
+    atomic_store(&page->has_all, 0);
     atomic_store(&page->is_settled, false);
 }
 

@@ -26,6 +26,7 @@ struct zm_lock {
 struct zm_child_page {
     atomic_bool is_settled;
     _Atomic uintptr_t settler;
+    _Atomic uintptr_t has_all; /* the locks: a thread that forks */
     struct zm_lock locks[ZM_LOCKS];
 };
 
@@ -65,5 +66,14 @@ static inline void zm_child_check(void)
  */
 uintptr_t zm_lock_take(enum zm_lock_name name);
 bool zm_lock_release(enum zm_lock_name name, uintptr_t token);
+
+/*
+ * For what can't be mended in a child, but must be whole when it is born: a thread takes all these locks before it
+ * forks, but for one that it holds itself, in the call that a signal handler has interrupted. The child has none of
+ * them taken. Pairs may be nested.
+ */
+void zm_lock_take_all(enum zm_lock_name first, enum zm_lock_name end);
+void zm_lock_release_all(enum zm_lock_name first, enum zm_lock_name end);
+bool zm_lock_has_all(void);
 
 #endif
