@@ -528,8 +528,8 @@ ZMALLOC_API int zmalloc_allocator_info(size_t *allocated, size_t *active, size_t
 ZMALLOC_API void set_jemalloc_bg_thread(int enable);
 
 /**
- * Starts (1) or ends (0) the allocator's background thread. It gives unused memory back after a while, without a
- * z* call. With jemalloc; elsewhere -ENOTSUP. It does not survive fork.
+ * Starts (1) or ends (0) the allocator's background thread. It gives unused memory back after the decay times,
+ * without a z* call. With jemalloc; elsewhere -ENOTSUP. A forked child has none until it starts its own.
  */
 ZMALLOC_API int zmalloc_background_thread(int enable);
 
@@ -540,6 +540,10 @@ ZMALLOC_API int zmalloc_background_thread_enabled(int *enabled);
  * Writes after how many milliseconds without use the allocator gives pages back. After *dirty_ms a dirty page becomes
  * muzzy: the kernel may take it. After *muzzy_ms more it becomes clean: the kernel has it. -1 is never, 0 is at once.
  * With jemalloc; elsewhere -1 and -ENOTSUP.
+ *
+ * The times pass only in calls that reach an arena, which most calls don't, and in the background thread: without it
+ * an idle program gives nothing back. Free memory that has merged to 8 MiB or more goes back at once, unless the time
+ * is -1.
  */
 ZMALLOC_API int zmalloc_decay(long *dirty_ms, long *muzzy_ms);
 
