@@ -160,10 +160,13 @@ static size_t sum_freed(void)
 /*
  * An allocator that counts by itself does not release what it counts: a difference can be a little below zero. Very
  * little: only small blocks come and go without a lock, and a process of 32 bits can have nearly all of its 4 GiB in
- * use.
+ * use. What is counted here is released, so there a process of 32 bits can have the last bytes in use.
  */
 static size_t not_below_zero(size_t difference)
 {
+    if (!ZM_COUNTED_BY_ALLOCATOR && SIZE_MAX == UINT32_MAX) {
+        return difference;
+    }
     return difference < SIZE_MAX - SIZE_MAX / 1024 ? difference : 0;
 }
 
