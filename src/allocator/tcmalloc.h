@@ -7,6 +7,8 @@
 
 #include <gperftools/nallocx.h>
 #include <gperftools/tcmalloc.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 #define ZM_ALLOCATOR_UNALIGNED_UP_TO 8
 
@@ -46,9 +48,14 @@ static inline void zm_allocator_free_sized(void *block, size_t usable)
     }
 }
 
+/* The first question makes tcmalloc allocate by operator new, which may come back to us: see tcmalloc.c. */
+extern bool zm_tcmalloc_answers;
+size_t zm_tcmalloc_first_size(void *block);
+
 static inline size_t zm_allocator_usable_size(void *block)
 {
-    return tc_malloc_size(block);
+    bool answers = __atomic_load_n(&zm_tcmalloc_answers, __ATOMIC_RELAXED);
+    return __builtin_expect(answers, true) ? tc_malloc_size(block) : zm_tcmalloc_first_size(block);
 }
 
 static inline size_t zm_allocator_good_size(size_t size)
