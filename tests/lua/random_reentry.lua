@@ -85,7 +85,7 @@ local function fill(one)
    quietly(function()
       local byte = string.char(below(256))
       one.block:set(1, byte:rep(#one.block))
-      one.byte, one.changes = byte, (one.changes or 0) + 1
+      one.byte, one.changes = one.resizes == 0 and byte or nil, (one.changes or 0) + 1
    end)
 end
 
@@ -105,7 +105,7 @@ end
 
 local function keep(block)
    if block then
-      local one = {block = block}
+      local one = {block = block, resizes = 0}
       if #held < most_blocks then
          held[#held + 1] = one
       end
@@ -137,10 +137,11 @@ local function resize()
    local before, changes, byte
    quietly(function()
       before, changes, byte = #one.block, one.changes, one.byte
-      one.byte = nil -- until it is filled again
+      one.byte, one.resizes = nil, one.resizes + 1 -- until it is filled again, when all resizes are over
    end)
    local ok, problem = pcall(one_of(resizers), one.block, size())
    quietly(function()
+      one.resizes = one.resizes - 1
       if not is_open(one) then
          return
       end

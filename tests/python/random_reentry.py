@@ -60,6 +60,7 @@ class Held:
     def __init__(self, block: zmalloc.Block) -> None:
         self.block = block
         self.byte: int | None = None
+        self.resizes = 0  # under way
         self.changes = 0  # so a call can tell that others made one in the middle of it
         self.views: list[memoryview] = []
 
@@ -67,7 +68,7 @@ class Held:
         with quiet():
             byte = chance.randrange(256)
             self.block[:] = bytes([byte]) * len(self.block)
-            self.byte = byte
+            self.byte = byte if self.resizes == 0 else None
             self.changes += 1
 
     def check(self, most: int | None = None) -> None:
@@ -115,6 +116,7 @@ def resize() -> None:
     with quiet():
         before, byte, changes = len(one.block), one.byte, one.changes
         one.byte = None
+        one.resizes += 1
     call = chance.choice((
         zmalloc.Block.resize, zmalloc.zrealloc, zmalloc.ztryrealloc, zmalloc.zrealloc_usable,
         zmalloc.ztryrealloc_usable,
@@ -123,6 +125,7 @@ def resize() -> None:
         call(one.block, size())
     finally:  # done or not: a soft limit's handler may raise when it is done
         with quiet():
+            one.resizes -= 1
             if one.is_open():
                 one.byte = byte if one.changes == changes else None
                 one.check(before)
