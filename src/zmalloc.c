@@ -12,24 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void count_allocated(size_t bytes)
-{
-    if (zm_account_is_live()) {
-        zm_account_allocated_when_live(bytes);
-    } else {
-        zm_account_allocated_when_not_live(bytes);
-    }
-}
-
-static void count_freed(size_t bytes)
-{
-    if (zm_account_is_live()) {
-        zm_account_freed_when_live(bytes);
-    } else {
-        zm_account_freed_when_not_live(bytes);
-    }
-}
-
 /* Makes the allocator's block, if there is one, the caller's: its size is noted, counted and reported. It is inlined
  * in every call: to call it would add a fifth to the instructions that counting takes. */
 static inline __attribute__((always_inline)) void *hand_out_aligned(void *block, size_t offset, size_t size,
@@ -44,7 +26,7 @@ static inline __attribute__((always_inline)) void *hand_out_aligned(void *block,
         return ptr;
     }
     size_t bytes = zm_block_usable(ptr);
-    count_allocated(bytes + offset);
+    zm_account_allocated(bytes + offset);
     zm_set_if(usable, bytes);
     return ptr;
 }
@@ -58,7 +40,7 @@ static inline void *hand_out(void *block, size_t size, size_t *usable)
 static void *hand_in(void *ptr, size_t *usable)
 {
     size_t bytes = zm_block_usable(ptr);
-    count_freed(bytes + zm_block_offset(ptr));
+    zm_account_freed(bytes + zm_block_offset(ptr));
     zm_set_if(usable, bytes);
     return zm_block_of(ptr);
 }
@@ -221,7 +203,7 @@ static void count_freed_by_reallocation(size_t bytes, bool was_live)
     if (ZM_COUNTED_BY_ALLOCATOR && !was_live && zm_account_is_live()) {
         zm_account_freed_before_live(bytes);
     } else {
-        count_freed(bytes);
+        zm_account_freed(bytes);
     }
 }
 

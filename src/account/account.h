@@ -77,6 +77,25 @@ static inline void zm_account_freed_when_live(size_t bytes)
     }
 }
 
+/* By a thread that may be live or not. */
+static inline void zm_account_allocated(size_t bytes)
+{
+    if (zm_account_is_live()) {
+        zm_account_allocated_when_live(bytes);
+    } else {
+        zm_account_allocated_when_not_live(bytes);
+    }
+}
+
+static inline void zm_account_freed(size_t bytes)
+{
+    if (zm_account_is_live()) {
+        zm_account_freed_when_live(bytes);
+    } else {
+        zm_account_freed_when_not_live(bytes);
+    }
+}
+
 /* All of these take no lock, allocate nothing, and are safe in a signal handler. */
 
 /* Allocated and not freed, in all threads; and the most that this was ever seen to be. */
