@@ -111,7 +111,7 @@ def test_an_error_says_that_the_limit_refused_it() -> None:
         with pytest.raises(MemoryError) as error:
             zmalloc.Block(4_000_000)
         assert words(error) == f"Block: can't allocate a size of 4000000 bytes: {rest} {used} in use"
-        with zmalloc.Block(600_000) as block:
+        with zmalloc.Block(400_000) as block:
             held = zmalloc.used_memory()
             with pytest.raises(MemoryError) as error:
                 block.resize(1_200_000)
