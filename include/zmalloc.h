@@ -107,6 +107,10 @@
 #define ZMALLOC_NO_LIMIT (SIZE_MAX - 1)
 
 #ifdef __cplusplus
+#ifdef __GNUC__
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* a call and a struct of the same name, as stat is */
+#endif
 extern "C" {
 #endif
 
@@ -356,6 +360,7 @@ ZMALLOC_API int zmalloc_set_oom_retry_handler(int (*handler)(size_t size, void *
  *   -ENOENT     no such field in this kernel
  *   -EMFILE     this process has no file descriptor left
  *   -EOVERFLOW  the figure does not fit
+ *   -EIO        the kernel's text is none that this library knows
  *   -ENOSYS     this platform can't report it, or /proc is not mounted
  *
  * They allocate nothing, and need about 24 KiB of stack.
@@ -618,6 +623,9 @@ ZMALLOC_API int zmalloc_report(struct zmalloc_report *report, int walk);
 
 #ifdef __cplusplus
 }
+#ifdef __GNUC__
+#pragma GCC diagnostic pop
+#endif
 #endif
 
 #endif

@@ -25,7 +25,7 @@ def test_header_alone(
 ) -> None:
     twice = tmp_path / "twice"
     twice.write_text(f'#include "{header}"\n#include "{header}"\nextern int nothing;\nint nothing;\n')
-    strict = ["-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only"]
+    strict = ["-Wall", "-Wextra", "-Wshadow", "-pedantic", "-Werror", "-fsyntax-only"]
     run(tool(compiler), f"-std={standard}", *strict, *prefix, "-x", language, twice)
 
 
