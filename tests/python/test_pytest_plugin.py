@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import zmalloc
 
 
 def run(folder: Path, code: str, *arguments: str) -> tuple[dict[str, int], str]:
@@ -58,8 +57,13 @@ def test_both(zmalloc_no_growth):
 """
     counts, text = run(tmp_path, code)
     assert counts == {"failed": 3}, text
-    small, large = (zmalloc.zmalloc_size(zmalloc.Block(size)) for size in (1000, 5000))
-    assert f"kept {small} bytes in zmalloc Blocks, of 0 that it may: {small + large} allocated, {large} freed" in text
+    said = re.search(r"kept (\d+) bytes in zmalloc Blocks, of 0 that it may: (\d+) allocated, (\d+) freed", text)
+    assert said is not None, text
+    kept, allocated, freed = map(int, said.groups())
+    # What a block has beyond its size depends on the allocator, and with libc on its neighbours.
+    assert kept == allocated - freed
+    assert 1000 <= kept <= 1280
+    assert 5000 <= freed <= 6144
 
 
 def test_limits(tmp_path: Path) -> None:
