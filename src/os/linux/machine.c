@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Linux: the machine's memory, and pages. Processes are procfs.c's, limits cgroup.c's. */
+/* Linux: the machine's memory, and pages. Processes are process.c's, limits cgroup.c's. */
 #include "os/linux/file.h"
 #include "os/os.h"
 
