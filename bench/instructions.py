@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Instructions, which are the same on any machine, and what they are held to."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from measure import CONTENDERS, MODELS, Results, Tree, table
+
+# What zmalloc may cost in instructions for a malloc and free: more than plain, or of what the slots model costs more
+# than plain. The margin is for other compilers.
+MOST_OVER_PLAIN = {"jemalloc": 12}
+MOST_OF_SLOTS = {"tcmalloc": 0.62, "mimalloc": 0.62, "libc": 0.78, "libc, prefix": 0.84}
+MARGIN = 1.1
+
+# And with a limit set, which is far away: more than without.
+MOST_WITH_LIMIT = 250
+
+
+def instructions_of(tree: Tree, contender: str, workload: str) -> float:
+    """Instructions of one operation, harness included: start and end cancel out between a short and a long run."""
+    valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    counts = []
+    for operations in (100_000, 400_000):
+        done = tree.run(f"churn-{contender}", workload, operations, wrapper=valgrind)
+        match = re.search(r"Collected : (\d+)", done.stderr)
+        if match is None:
+            sys.exit(f"callgrind printed no count:\n{done.stderr}")
+        counts.append(int(match[1]))
+    return (counts[1] - counts[0]) / 300_000
+
+
+def verdict(tree: Tree, over: dict[str, float]) -> str:
+    """What zmalloc's cost is held to, and whether it is kept."""
+    if tree.name not in MOST_OVER_PLAIN | MOST_OF_SLOTS:
+        return ""
+    if tree.name in MOST_OVER_PLAIN:
+        most = float(MOST_OVER_PLAIN[tree.name])
+        text = f"at most +{most:.0f}"
+    else:
+        most = MOST_OF_SLOTS[tree.name] * over["slots"]
+        text = f"at most {MOST_OF_SLOTS[tree.name]:.0%} of slots"
+    if over["zmalloc"] <= most + 0.05:
+        return f"{text}: yes"
+    return f"{text}: {'nearly' if over['zmalloc'] <= most * MARGIN else 'NO'}"
+
+
+def instructions(trees: list[Tree], rounds: int) -> Results:
+    """Instructions of a malloc and a free, by callgrind."""
+    del rounds  # they come out the same every time
+    results: Results = {}
+    rows = []
+    for tree in trees:
+        for workload in ["mixed", "fixed"]:
+            counts = {name: instructions_of(tree, name, workload) for name in ["none", *CONTENDERS, "limited"]}
+            over = {name: counts[name] - counts["plain"] for name in ["zmalloc", *MODELS, "limited"]}
+            results[f"{tree.name} {workload}"] = {"plain": counts["plain"] - counts["none"], **over}
+            held = verdict(tree, over) if workload == "mixed" else ""
+            if over["limited"] - over["zmalloc"] > MOST_WITH_LIMIT * MARGIN:
+                held = f"limited at most +{MOST_WITH_LIMIT} more: NO"
+            rows.append([
+                f"{tree.name}, {workload}", f"{counts['plain'] - counts['none']:.1f}",
+                *(f"+{value:.1f}" for value in over.values()), f"{over['zmalloc'] / over['slots']:.0%}", held,
+            ])  # fmt: skip
+    columns = ["", "plain", "zmalloc", *MODELS, "limited", "zmalloc / slots", "held to"]
+    table("instructions: a malloc and a free, harness subtracted; the others as more than plain", columns, rows)
+    if any("NO" in row[-1] for row in rows):
+        results["failed"] = {}
+    return results
