@@ -2,39 +2,13 @@
 /* The z* calls: edge cases and failure policy around the allocator and the account. */
 #include "zmalloc.h"
 
-#include "account/account.h"
-#include "heap/block.h"
+#include "call.h"
 #include "limit/claim.h"
 #include "oom.h"
-#include "util/set_if.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* Makes the allocator's block, if there is one, the caller's: its size is noted, counted and reported. It is inlined
- * in every call: to call it would add a fifth to the instructions that counting takes. */
-static inline __attribute__((always_inline)) void *hand_out_aligned(void *block, size_t offset, size_t size,
-                                                                    size_t *usable)
-{
-    if (block == NULL) {
-        zm_set_if(usable, 0);
-        return NULL;
-    }
-    void *ptr = zm_block_open(block, offset, size);
-    if (ZM_COUNTED_BY_ALLOCATOR && usable == NULL && zm_account_is_live()) {
-        return ptr;
-    }
-    size_t bytes = zm_block_usable(ptr);
-    zm_account_allocated(bytes + offset);
-    zm_set_if(usable, bytes);
-    return ptr;
-}
-
-static inline void *hand_out(void *block, size_t size, size_t *usable)
-{
-    return hand_out_aligned(block, ZM_PREFIX, size, usable);
-}
 
 /* Counts the caller's block as freed, and leaves it to be freed. */
 static void *hand_in(void *ptr, size_t *usable)
@@ -43,17 +17,6 @@ static void *hand_in(void *ptr, size_t *usable)
     zm_account_freed(bytes + zm_block_offset(ptr));
     zm_set_if(usable, bytes);
     return zm_block_of(ptr);
-}
-
-/* Kept out of the functions that first try the fast path, which then need no stack for it. */
-#define SLOW_PATH __attribute__((noinline))
-
-/* The fast paths, for most blocks of most threads: nothing but the allocator's call and, where the allocator does not
- * count, one counter. Where a fast path does not apply or fails, the slow path below starts from the beginning. */
-static inline bool may_be_fast(size_t size)
-{
-    return ZM_KNOWS_SIZE && ZM_LIKELY(size > zm_gate()) &&
-           (ZM_COUNTED_BY_ALLOCATOR || ZM_LIKELY(size <= ZM_HEAP_GRANTS_UP_TO));
 }
 
 static inline void *count_fast(void *block, size_t size)
@@ -66,18 +29,18 @@ static inline void *count_fast(void *block, size_t size)
 
 static inline void *malloc_fast(size_t size)
 {
-    return may_be_fast(size) ? count_fast(zm_heap_allocate(size), size) : NULL;
+    return zm_may_be_fast(size) ? count_fast(zm_heap_allocate(size), size) : NULL;
 }
 
 static inline void *calloc_fast(size_t size)
 {
-    return may_be_fast(size) ? count_fast(zm_heap_allocate_zeroed(size), size) : NULL;
+    return zm_may_be_fast(size) ? count_fast(zm_heap_allocate_zeroed(size), size) : NULL;
 }
 
 /* Elsewhere a reallocation needs the old size, which makes it no shorter than the slow path. */
 static inline void *realloc_fast(void *ptr, size_t size)
 {
-    return ZM_COUNTED_BY_ALLOCATOR && ptr != NULL && may_be_fast(size) ? zm_heap_reallocate(ptr, size) : NULL;
+    return ZM_COUNTED_BY_ALLOCATOR && ptr != NULL && zm_may_be_fast(size) ? zm_heap_reallocate(ptr, size) : NULL;
 }
 
 static inline bool free_fast(void *ptr)
@@ -101,18 +64,18 @@ static inline bool is_unlimited(size_t size)
     return ZM_LIKELY(size <= ZM_LARGEST && !zm_limit_is_set());
 }
 
-static SLOW_PATH void *allocate_within_limits(size_t size, size_t *usable, void *(*allocate)(size_t))
+static ZM_SLOW_PATH void *allocate_within_limits(size_t size, size_t *usable, void *(*allocate)(size_t))
 {
     struct zm_claim claim = zm_claim_new(size, ZM_PREFIX);
     void *block = claim.granted ? allocate(zm_block_size(size)) : NULL;
-    return zm_claim_commit(&claim, hand_out(zm_claim_keep(&claim, block, 0), size, usable));
+    return zm_claim_commit(&claim, zm_hand_out(zm_claim_keep(&claim, block, 0), size, usable));
 }
 
 /* By one of the allocator's calls. */
 static inline void *allocate_by(void *(*allocate)(size_t), size_t size, size_t *usable)
 {
     zm_account_expect_block();
-    return is_unlimited(size) ? hand_out(allocate(zm_block_size(size)), size, usable)
+    return is_unlimited(size) ? zm_hand_out(allocate(zm_block_size(size)), size, usable)
                               : allocate_within_limits(size, usable, allocate);
 }
 
@@ -127,12 +90,12 @@ static inline void *allocate_or_oom(void *(*allocate)(size_t), size_t size, size
     return ptr;
 }
 
-SLOW_PATH void *ztrymalloc_usable(size_t size, size_t *usable)
+ZM_SLOW_PATH void *ztrymalloc_usable(size_t size, size_t *usable)
 {
     return allocate_by(zm_heap_allocate, size, usable);
 }
 
-SLOW_PATH void *zmalloc_usable(size_t size, size_t *usable)
+ZM_SLOW_PATH void *zmalloc_usable(size_t size, size_t *usable)
 {
     return allocate_or_oom(zm_heap_allocate, size, usable);
 }
@@ -154,12 +117,12 @@ void *zmalloc_no_tcache(size_t size)
     return allocate_or_oom(zm_heap_allocate_uncached, size, NULL);
 }
 
-SLOW_PATH void *ztrycalloc_usable(size_t size, size_t *usable)
+ZM_SLOW_PATH void *ztrycalloc_usable(size_t size, size_t *usable)
 {
     return allocate_by(zm_heap_allocate_zeroed, size, usable);
 }
 
-SLOW_PATH void *zcalloc_usable(size_t size, size_t *usable)
+ZM_SLOW_PATH void *zcalloc_usable(size_t size, size_t *usable)
 {
     return allocate_or_oom(zm_heap_allocate_zeroed, size, usable);
 }
@@ -189,7 +152,7 @@ static void *move(void *ptr, size_t size, size_t *usable)
     size_t old = usable_before + zm_block_offset(ptr);
     struct zm_claim claim = zm_claim(size, ZM_PREFIX, old, zm_block_good_size);
     void *block = claim.granted ? zm_heap_allocate(zm_block_size(size)) : NULL;
-    void *moved = hand_out(zm_claim_keep(&claim, block, old), size, usable);
+    void *moved = zm_hand_out(zm_claim_keep(&claim, block, old), size, usable);
     if (moved != NULL) {
         memcpy(moved, ptr, usable_before < size ? usable_before : size);
         zfree(ptr);
@@ -217,14 +180,14 @@ static void *reallocate(void *ptr, size_t size, size_t *usable)
     }
     bool was_live = zm_account_is_live();
     void *block = zm_heap_reallocate(zm_block_of(ptr), zm_block_size(size));
-    void *moved = hand_out(block, size, usable);
+    void *moved = zm_hand_out(block, size, usable);
     if (moved != NULL) {
         count_freed_by_reallocation(old, was_live);
     }
     return zm_claim_commit(&claim, moved);
 }
 
-SLOW_PATH void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
+ZM_SLOW_PATH void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
 {
     zm_heap_expect(ptr, __func__);
     if (ptr == NULL) {
@@ -239,7 +202,7 @@ SLOW_PATH void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
     return zm_block_offset(ptr) == ZM_PREFIX ? reallocate(ptr, size, usable) : move(ptr, size, usable);
 }
 
-SLOW_PATH void *zrealloc_usable(void *ptr, size_t size, size_t *usable)
+ZM_SLOW_PATH void *zrealloc_usable(void *ptr, size_t size, size_t *usable)
 {
     zm_heap_expect(ptr, __func__);
     bool frees = ptr != NULL && size == 0;
@@ -265,46 +228,6 @@ void *zrealloc(void *ptr, size_t size)
     return moved != NULL ? moved : zrealloc_usable(ptr, size, NULL);
 }
 
-static bool is_power_of_two(size_t number)
-{
-    return number != 0 && (number & (number - 1)) == 0;
-}
-
-SLOW_PATH void *ztryaligned_alloc_usable(size_t alignment, size_t size, size_t *usable)
-{
-    if (!is_power_of_two(alignment)) {
-        zm_set_if(usable, 0);
-        return NULL;
-    }
-    zm_account_expect_block();
-    size_t at = alignment < ZM_ALIGNMENT ? ZM_ALIGNMENT : alignment;
-    size_t offset = ZM_KNOWS_SIZE ? 0 : at > ZM_PREFIX ? at : ZM_PREFIX;
-    bool fits = at <= ZM_LARGEST && size <= ZM_LARGEST - at;
-    struct zm_claim claim = zm_claim_new(fits ? size : SIZE_MAX, offset);
-    void *block = claim.granted ? zm_heap_allocate_aligned(at, zm_block_size(size) - ZM_PREFIX + offset) : NULL;
-    return zm_claim_commit(&claim, hand_out_aligned(zm_claim_keep(&claim, block, 0), offset, size, usable));
-}
-
-void *ztryaligned_alloc(size_t alignment, size_t size)
-{
-    return ztryaligned_alloc_usable(alignment, size, NULL);
-}
-
-void *zaligned_alloc_usable(size_t alignment, size_t size, size_t *usable)
-{
-    unsigned tries = 0;
-    void *ptr;
-    do {
-        ptr = ztryaligned_alloc_usable(alignment, size, usable);
-    } while (ptr == NULL && zm_oom_try_again(size, &tries));
-    return ptr;
-}
-
-void *zaligned_alloc(size_t alignment, size_t size)
-{
-    return zaligned_alloc_usable(alignment, size, NULL);
-}
-
 char *zstrdup(const char *string)
 {
     if (string == NULL) {
@@ -315,7 +238,7 @@ char *zstrdup(const char *string)
     return copy != NULL ? memcpy(copy, string, size) : NULL;
 }
 
-SLOW_PATH void zfree_usable(void *ptr, size_t *usable)
+ZM_SLOW_PATH void zfree_usable(void *ptr, size_t *usable)
 {
     zm_heap_expect(ptr, __func__);
     if (ptr == NULL) {

@@ -44,6 +44,8 @@ TREES_OF = {
     "src/os/unix/random.c": ["hardened"],
     "src/heap/block.h": ["libc-prefix", "libc"],
     "src/zmalloc.c": ["libc", "libc-prefix", "tcmalloc"],
+    "src/aligned.c": ["libc", "libc-prefix", "tcmalloc"],
+    "src/call.h": ["libc", "libc-prefix", "tcmalloc"],
     "src/limit/claim.h": ["libc", "libc-prefix", "tcmalloc"],
     "src/account/account.c": ["libc", "jemalloc"],
     "src/inspect/allocator.c": ["libc", "jemalloc"],
