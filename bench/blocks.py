@@ -49,7 +49,7 @@ def threads(trees: list[Tree], rounds: int) -> Results:
         for tree in trees:
             alone: dict[str, float] = {}
             for count in thread_counts():
-                runs = {name: (tree, [f"threads-{name}", mode, count, 300_000]) for name in CONTENDERS}
+                runs = {name: (tree, [f"threads-{name}", mode, count, 1_000_000]) for name in CONTENDERS}
                 medians = alternate(runs, rounds)
                 results[f"{tree.name} {mode} {count}"] = medians
                 alone = alone or medians
