@@ -49,6 +49,14 @@ size_t zm_os_page_size(void);
 /* Gives whole pages back; they read as zero afterwards. */
 void zm_os_discard(void *pages, size_t bytes);
 
+/*
+ * A full memory barrier in every thread of this process that runs, whatever it is at. To be prepared once; a forked
+ * child has it from its parent. The system may refuse either, also the barrier after it was prepared. errno stays as
+ * it is.
+ */
+int zm_os_prepare_barrier(void);
+int zm_os_barrier_in_all_threads(void);
+
 /* Only in hardened builds (random.c). */
 int zm_os_random(void *bytes, size_t length);
 

@@ -29,3 +29,13 @@ int zm_os_disable_thp(bool disable)
     (void) disable;
     return -ENOSYS;
 }
+
+int zm_os_prepare_barrier(void)
+{
+    return -ENOSYS;
+}
+
+int zm_os_barrier_in_all_threads(void)
+{
+    return -ENOSYS;
+}
