@@ -10,6 +10,8 @@ VARIANTS := jemalloc tcmalloc libc mimalloc libc-prefix
 # These run only the tests that another compiler, a sanitizer or the hardened build concerns: those in C; with
 # AddressSanitizer also those in Python and Lua. jemalloc-hardened can be built too.
 CHECKED_VARIANTS := libc-clang libc-asan libc-tsan jemalloc-tsan libc-hardened
+# What make soak runs, for as long as asked.
+SOAKED_VARIANTS := $(VARIANTS) libc-hardened libc-asan
 
 WORDS = $(wordlist 2,9,$(subst -, ,$*))
 ENVIRONMENT_clang = CC=clang CXX=clang++
@@ -81,10 +83,10 @@ bench: setup ## build every variant and run the benchmarks; ARGS="--subject chur
 	@$(PYTHON) bench/run.py $(VARIANTS:%=build/%) $(ARGS)
 
 soak: setup ## repeat the long forms of the tests for MINUTES=10; prints their figures
-	@for variant in $(VARIANTS) libc-hardened; do $(MAKE) --no-print-directory build-$$variant || exit; done
+	@for variant in $(SOAKED_VARIANTS); do $(MAKE) --no-print-directory build-$$variant || exit; done
 	@tools/setup long
 	@$(MESON) test -C build/libc --no-rebuild --print-errorlogs --suite long
-	@MESON=$(MESON) $(PYTHON) tests/soak.py $(or $(MINUTES),10) $(VARIANTS:%=build/%) build/libc-hardened
+	@MESON=$(MESON) $(PYTHON) tests/soak.py $(or $(MINUTES),10) $(SOAKED_VARIANTS:%=build/%)
 
 coverage: ## report which branches of our C the tests reach, into build/coverage; VARIANTS=libc for one
 	@tools/setup long
