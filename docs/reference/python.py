@@ -43,7 +43,7 @@ def is_decorated(node: ast.stmt, name: str) -> bool:
 def signatures(name: str, functions: list[ast.FunctionDef], *, method: bool = False) -> list[str]:
     """Those of the overloads if there are any; without self."""
     lines = []
-    for function in [each for each in functions if is_decorated(each, "overload")] or functions:
+    for function in [each for each in functions if is_decorated(each, "_overload")] or functions:
         arguments = function.args
         if method:
             (arguments.posonlyargs or arguments.args).pop(0)

@@ -244,3 +244,34 @@ def test_generated(driver: Driver, text: bytes, seed: int) -> None:
     told = expected(text)
     assert driver.parse(text, 0) == told
     assert driver.parse(text, seed) == told
+
+
+def make_alike(choose: Random) -> bytes:
+    """Mappings as the kernel has them, each with nearly the fields of the one before, in columns of one width."""
+    fields = [(b"F%02d" % i, choose.randrange(3)) for i in range(choose.randrange(1, 30))]
+    text = b""
+    for _ in range(choose.randrange(2, 8)):
+        text += b"1000-2000 rw-p 0 0:0 0\n"
+        for _ in range(choose.randrange(3)):
+            at = choose.randrange(len(fields))
+            kind = choose.randrange(5)
+            if kind < 2:
+                fields[at] = (fields[at][0], choose.choice([0, 1, 123456, 10**9]))
+            elif kind == 2:
+                fields[at] = (b"F%02d" % choose.randrange(30), fields[at][1])  # which may be there a second time
+            elif kind == 3:
+                fields[at:at] = [(b"G%02d" % choose.randrange(30), 7)]
+            elif len(fields) > 1:
+                del fields[at]
+        text += b"".join(b"%s:%s%8d kB\n" % (name, b" " * 12, value) for name, value in fields) + b"VmFlags: rd\n"
+    return text
+
+
+def test_mappings_much_alike(driver: Driver) -> None:
+    """What is the same as in the mapping before is taken over; what is not is read."""
+    choose = Random(1)
+    for seed in range(1, 1 + EXAMPLES):
+        text = make_alike(choose)
+        told = expected(text)
+        assert driver.parse(text, 0) == told
+        assert driver.parse(text, seed) == told

@@ -180,32 +180,50 @@ static int put_smaps(void *context, const char *piece, size_t length)
  * another program, while the file is read, the text just ends early; but then nothing can be read from its start
  * either.
  */
-static int still_there(int fd)
+static int check_smaps(int fd, const struct zm_smaps *smaps)
 {
+    (void) smaps;
     char first[2];
     long length = lseek(fd, 0, SEEK_SET) == 0 ? zm_file_read_once(fd, first, sizeof(first)) : -errno;
     return length == 0 ? -ESRCH : length < 0 ? (int) length : 0;
 }
 
-static int read_smaps(int fd, zm_mapping_visitor *visit, void *context)
+/*
+ * The kernel makes the whole text at the first read, and the memory stays as it is until that is done, even if the
+ * process ends meanwhile. So there are whole sums, or there is nothing. To read from the start again would have all
+ * page tables walked again.
+ */
+static int check_rollup(int fd, const struct zm_smaps *smaps)
+{
+    (void) fd;
+    return smaps->in_mapping ? 0 : -ESRCH;
+}
+
+/* A file that tells of a process's memory, and whether what was read of it is all. */
+struct source {
+    const char *file;
+    int (*check)(int fd, const struct zm_smaps *smaps);
+};
+
+static int read_source(int fd, const struct source *source, zm_mapping_visitor *visit, void *context)
 {
     struct zm_smaps smaps;
     zm_smaps_begin(&smaps, visit, context);
     int error = zm_file_read(fd, put_smaps, &smaps);
     if (error == 0) {
-        error = still_there(fd);
+        error = source->check(fd, &smaps);
     }
     return error == 0 ? zm_smaps_end(&smaps) : error;
 }
 
-static int visit_mappings(long pid, const char *file, zm_mapping_visitor *visit, void *context)
+static int visit_mappings(long pid, const struct source *source, zm_mapping_visitor *visit, void *context)
 {
     int process = open_process(pid);
     if (process < 0) {
         return process;
     }
-    int fd = open_of_process(process, file);
-    int error = fd >= 0 ? read_smaps(fd, visit, context) : fd;
+    int fd = open_of_process(process, source->file);
+    int error = fd >= 0 ? read_source(fd, source, visit, context) : fd;
     if (fd >= 0) {
         close(fd);
     }
@@ -215,12 +233,14 @@ static int visit_mappings(long pid, const char *file, zm_mapping_visitor *visit,
 
 int zm_os_mappings(long pid, zm_mapping_visitor *visit, void *context)
 {
-    return visit_mappings(pid, "smaps", visit, context);
+    static const struct source smaps = {"smaps", check_smaps};
+    return visit_mappings(pid, &smaps, visit, context);
 }
 
 /* The rollup has the fields of a single mapping, which stands for all. */
 int zm_os_rollup(long pid, struct zm_fields *sums)
 {
+    static const struct source rollup = {"smaps_rollup", check_rollup};
     zm_fields_begin(sums);
-    return visit_mappings(pid, "smaps_rollup", zm_mapping_add_fields, sums);
+    return visit_mappings(pid, &rollup, zm_mapping_add_fields, sums);
 }

@@ -51,7 +51,7 @@ static inline const char *read_digits(const char *at, const char *end, unsigned 
 }
 
 /* At least one digit. */
-static bool take_number(struct cursor *cursor, unsigned base, uint64_t *number)
+static inline bool take_number(struct cursor *cursor, unsigned base, uint64_t *number)
 {
     const char *first = cursor->at;
     cursor->at = read_digits(first, cursor->end, base, number);
@@ -137,26 +137,52 @@ static int begin_mapping(struct zm_smaps *smaps, const struct zm_mapping *header
     return enough;
 }
 
-/* Most fields are as in the mapping before: then the next field is what was made of the same line there. */
-static bool comes_again(const struct zm_smaps *smaps, const char *line, size_t length)
-{
-    size_t place = smaps->mapping.fields.count;
-    return length != 0 && place < smaps->mapping.fields.named && length == smaps->kept[place].length &&
-           memcmp(line, smaps->kept[place].text, length) == 0;
-}
-
+/* A field's line, to be kept as the next one. Those behind it may begin elsewhere than they did. */
 static void keep_line(struct zm_smaps *smaps, size_t place, const char *line, size_t length)
 {
-    smaps->kept[place].length = length <= ZM_KEPT_LINE ? length : 0;
-    memcpy(smaps->kept[place].text, line, smaps->kept[place].length);
+    size_t *ends = smaps->kept.ends;
+    if (place > smaps->kept.lines || ends[place] + length + 1 > sizeof(smaps->kept.text)) {
+        smaps->kept.lines = smaps->kept.lines < place ? smaps->kept.lines : place;
+        return;
+    }
+    memcpy(smaps->kept.text + ends[place], line, length);
+    smaps->kept.text[ends[place] + length] = '\n';
+    if (place == smaps->kept.lines || ends[place + 1] != ends[place] + length + 1) {
+        smaps->kept.lines = place + 1;
+        ends[place + 1] = ends[place] + length + 1;
+    }
 }
 
-/* A field that is there twice is the sum of two lines. It doesn't happen, so all that is kept goes. */
-static void forget_lines(struct zm_smaps *smaps)
+/* Whether the text begins with those of the kept lines that are from first up to last. */
+static bool begins_with(const char *text, size_t length, const struct zm_smaps *smaps, size_t first, size_t last)
 {
-    for (size_t i = 0; i < ZM_MOST_FIELDS; i++) {
-        smaps->kept[i].length = 0;
+    const size_t *ends = smaps->kept.ends;
+    size_t size = ends[last] - ends[first];
+    return length >= size && memcmp(text, smaps->kept.text + ends[first], size) == 0;
+}
+
+/*
+ * Most fields are as in the mapping before. As long as the text goes on as it did there, the next fields are what was
+ * made of those lines. Returns the length of that part of the text.
+ */
+static size_t skip_kept_lines(struct zm_smaps *smaps, const char *text, size_t length)
+{
+    struct zm_fields *fields = &smaps->mapping.fields;
+    size_t first = fields->count;
+    size_t most = smaps->kept.lines < fields->named ? smaps->kept.lines : fields->named;
+    if (!smaps->in_mapping || first >= most) {
+        return 0;
     }
+    if (begins_with(text, length, smaps, first, most)) {
+        fields->count = most;
+    }
+    size_t skipped = smaps->kept.ends[fields->count] - smaps->kept.ends[first];
+    while (fields->count < most &&
+           begins_with(text + skipped, length - skipped, smaps, fields->count, fields->count + 1)) {
+        fields->count++;
+        skipped = smaps->kept.ends[fields->count] - smaps->kept.ends[first];
+    }
+    return skipped;
 }
 
 static void add_field(struct zm_smaps *smaps, const char *line, size_t length, size_t name_length, uint64_t bytes)
@@ -166,17 +192,13 @@ static void add_field(struct zm_smaps *smaps, const char *line, size_t length, s
     if (smaps->mapping.fields.count > place) {
         keep_line(smaps, place, line, length);
     } else {
-        forget_lines(smaps);
+        smaps->kept.lines = 0; /* a field that is there twice is the sum of two lines; it doesn't happen */
     }
 }
 
 static int read_line(void *context, const char *line, size_t length)
 {
     struct zm_smaps *smaps = context;
-    if (smaps->in_mapping && comes_again(smaps, line, length)) {
-        smaps->mapping.fields.count++;
-        return 0;
-    }
     size_t name_length;
     uint64_t bytes;
     if (parse_field(line, length, &name_length, &bytes)) {
@@ -200,12 +222,24 @@ void zm_smaps_begin(struct zm_smaps *smaps, zm_mapping_visitor *visit_mapping, v
     smaps->in_mapping = false;
     smaps->mapping.path = smaps->path;
     zm_fields_begin(&smaps->mapping.fields);
-    forget_lines(smaps);
+    smaps->kept.lines = 0;
+    smaps->kept.ends[0] = 0;
 }
 
 int zm_smaps_put(struct zm_smaps *smaps, const char *piece, size_t length)
 {
-    return zm_lines_put(&smaps->lines, piece, length);
+    const char *end = piece + length;
+    int enough = 0;
+    while (piece < end && enough == 0) {
+        if (smaps->lines.length == 0) {
+            piece += skip_kept_lines(smaps, piece, (size_t) (end - piece));
+        }
+        const char *newline = memchr(piece, '\n', (size_t) (end - piece));
+        const char *next = newline != NULL ? newline + 1 : end;
+        enough = zm_lines_put(&smaps->lines, piece, (size_t) (next - piece));
+        piece = next;
+    }
+    return enough;
 }
 
 int zm_smaps_end(struct zm_smaps *smaps)

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-/* The lines of fields as a kernel writes them have 27 characters. Longer ones are not kept. */
+/* The lines of fields as a kernel writes them have 28 characters. If there are longer ones, fewer lines are kept. */
 enum { ZM_KEPT_LINE = 32 };
 
 struct zm_smaps {
@@ -19,9 +19,10 @@ struct zm_smaps {
     struct zm_mapping mapping;
     char path[ZM_LONGEST_LINE + 1];
     struct {
-        size_t length; /* 0: none */
-        char text[ZM_KEPT_LINE];
-    } kept[ZM_MOST_FIELDS]; /* the line that each of the mapping's fields, or of the one before, is from */
+        size_t lines;
+        size_t ends[ZM_MOST_FIELDS + 1]; /* of each line in the text; the one before the first ends at 0 */
+        char text[ZM_MOST_FIELDS * ZM_KEPT_LINE];
+    } kept; /* the lines that the first of the mapping's fields, or of the one before it, are from */
 };
 
 void zm_smaps_begin(struct zm_smaps *smaps, zm_mapping_visitor *visit, void *context);
