@@ -29,6 +29,7 @@ def declarations(body: list[ast.stmt]) -> Declarations:
         elif isinstance(node, ast.Assign):
             found[ast.unparse(node.targets[0])] = [node]
     made = ("__new__", "__init__")
+    found.pop("TYPE_CHECKING", None)
     return {name: nodes for name, nodes in found.items() if not name.startswith("_") or name in made}
 
 

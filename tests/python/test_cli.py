@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import json
 import os
 import re
@@ -18,7 +19,7 @@ from pathlib import Path
 import pytest
 import zmalloc
 from zmalloc import _figures
-from zmalloc._cli.commands import COMMANDS as CARRIED_OUT
+from zmalloc._cli.parser import COMMANDS as PARSED
 from zmalloc._cli.parser import make_parser
 
 from command import inside, rows, run, run_as_nobody, start
@@ -312,9 +313,44 @@ def test_help_of_all() -> None:
 
 
 def test_every_command_is_one() -> None:
-    assert set(COMMANDS) == set(CARRIED_OUT)
+    assert COMMANDS == PARSED
+    for name in COMMANDS:
+        assert callable(getattr(importlib.import_module(f"zmalloc._cli.commands.{name}"), name))
     with pytest.raises(Exception, match="required: COMMAND"):
         make_parser("").parse_args([])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_that_is_parsed_alone(command: str, capsys: pytest.CaptureFixture) -> None:
+    """To make one command's parser takes less time than to make all of them, and it is the same."""
+    said = []
+    for parser in (make_parser("", command), make_parser("")):
+        with pytest.raises(SystemExit):
+            parser.parse_args([command, "--help"])
+        said.append(capsys.readouterr().out)
+        with pytest.raises(Exception) as raised:
+            parser.parse_args([command, "1", "2", "--none"])
+        said.append(str(raised.value.args))
+    assert said[:2] == said[2:]
+
+
+NEEDED = """
+import sys
+before = set(sys.modules)
+from zmalloc.__main__ import main
+main()
+print(*(set(sys.modules) - before), file=sys.stderr)
+"""
+
+
+def test_a_report_needs_few_modules(stopped: int) -> None:
+    """None that takes longer to import than the answer does."""
+    command = [sys.executable, "-S", "-c", NEEDED, "report", str(stopped)]
+    needed = set(subprocess.run(command, capture_output=True, text=True, check=True).stderr.split())
+    assert {"argparse", "zmalloc._cli.commands.report"} <= needed
+    heavy = {"typing", "dataclasses", "inspect", "subprocess", "json", "threading", "tempfile", "textwrap", "csv"}
+    assert not needed & {*heavy, "zmalloc._monitor", "zmalloc._cli.derived", "zmalloc._cli.commands.plot"}
+
 
 
 def test_help_and_version_are_written_by_no_one_else(monkeypatch: pytest.MonkeyPatch) -> None:

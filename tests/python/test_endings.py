@@ -256,7 +256,7 @@ told = []
 zmalloc.set_oom_handler(told.append)
 for _ in range(5):
     importlib.reload(zmalloc)
-    importlib.reload(sys.modules["zmalloc._track"])
+    importlib.reload(sys.modules[zmalloc.track.__module__])
     importlib.reload(sys.modules["zmalloc._zmalloc"])
     fails(lambda: zmalloc.zmalloc(HUGE))
 assert told == [HUGE] * 5
@@ -277,7 +277,7 @@ nothing_kept()
 """,
     "the module's own names are taken from it": """
 block = zmalloc.Block(100)
-for module in (zmalloc, zmalloc._zmalloc, sys.modules["zmalloc._track"]):
+for module in (zmalloc, zmalloc._zmalloc, sys.modules[zmalloc.track.__module__]):
     kept, module_names = zmalloc.__dict__.get("used_memory"), list(vars(module))
     for name in module_names:
         if not name.startswith("__"):

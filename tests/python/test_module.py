@@ -55,6 +55,23 @@ def test_a_plain_interpreter_imports_it() -> None:
     assert result.stdout == zmalloc.allocator
 
 
+def test_an_import_needs_few_modules() -> None:
+    """None that takes longer to import than all of this package: they are loaded when they are used."""
+    code = "import os, sys; before = set(sys.modules); import zmalloc; print(*sorted(set(sys.modules) - before))"
+    needed = tool(sys.executable, "-S", "-c", code).split()
+    ours = [name for name in needed if name.startswith("zmalloc")]
+    assert ours == ["zmalloc", "zmalloc._limit", "zmalloc._named", "zmalloc._zmalloc"]
+    assert len(needed) - len(ours) <= 2  # __future__, and what SWIG keeps for all its modules
+
+
+def test_what_is_loaded_late_is_there(script: Callable) -> None:
+    for use in ("zmalloc.track is zmalloc.Track", "zmalloc.Track.__name__ == 'Track'",
+                "zmalloc.Monitor(None).sample()._fields == zmalloc.Sample._fields"):  # fmt: skip
+        assert script(f"print({use})").stdout == "True\n"
+    result = script("from zmalloc import *\nprint(Track is track, Monitor.__name__, Event._fields[2], report().rss > 0)")
+    assert (result.stdout, result.stderr) == ("True Monitor name True\n", "")
+
+
 def test_importing_changes_nothing_but_the_module(script: Callable) -> None:
     result = script("print(zmalloc.used_memory())")
     assert (result.returncode, result.stdout, result.stderr) == (0, "0\n", "")

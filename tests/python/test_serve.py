@@ -410,6 +410,15 @@ def test_every_answer_arrives_whole(request_: bytes, status: int, monkeypatch: p
         assert status_of(ask(url, request_)) == status
 
 
+def test_a_head_is_a_get_without_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    with turning(monkeypatch, SHARED_SECONDS=60) as (_, url):
+        for request in (SCRAPE, SCRAPE.replace(b"/metrics", b"/other")):
+            get, head = ask(url, request), ask(url, request.replace(b"GET", b"HEAD"))
+            got, told = (re.sub(rb"\r\nDate: [^\r]*", b"", answer).partition(b"\r\n\r\n") for answer in (get, head))
+            assert told == (got[0], b"\r\n\r\n", b"")
+            assert b"Content-Length: %d" % len(got[2]) in told[0] and len(got[2]) > 100
+
+
 def test_a_request_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     with turning(monkeypatch) as (_, url), connect(url) as connection:
         for byte in SCRAPE:

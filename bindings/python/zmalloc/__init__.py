@@ -19,33 +19,41 @@ from __future__ import annotations
 
 import os as _os
 import sys as _sys
-from typing import TYPE_CHECKING, overload
 
 from . import _zmalloc
 from ._limit import Limit as _Limit
 from ._limit import from_bytes as _from_bytes
 from ._limit import to_bytes as _to_bytes
 from ._named import ask as _ask
-from ._track import Track
 from ._zmalloc import *  # noqa: F403
 from ._zmalloc import AllocatorInfo, Block, Decay, Mapping, MemoryLimits, Report, UsableBlock
 
+TYPE_CHECKING = False  # typing itself would take longer to import than all of this
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import overload as _overload
 
     from ._monitor.monitor import Monitor as Monitor
     from ._monitor.series import Event as Event
     from ._monitor.series import Rates as Rates
     from ._monitor.series import Sample as Sample
+    from ._track import Track as Track
+    from ._track import track as track
 else:
 
-    def __getattr__(name: str) -> object:
-        """Loads monitors and their types when they are first used."""
-        if name not in _OF_MONITORS:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from ._monitor import monitor
+    def _overload(function: Callable) -> Callable:
+        """Only a checker needs to know."""
+        return function
 
-        globals().update({each: getattr(monitor, each) for each in _OF_MONITORS})
+    def __getattr__(name: str) -> object:
+        """Loads scopes, monitors and their types when they are first used."""
+        if name in _OF_SCOPES:
+            from . import _track as module
+        elif name in _OF_MONITORS:
+            from ._monitor import monitor as module
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals().update({each: getattr(module, each) for each in _OF_SCOPES + _OF_MONITORS if hasattr(module, each)})
         return globals()[name]
 
     def __dir__() -> list[str]:
@@ -53,15 +61,17 @@ else:
         return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
 
 
+_OF_SCOPES = ("Track", "track")
 _OF_MONITORS = ("Event", "Monitor", "Rates", "Sample")
 _OF_PYTHON = (
-    "Track", "ZMALLOC_LIB", "allocator", "allocator_info", "background_thread", "decay", "disable_thp", "good_size",
+    "ZMALLOC_LIB", "allocator", "allocator_info", "background_thread", "decay", "disable_thp", "good_size",
     "limit", "mappings", "memory_limit", "memory_limits", "memory_size", "peak_memory", "private_dirty", "purge",
     "report", "reset_peak_memory", "rss", "set_decay", "set_limit", "set_oom_handler", "set_soft_limit", "smaps",
-    "soft_limit", "thp", "track", "used_memory",
+    "soft_limit", "thp", "used_memory",
 )  # fmt: skip
 if not TYPE_CHECKING:  # a checker takes what it sees
-    __all__ = sorted({*_OF_PYTHON, *_OF_MONITORS, *(name for name in dir(_zmalloc) if not name.startswith("_"))})
+    _OF_C = (name for name in dir(_zmalloc) if not name.startswith("_"))
+    __all__ = sorted({*_OF_PYTHON, *_OF_SCOPES, *_OF_MONITORS, *_OF_C})
 
 __version__: str = _zmalloc.ZMALLOC_VERSION
 ZMALLOC_LIB: str = _zmalloc.zmalloc_allocator()
@@ -70,7 +80,6 @@ allocator: str = ZMALLOC_LIB
 used_memory = _zmalloc.zmalloc_used_memory
 peak_memory = _zmalloc.zmalloc_peak_memory
 reset_peak_memory = _zmalloc.zmalloc_reset_peak_memory
-track = Track
 
 
 def good_size(size: int, /) -> int:
@@ -127,9 +136,9 @@ def set_limit(bytes: float | None) -> None:
     _ask("set_limit", _zmalloc.zmalloc_set_limit, _to_bytes(bytes, "set_limit"))
 
 
-@overload
+@_overload
 def limit() -> float: ...
-@overload
+@_overload
 def limit(bytes: float | None, /) -> _Limit: ...
 def limit(*bytes: float | None) -> float | _Limit:
     """The limit that is set, in bytes; math.inf if none is. With an argument, a scope in which that limit is set.
@@ -211,9 +220,9 @@ def private_dirty(pid: int | None = None) -> int:
     return _ask("private_dirty", _zmalloc.zmalloc_private_dirty, pid)
 
 
-@overload
+@_overload
 def smaps(field: str, pid: int | None = None) -> int: ...
-@overload
+@_overload
 def smaps(field: None = None, pid: int | None = None) -> dict[str, int]: ...
 def smaps(field: str | None = None, pid: int | None = None) -> int | dict[str, int]:
     """Sum of a field over the mappings of a process, in bytes; without a field, a dict of all that the kernel sums.
@@ -263,9 +272,9 @@ def report(pid: int | None = None, *, walk: bool = False) -> Report:
         raise TypeError("report: argument 'pid' must be an int or None, not bool; the walk is walk=True")
     if pid is None or (type(pid) is int and pid in (-1, _os.getpid())):
         return _ask("report", _zmalloc.zmalloc_report, walk)
-    from ._monitor import sources
+    from . import _kernel
 
-    return sources.report(pid, walk)
+    return _kernel.report(pid, walk)
 
 
 def memory_size() -> int:

@@ -7,22 +7,25 @@ The order is that of a sample: the fields of a report, then what is counted, the
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 # Where a figure comes from; what the kernel knows can be had of any process.
 ZMALLOC, ALLOCATOR, KERNEL, COMPUTED = "zmalloc", "the allocator", "the kernel", "computed"
 
 
-class Figure(NamedTuple):
+class Figure:
     """A figure: bytes, unless its kind says otherwise."""
 
-    name: str
-    meaning: str
-    source: str
-    metric: str  # its name for Prometheus; the last word is the unit
-    kind: str = "size"
-    field: str | None = None  # the kernel's name of it, among its smaps fields
-    gap: tuple[str, str] | None = None  # the figures that it is the difference of
+    def __init__(
+        self,
+        name: str,
+        meaning: str,
+        source: str,
+        metric: str,  # its name for Prometheus; the last word is the unit
+        kind: str = "size",
+        field: str | None = None,  # the kernel's name of it, among its smaps fields
+        gap: tuple[str, str] | None = None,  # the figures that it is the difference of
+    ) -> None:
+        self.name, self.meaning, self.source, self.metric = name, meaning, source, metric
+        self.kind, self.field, self.gap = kind, field, gap
 
     @property
     def unit(self) -> str:

@@ -3,17 +3,21 @@
 
 from __future__ import annotations
 
-import math
 import sys
-from types import TracebackType
 
 from . import _zmalloc
 from ._named import ask
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+INFINITE = float("inf")
+
 
 def to_bytes(limit: float | None, call: str) -> int:
     """A limit as C has it: 0 is no limit."""
-    if limit is None or (isinstance(limit, float) and limit == math.inf):
+    if limit is None or (isinstance(limit, float) and limit == INFINITE):
         return 0
     if isinstance(limit, bool) or not isinstance(limit, int):
         raise TypeError(f"{call}: argument 'bytes' must be an int, math.inf or None, not {type(limit).__name__}")
@@ -26,7 +30,7 @@ def to_bytes(limit: float | None, call: str) -> int:
 
 def from_bytes(limit: int) -> float:
     """A limit as Python has it."""
-    return limit or math.inf
+    return limit or INFINITE
 
 
 class Limit:

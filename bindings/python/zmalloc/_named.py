@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
-
+TYPE_CHECKING = False  # typing itself would take longer to import than all that an `import zmalloc` needs
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeVar
 
-Result = TypeVar("Result")
+    Result = TypeVar("Result")
 
 
 def ask(call: str, function: Callable[..., Result], *arguments: object) -> Result:

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 # By the name that is imported: Debian's package, and pip's name.
 PACKAGES = {
@@ -29,6 +31,8 @@ def missing(package: str) -> str:
 
 def is_installed(package: str) -> bool:
     """Whether it can be found; it is not imported, which may take seconds."""
+    from importlib.util import find_spec
+
     try:
         return find_spec(package) is not None
     except ValueError:  # as of what sys.modules says is not to be imported

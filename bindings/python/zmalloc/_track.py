@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import sys
 import threading
-from types import TracebackType
 
 from . import _zmalloc
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
 
 
 class _ThisThread(threading.local):
@@ -86,3 +89,6 @@ class Track:
         allocated, freed = self._readings()
         span = 2 * (sys.maxsize + 1)  # where the totals wrap
         return (allocated - self._start[0]) % span, (freed - self._start[1]) % span
+
+
+track = Track

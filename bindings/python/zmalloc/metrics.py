@@ -27,7 +27,8 @@ from collections.abc import Iterator
 
 from . import _zmalloc
 from ._figures import BY_NAME, FIGURES, OF_ANY_PROCESS, Figure
-from ._monitor.sources import process_name, series
+from ._kernel import process_name
+from ._monitor.sources import series
 from ._optional import missing
 
 try:

@@ -6,19 +6,19 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, TypeVar
 
 from .screen import safe
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TextIO
+    from typing import TextIO, TypeVar
+
+    Answer = TypeVar("Answer")
 
 OK, PARTIAL, USAGE, NO_PROCESS = range(4)
 
 LONGEST = 2000  # of what is said on standard error
-
-Answer = TypeVar("Answer")
 
 
 class Failure(Exception):

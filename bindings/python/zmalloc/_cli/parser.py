@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from typing import TYPE_CHECKING, NoReturn
 
+TYPE_CHECKING = False  # typing itself would take as long to import as argparse
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import NoReturn
 
     from _typeshed import SupportsWrite
 
@@ -65,7 +66,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(self.prog, message)
 
-    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def, override]
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         """A command reports by itself what it doesn't know, so that its own help is named."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
@@ -112,80 +113,112 @@ def _options() -> Parser:
     return Parser(add_help=False)
 
 
-def make_parser(version: str) -> Parser:
-    """The whole command line."""
+def _pid_options() -> Parser:
+    options = _options()
+    options.add_argument("pid", metavar="PID", type=_pid, help="the number of the process")
+    return options
+
+
+def _json_options() -> Parser:
+    options = _options()
+    options.add_argument("--json", action="store_true", help="JSON in place of a table")
+    options.add_argument("--bytes", action="store_true", help="exact bytes in place of KiB, MiB and so on")
+    return options
+
+
+def _sampling_options(count: Callable[[str], int], default: int | None, what: str) -> Parser:
+    options = _options()
+    options.add_argument("-n", "--interval", metavar="SECONDS", type=_seconds, default=1.0,
+                         help="from one reading to the next; 1 by default")  # fmt: skip
+    options.add_argument("-c", "--count", metavar="COUNT", type=count, default=default, help=what)
+    return options
+
+
+class Commands:
+    """Adds commands to a parser: each method is one, by its name and in the order of the help."""
+
+    def __init__(self, parser: Parser) -> None:
+        self._commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+
+    def _add(self, name: str, what: str, more: str, *parents: Parser) -> Parser:
+        return self._commands.add_parser(name, help=what, description=more, parents=parents, allow_abbrev=False)
+
+    def report(self) -> None:
+        report = self._add("report", "report where the memory of a process is",
+                           "Reports where the memory of a process is. Without PID it reports this program's, with the "
+                           "figures of its allocator.", _json_options())  # fmt: skip
+        report.add_argument("pid", metavar="PID", nargs="?", type=_pid, help="the number of the process")
+
+    def smaps(self) -> None:
+        smaps = self._add("smaps", "report fields of smaps, summed over the mappings",
+                          "Reports fields of /proc/PID/smaps, summed over the mappings of a process.",
+                          _pid_options(), _json_options())  # fmt: skip
+        smaps.add_argument("fields", metavar="FIELD", nargs="*",
+                           help="the name of a field, such as Pss; without one, all that the kernel sums")  # fmt: skip
+
+    def mappings(self) -> None:
+        mappings = self._add("mappings", "list the mappings",
+                             "Lists the mappings of a process, and the sums of all. They are in the order of their "
+                             "addresses; with --top alone, from the largest Rss.",
+                             _pid_options(), _json_options())  # fmt: skip
+        keys = f"{', '.join(SORT_KEYS[:-1])} or {SORT_KEYS[-1]}"
+        mappings.add_argument("--sort", metavar="KEY", type=str.lower, choices=SORT_KEYS,
+                              help=f"the order: {keys}; sizes from the largest")  # fmt: skip
+        mappings.add_argument("--top", metavar="N", type=_count,
+                              help="only the first N; the sums are still those of all")  # fmt: skip
+
+    def watch(self) -> None:
+        self._add("watch", "repeat the figures of report",
+                  "Repeats the figures of report: on a terminal in one table, elsewhere in a line for each reading; in "
+                  "JSON, an object for each.", _pid_options(),
+                  _sampling_options(_count, None, "how many readings; without it, until the process ends"),
+                  _json_options())  # fmt: skip
+
+    def plot(self) -> None:
+        plot = self._add("plot", "draw the figures of report over time",
+                         "Reads the figures of report for a while, and then draws them over time. Needs matplotlib.",
+                         _pid_options(), _sampling_options(_kept, 60, "how many readings; 60 by default"))  # fmt: skip
+        plot.add_argument("-o", "--output", metavar="FILE", required=True,
+                          help="where the picture goes; its format is the name's end, such as .png")  # fmt: skip
+
+    def serve(self) -> None:
+        serve = self._add("serve", "serve the figures of report to Prometheus",
+                          "Serves the figures of report over HTTP as OpenMetrics until the process ends. Requests "
+                          "within 0.1 seconds share a reading. At most 256 clients are served at a time, and fewer "
+                          "where there are not enough descriptors; others wait, and a client that has sent no request "
+                          "for a second may have to leave for them. A client has 10 seconds to send its request and "
+                          "10 to read the answer. While the figures can't be read, for want of descriptors or memory, "
+                          "the answer is 503. Needs prometheus_client.", _pid_options())  # fmt: skip
+        serve.add_argument("--address", metavar="ADDRESS", default="127.0.0.1",
+                           help="where to listen; 127.0.0.1 unless given, which only this machine can reach")  # fmt: skip
+        serve.add_argument("--port", metavar="PORT", type=_port, default=9709,
+                           help="the port; 9709 unless given, 0 for any that is free")  # fmt: skip
+
+    def completion(self) -> None:
+        completion = self._add("completion", "print what completes this command line in a shell",
+                               "Prints what completes this command line in a shell: for bash to "
+                               "~/.local/share/bash-completion/completions/zmalloc, for zsh to a file _zmalloc in a "
+                               "folder of fpath, for fish to ~/.config/fish/completions/zmalloc.fish.")  # fmt: skip
+        completion.add_argument("shell", metavar="SHELL", choices=["bash", "zsh", "fish"], help="bash, zsh or fish")
+
+    def manual(self) -> None:
+        manual = self._add("manual", "show the manual page",
+                           "Shows the manual page: on a terminal by man or a pager, elsewhere as plain text.")  # fmt: skip
+        manual.add_argument("--source", action="store_true", help="the page's source, which man and groff read")
+
+
+COMMANDS = tuple(name for name in vars(Commands) if not name.startswith("_"))
+
+
+def make_parser(version: str, command: str | None = None) -> Parser:
+    """The command line: all of it, or as much as one command needs, which takes a third of the time."""
     status = "\n".join(f"  {number}  {meaning}" for number, meaning in STATUS.items())
     parser = Parser(
         prog="zmalloc", description=DESCRIPTION, allow_abbrev=False, epilog=f"exit status:\n{status}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("--version", action="version", version=version, help="print the version and the allocator")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
-
-    pid = _options()
-    pid.add_argument("pid", metavar="PID", type=_pid, help="the number of the process")
-    json = _options()
-    json.add_argument("--json", action="store_true", help="JSON in place of a table")
-    json.add_argument("--bytes", action="store_true", help="exact bytes in place of KiB, MiB and so on")
-
-    def sampling(count: Callable[[str], int], default: int | None, what: str) -> Parser:
-        options = _options()
-        options.add_argument("-n", "--interval", metavar="SECONDS", type=_seconds, default=1.0,
-                             help="from one reading to the next; 1 by default")  # fmt: skip
-        options.add_argument("-c", "--count", metavar="COUNT", type=count, default=default, help=what)
-        return options
-
-    def add(name: str, what: str, more: str, *parents: Parser) -> Parser:
-        return commands.add_parser(name, help=what, description=more, parents=parents, allow_abbrev=False)
-
-    report = add("report", "report where the memory of a process is",
-                 "Reports where the memory of a process is. Without PID it reports this program's, with the figures "
-                 "of its allocator.", json)  # fmt: skip
-    report.add_argument("pid", metavar="PID", nargs="?", type=_pid, help="the number of the process")
-
-    smaps = add("smaps", "report fields of smaps, summed over the mappings",
-                "Reports fields of /proc/PID/smaps, summed over the mappings of a process.", pid, json)  # fmt: skip
-    smaps.add_argument("fields", metavar="FIELD", nargs="*",
-                       help="the name of a field, such as Pss; without one, all that the kernel sums")  # fmt: skip
-
-    mappings = add("mappings", "list the mappings",
-                   "Lists the mappings of a process, and the sums of all. They are in the order of their addresses; "
-                   "with --top alone, from the largest Rss.", pid, json)  # fmt: skip
-    keys = f"{', '.join(SORT_KEYS[:-1])} or {SORT_KEYS[-1]}"
-    mappings.add_argument("--sort", metavar="KEY", type=str.lower, choices=SORT_KEYS,
-                          help=f"the order: {keys}; sizes from the largest")  # fmt: skip
-    mappings.add_argument("--top", metavar="N", type=_count, help="only the first N; the sums are still those of all")
-
-    add("watch", "repeat the figures of report",
-        "Repeats the figures of report: on a terminal in one table, elsewhere in a line for each reading; in JSON, "
-        "an object for each.",
-        pid, sampling(_count, None, "how many readings; without it, until the process ends"), json)  # fmt: skip
-
-    plot = add("plot", "draw the figures of report over time",
-               "Reads the figures of report for a while, and then draws them over time. Needs matplotlib.",
-               pid, sampling(_kept, 60, "how many readings; 60 by default"))  # fmt: skip
-    plot.add_argument("-o", "--output", metavar="FILE", required=True,
-                      help="where the picture goes; its format is the name's end, such as .png")  # fmt: skip
-
-    serve = add("serve", "serve the figures of report to Prometheus",
-                "Serves the figures of report over HTTP as OpenMetrics until the process ends. Requests within 0.1 "
-                "seconds share a reading. At most 256 clients are served at a time, and fewer where there are not "
-                "enough descriptors; others wait, and a client that has sent no request for a second may have to "
-                "leave for them. A client has 10 seconds to send its request and 10 to read the answer. While the "
-                "figures can't be read, for want of descriptors or memory, the answer is 503. "
-                "Needs prometheus_client.", pid)  # fmt: skip
-    serve.add_argument("--address", metavar="ADDRESS", default="127.0.0.1",
-                       help="where to listen; 127.0.0.1 unless given, which only this machine can reach")  # fmt: skip
-    serve.add_argument("--port", metavar="PORT", type=_port, default=9709,
-                       help="the port; 9709 unless given, 0 for any that is free")  # fmt: skip
-
-    completion = add("completion", "print what completes this command line in a shell",
-                     "Prints what completes this command line in a shell: for bash to "
-                     "~/.local/share/bash-completion/completions/zmalloc, for zsh to a file _zmalloc in a folder of "
-                     "fpath, for fish to ~/.config/fish/completions/zmalloc.fish.")  # fmt: skip
-    completion.add_argument("shell", metavar="SHELL", choices=["bash", "zsh", "fish"], help="bash, zsh or fish")
-
-    manual = add("manual", "show the manual page",
-                 "Shows the manual page: on a terminal by man or a pager, elsewhere as plain text.")  # fmt: skip
-    manual.add_argument("--source", action="store_true", help="the page's source, which man and groff read")
+    commands = Commands(parser)
+    for name in [command] if command in COMMANDS else COMMANDS:
+        getattr(commands, name)()
     return parser

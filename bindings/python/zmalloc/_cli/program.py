@@ -9,7 +9,7 @@ import sys
 
 import zmalloc
 
-from .commands import COMMANDS
+from .commands import carry_out
 from .failure import OK, PARTIAL, USAGE, Failure, complain, give_up, reason
 from .parser import UsageError, make_parser
 
@@ -19,8 +19,10 @@ def run(arguments: list[str] | None) -> int:
     if sys.stdout is None:
         raise Failure(PARTIAL, "standard output is closed")
     try:
-        options = make_parser(f"zmalloc {zmalloc.__version__} ({zmalloc.allocator})").parse_args(arguments)
-        status = COMMANDS[options.command](options)
+        words = sys.argv[1:] if arguments is None else arguments
+        version = f"zmalloc {zmalloc.__version__} ({zmalloc.allocator})"
+        options = make_parser(version, words[0] if words else None).parse_args(words)
+        status = carry_out(options)
     except SystemExit:  # argparse has printed the help, or the version
         status = OK
     sys.stdout.flush()

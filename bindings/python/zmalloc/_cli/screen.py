@@ -3,18 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import signal
 import sys
-import textwrap
-import unicodedata
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from .._optional import is_installed
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Literal, TextIO
 
@@ -73,6 +68,8 @@ def _width(text: str) -> int:
     """How many columns of a terminal the text takes."""
     if text.isascii():
         return len(text)
+    import unicodedata
+
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
     return len(text) + wide - sum(unicodedata.category(char) in ("Mn", "Me") for char in text)
 
@@ -87,23 +84,26 @@ def _cut(text: str, room: int, keep_end: bool) -> str:
     return (dots + text if keep_end else text + dots) if room >= len(dots) else text[:room]
 
 
-@dataclass
 class Column:
     """A column: what stands above it, and what may be done to it where there is little room."""
 
-    head: str
-    number: bool = False
-    least: int | None = None  # it may be cut to so many characters
-    keep_end: bool = False  # its end tells more than its beginning
-    leave: int = 0  # those with the greatest number are left out first; 0: never
+    def __init__(
+        self,
+        head: str,
+        number: bool = False,
+        least: int | None = None,  # it may be cut to so many characters
+        keep_end: bool = False,  # its end tells more than its beginning
+        leave: int = 0,  # those with the greatest number are left out first; 0: never
+    ) -> None:
+        self.head, self.number, self.least, self.keep_end, self.leave = head, number, least, keep_end, leave
 
 
-@dataclass
 class Table:
     """Rows of text; the cells must be safe."""
 
-    columns: list[Column]
-    rows: list[list[str]] = field(default_factory=list)
+    def __init__(self, columns: list[Column], rows: list[list[str]] | None = None) -> None:
+        self.columns = columns
+        self.rows = rows or []
 
     def fitted(self, room: int | None) -> Table:
         """A table not wider than the room, if that can be."""
@@ -177,12 +177,23 @@ def could_be_rich() -> bool:
 
 def _room() -> int | None:
     """How wide lines may be; on what is no terminal, as wide as they are."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return _terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _terminal_size() -> os.terminal_size:
+    import shutil
+
+    return shutil.get_terminal_size()
 
 
 def say(text: str) -> None:
     """Prints a sentence in lines that fit."""
-    print(textwrap.fill(text, _room() or len(text)))
+    room = _room()
+    if room is not None:
+        import textwrap
+
+        text = textwrap.fill(text, room)
+    print(text)
 
 
 def show(table: Table) -> None:
@@ -197,6 +208,8 @@ def show(table: Table) -> None:
 
 def print_json(value: object) -> None:
     """Prints it in a line, at once."""
+    import json
+
     print(json.dumps(value, allow_nan=False), flush=True)
 
 
@@ -218,7 +231,7 @@ class Progress:
 
     def tell(self, text: str) -> None:
         if self._stream is not None:
-            text = _cut(text, shutil.get_terminal_size().columns - 1, keep_end=True)
+            text = _cut(text, _terminal_size().columns - 1, keep_end=True)
             self._longest = max(self._longest, len(text))
             self._stream.write(f"\r{text:{self._longest}}")
             self._stream.flush()
@@ -250,7 +263,7 @@ class Rolling:
     def add(self, row: list[str]) -> None:
         if self._console is None or self._live is None:
             head, line = Table(self._table.columns, [row]).fitted(_room()).lines()
-            full = sys.stdout.isatty() and self._lines >= shutil.get_terminal_size().lines - 1
+            full = sys.stdout.isatty() and self._lines >= _terminal_size().lines - 1
             if self._lines == 0 or full:
                 head, self._lines = f"{head}\n", 0
             else:

@@ -99,7 +99,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
-        self.wfile.write(text)
+        if self.command != "HEAD":
+            self.wfile.write(text)
+
+    do_HEAD = do_GET
 
     def log_message(self, *_: object) -> None:
         pass

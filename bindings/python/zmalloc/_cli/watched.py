@@ -1,65 +1,80 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A process that a command asks about, for as long as the command runs."""
+"""A process that a command asks about, once or for as long as the command runs."""
 
 from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Any
 
 import zmalloc
 
-from .._figures import OF_ANY_PROCESS
-from .._monitor.sources import process_name
+from .._figures import NAMES, OF_ANY_PROCESS
+from .._kernel import kernel_figures, process_name
 from .failure import OK, PARTIAL, Failure, ask, complain, reason
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from .._monitor.monitor import Monitor
-    from .._monitor.series import Sample
 
 
-class Watched:
-    """A process, its figures over time, and how far they could be had."""
+class Asked:
+    """A process, the figures of one reading, and how far they could be had."""
 
-    def __init__(self, pid: int | None, length: int = 1) -> None:
+    def __init__(self, pid: int | None) -> None:
         self.pid = os.getpid() if pid is None else pid
         self.is_own = self.pid == os.getpid()
         self.status = OK
-        self.ended = False
-        self.monitor, self.first = ask(self.pid, lambda: self._begin(length))
+        self.first = ask(self.pid, self._begin)
         self.name = process_name(self.pid)
 
-    def _begin(self, length: int) -> tuple[Monitor, Sample]:
-        from .._monitor.monitor import Monitor
-
+    def _begin(self) -> dict[str, Any]:
         try:
-            monitor = Monitor(None, length, walk=True, pid=self.pid)
-            sample = monitor.sample()
-            if self.is_own and sample.rss is None:
+            figures = self._read(walk=True)
+            if self.is_own and figures["rss"] is None:
                 zmalloc.smaps()  # tells why
         except OSError as error:
             if isinstance(error, ProcessLookupError):
                 raise
-            monitor = Monitor(None, length, pid=self.pid)
-            sample = monitor.sample()
-            missing = ", ".join(name for name in OF_ANY_PROCESS if getattr(sample, name) is None)
+            figures = self._read(walk=False)
+            missing = ", ".join(name for name in OF_ANY_PROCESS if figures[name] is None)
             complain(f"process {self.pid}: {missing} unknown: {reason(error)}")
             self.status = PARTIAL
-        return monitor, sample
+        return figures
+
+    def _read(self, walk: bool) -> dict[str, Any]:
+        """The fields of a Sample. Of another process there is no need for a Monitor, which takes time to import."""
+        if self.is_own:
+            return zmalloc.Monitor(None, 1, walk).sample()._asdict()
+        clocks = {"monotonic": time.monotonic(), "wall": time.time()}
+        return {**clocks, **dict.fromkeys(NAMES), **kernel_figures("report", self.pid, walk)}
 
     @property
     def title(self) -> str:
         """Its number and its name, as it is: not yet safe for a terminal."""
         return f"process {self.pid}{f' ({self.name})' if self.name else ''}"
 
-    def figures(self, sample: Sample) -> dict[str, Any]:
-        """As JSON has them."""
+    def as_json(self, figures: dict[str, Any]) -> dict[str, Any]:
+        """The figures of a reading, and whose they are."""
         allocator = zmalloc.allocator if self.is_own else None
-        return {"pid": self.pid, "name": self.name, "allocator": allocator, **sample._asdict()}
+        return {"pid": self.pid, "name": self.name, "allocator": allocator, **figures}
 
-    def samples(self, interval: float, count: int | None) -> Iterator[Sample]:
+
+class Watched(Asked):
+    """A process, and its figures over time."""
+
+    def __init__(self, pid: int | None, length: int = 1) -> None:
+        self.ended = False
+        self._length = length
+        super().__init__(pid)
+
+    def _read(self, walk: bool) -> dict[str, Any]:
+        self.monitor: Monitor = zmalloc.Monitor(None, self._length, walk, self.pid)
+        return self.monitor.sample()._asdict()
+
+    def readings(self, interval: float, count: int | None) -> Iterator[dict[str, Any]]:
         """The first and then as many as are wanted, or as there are until the process ends."""
         due = time.monotonic()
         number = 1
@@ -67,18 +82,18 @@ class Watched:
         while number != count:
             due = max(due + interval, time.monotonic())
             time.sleep(max(due - time.monotonic(), 0))
-            sample = self.next()
-            if sample is None:
+            figures = self.next()
+            if figures is None:
                 self.monitor.mark("process ended")
                 self.status = self.status if count is None else PARTIAL
                 return
-            yield sample
+            yield figures
             number += 1
 
-    def next(self) -> Sample | None:
-        """Another sample; none if the process has ended."""
+    def next(self) -> dict[str, Any] | None:
+        """Another reading; none if the process has ended."""
         try:
-            return self.monitor.sample()
+            return self.monitor.sample()._asdict()
         except ProcessLookupError:
             self.ended = True
             return None

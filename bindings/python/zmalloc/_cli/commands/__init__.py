@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What each command does: asks the module, and tells the answer to people or to other programs."""
+"""What each command does: asks the module, and tells the answer to people or to other programs.
+
+A command is a function in the module of its name here. No other command's is loaded, nor what that needs.
+"""
 
 from __future__ import annotations
 
-from .completion import completion
-from .manual import manual
-from .mappings import mappings
-from .plot import plot
-from .report import report
-from .serve import serve
-from .smaps import smaps
-from .watch import watch
+from importlib import import_module
 
-_IN_ORDER = (report, smaps, mappings, watch, plot, serve, completion, manual)
-COMMANDS = {command.__name__: command for command in _IN_ORDER}
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+
+def carry_out(arguments: argparse.Namespace) -> int:
+    """The command's exit status."""
+    command = getattr(import_module(f".{arguments.command}", __name__), arguments.command)
+    status: int = command(arguments)
+    return status

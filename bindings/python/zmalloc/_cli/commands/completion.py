@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..derived import COMPLETIONS
 from ..failure import OK
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 

@@ -9,13 +9,13 @@ import shutil
 import subprocess
 import sys
 from tempfile import NamedTemporaryFile
-from typing import TYPE_CHECKING
 
 import zmalloc
 
 from .. import manual as page
 from ..failure import OK
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import zmalloc
 
 from ..failure import OK, ask
 from ..parser import SORT_FIELDS
 from ..screen import Column, Table, print_json, safe, show, shown
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence

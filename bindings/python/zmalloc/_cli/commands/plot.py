@@ -8,7 +8,6 @@ import os
 import sys
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import zmalloc
 
@@ -17,6 +16,7 @@ from ..failure import PARTIAL, USAGE, Failure, ask, reason
 from ..screen import Progress, safe
 from ..watched import Watched
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
@@ -49,7 +49,7 @@ def plot(arguments: argparse.Namespace) -> int:
     _try_to_draw(arguments.output)
     watched = Watched(arguments.pid, arguments.count)
     with Progress(sys.stderr) as progress:
-        for number, _ in enumerate(watched.samples(arguments.interval, arguments.count), 1):
+        for number, _ in enumerate(watched.readings(arguments.interval, arguments.count), 1):
             left = (arguments.count - number) * arguments.interval
             title = safe(watched.title, sys.stderr)
             progress.tell(f"{title}: reading {number} of {arguments.count}, {left:.0f} s left")

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 from ..failure import PARTIAL, USAGE, Failure, ask
 from ..watched import Watched
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 

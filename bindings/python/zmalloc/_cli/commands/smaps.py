@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
 
 import zmalloc
 
 from ..failure import OK, USAGE, Failure, ask
 from ..screen import Column, Table, print_json, safe, show, shown
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 

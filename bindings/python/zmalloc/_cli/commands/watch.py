@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from ..._figures import OF_ANY_PROCESS
 from ..._optional import hint
@@ -12,6 +11,7 @@ from ..failure import complain
 from ..screen import Column, Rolling, could_be_rich, print_json, safe, shown
 from ..watched import Watched
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def watch(arguments: argparse.Namespace) -> int:
     watched = Watched(arguments.pid)
     if arguments.json:
-        for sample in watched.samples(arguments.interval, arguments.count):
-            print_json(watched.figures(sample))
+        for figures in watched.readings(arguments.interval, arguments.count):
+            print_json(watched.as_json(figures))
         return watched.end()
     if could_be_rich():
         complain(f"a table in place, and colours, need rich: {hint('rich')}")
@@ -30,8 +30,8 @@ def watch(arguments: argparse.Namespace) -> int:
     heads = [name.rjust(width) for name, width in zip(names, widths)]
     columns = [Column("time".ljust(8)), *(Column(head, True, leave=i) for i, head in enumerate(heads))]
     with Rolling(columns) as table:
-        for sample in watched.samples(arguments.interval, arguments.count):
-            sizes = [shown(getattr(sample, name), arguments.bytes) for name in names]
+        for figures in watched.readings(arguments.interval, arguments.count):
+            sizes = [shown(figures[name], arguments.bytes) for name in names]
             cells = [size.rjust(width) for size, width in zip(sizes, widths)]
-            table.add([time.strftime("%H:%M:%S", time.localtime(sample.wall)), *cells])
+            table.add([time.strftime("%H:%M:%S", time.localtime(figures["wall"])), *cells])
     return watched.end()
