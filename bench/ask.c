@@ -68,13 +68,13 @@ static size_t field_of_smaps(void)
     return zmalloc_get_smap_bytes_by_field(name, -1);
 }
 
-/* The usual way: smaps, line by line. */
-static size_t field_by_lines(void)
+/* The usual way: line by line. */
+static size_t sum_by_lines(const char *path)
 {
     static const char name[] = "Private_Dirty:";
     char line[1024];
     size_t sum = 0;
-    FILE *smaps = open_or_die("/proc/self/smaps");
+    FILE *smaps = open_or_die(path);
     while (fgets(line, sizeof(line), smaps) != NULL) {
         if (strncmp(line, name, sizeof(name) - 1) == 0) {
             sum += strtoull(line + sizeof(name) - 1, NULL, 10) * 1024;
@@ -82,6 +82,16 @@ static size_t field_by_lines(void)
     }
     fclose(smaps);
     return sum;
+}
+
+static size_t field_by_lines(void)
+{
+    return sum_by_lines("/proc/self/smaps");
+}
+
+static size_t rollup_by_lines(void)
+{
+    return sum_by_lines("/proc/self/smaps_rollup");
 }
 
 static int count_mapping(const struct zmalloc_mapping *mapping, void *context)
@@ -120,6 +130,7 @@ static const struct {
     {"field", field},
     {"field_of_smaps", field_of_smaps},
     {"field_by_lines", field_by_lines},
+    {"rollup_by_lines", rollup_by_lines},
     {"mappings", mappings},
     {"report", report},
     {"report_with_walk", report_with_walk},

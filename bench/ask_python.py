@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the mappings of another process cost in Python. Usage: ask_mappings.py zmalloc|psutil PID TIMES; prints
-microseconds each."""
+"""What questions about another process cost in Python. Usage: ask_python.py mappings|field zmalloc|psutil PID TIMES
+
+It prints microseconds each, of the processor: the kernel works on the account of who asks.
+"""
 
 from __future__ import annotations
 
@@ -9,28 +11,32 @@ import time
 from collections.abc import Callable
 
 
-def asker(contender: str, pid: int) -> Callable[[], list]:
-    """The call that tells all mappings of the process with all their figures."""
+def asker(question: str, contender: str, pid: int) -> Callable[[], object]:
+    """The call that returns all mappings of the process with all their figures, or a figure that the kernel sums."""
     if contender == "zmalloc":
         import zmalloc
 
-        return lambda: zmalloc.mappings(pid)
+        return {"mappings": lambda: zmalloc.mappings(pid), "field": lambda: zmalloc.smaps("Pss", pid)}[question]
     import psutil
 
     process = psutil.Process(pid)
-    return lambda: process.memory_maps(grouped=False)
+    return {
+        "mappings": lambda: process.memory_maps(grouped=False),
+        "field": lambda: process.memory_full_info().pss,
+    }[question]
 
 
 def main() -> None:
     """Asks once to warm up, and then as often as told."""
-    contender, pid, times = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    ask = asker(contender, pid)
-    if len(ask()) < 10_000:
+    question, contender, pid, times = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+    ask = asker(question, contender, pid)
+    answer = ask()
+    if question == "mappings" and len(answer) < 10_000:
         sys.exit("the process has too few mappings")
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(times):
         ask()
-    print((time.perf_counter() - start) / times * 1e6)
+    print((time.process_time() - start) / times * 1e6)
 
 
 main()

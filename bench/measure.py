@@ -7,12 +7,17 @@ import json
 import os
 import statistics
 import subprocess
+import sys
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 # The designs that zmalloc is held against; bench/contender.h describes them.
 MODELS = ["atomic", "slots"]
 CONTENDERS = ["plain", "zmalloc", *MODELS]
+
+# A folder with another psutil than the interpreter's own, as `pip install --target` makes it; or nothing.
+OTHER_PSUTIL = os.environ.get("PSUTIL")
 
 Results = dict[str, dict[str, float]]
 
@@ -60,3 +65,25 @@ def alternate(runs: dict[str, tuple[Tree, list[object]]], rounds: int) -> dict[s
         for name, (tree, command) in runs.items():
             figures[name].append(tree.figure(str(command[0]), *command[1:]))
     return {name: statistics.median(values) for name, values in figures.items()}
+
+
+def script(name: str, *arguments: object, folder: Path | None = None) -> str:
+    """What a Python script of this folder prints, with a folder of modules of its own."""
+    command = [sys.executable, str(Path(__file__).parent / name), *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(folder or "")}
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+
+
+@cache
+def psutils() -> dict[str, Path | None]:
+    """The psutils that there are, by name and version: the interpreter's own, and the other one."""
+    found: dict[str, Path | None] = {}
+    for folder in (None, *([Path(OTHER_PSUTIL)] if OTHER_PSUTIL else [])):
+        command = [sys.executable, "-c", "import psutil; print(psutil.__version__)"]
+        environment = {**os.environ, "PYTHONPATH": str(folder or "")}
+        asked = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        if asked.returncode == 0:
+            found[f"psutil {asked.stdout.strip()}"] = folder
+    if not found:
+        print("psutil is not installed, and no row is held against it")
+    return found

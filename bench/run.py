@@ -3,7 +3,8 @@
 """Runs the benchmarks of one or more build directories and prints tables of medians and ratios.
 
 The contenders alternate: each round runs every one of them once, so that a machine whose speed drifts treats all
-alike. Times are to be read as ratios; instruction counts do not depend on the machine's mood.
+alike. Times are to be read as ratios; instruction counts do not depend on the machine's mood. psutil is a contender
+where it is installed, and so is another one in the folder that the environment variable PSUTIL names.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sys
 from pathlib import Path
 
 import blocks
+import in_python
 import questions
 from instructions import instructions
 from measure import Tree
@@ -29,7 +31,8 @@ SUBJECTS = {
     "read": blocks.read,
     "footprint": blocks.footprint,
     "ask": questions.ask,
-    "python": questions.python,
+    "python": in_python.python,
+    "processes": in_python.processes,
     "monitor": questions.monitor,
 }
 
