@@ -363,7 +363,7 @@ ZMALLOC_API int zmalloc_set_oom_retry_handler(int (*handler)(size_t size, void *
  *   -EIO        the kernel's text is none that this library knows
  *   -ENOSYS     this platform can't report it, or /proc is not mounted
  *
- * They allocate nothing, and need about 26 KiB of stack.
+ * They allocate nothing, and need about 24 KiB of stack.
  */
 
 /**

@@ -34,15 +34,22 @@ static int note_place(void *context, const char *text, size_t length)
     return 0;
 }
 
-static int read_text(zm_line_reader *read_line, void *context, const char *text, size_t length, uint32_t *seed)
+struct text {
+    const char *begin;
+    size_t length;
+    size_t room; /* for a line */
+};
+
+static int read_text(zm_line_reader *read_line, void *context, struct text text, uint32_t *seed)
 {
+    char line[ZM_LONGEST_LINE];
     struct zm_lines lines;
-    zm_lines_begin(&lines, read_line, context);
+    zm_lines_begin(&lines, line, text.room, read_line, context);
     int enough = 0;
-    for (size_t done = 0; done < length && enough == 0;) {
-        size_t size = next_chunk(seed, length - done);
+    for (size_t done = 0; done < text.length && enough == 0;) {
+        size_t size = next_chunk(seed, text.length - done);
         char *piece = malloc(size);
-        memcpy(piece, text + done, size);
+        memcpy(piece, text.begin + done, size);
         enough = zm_lines_put(&lines, piece, size);
         free(piece);
         done += size;
@@ -55,9 +62,10 @@ static void find(const char *text, size_t length, uint32_t seed, struct found *f
     const char *gap = memmem(text, length, "\n\n", 2);
     size_t first = gap != NULL ? (size_t) (gap - text) + 1 : length;
     memset(found, 0, sizeof(*found));
-    found->error = read_text(read_group, &found->group, text, first, &seed);
+    found->error = read_text(read_group, &found->group, (struct text){text, first, ZM_LONGEST_LINE}, &seed);
     if (found->error == 0 && found->group.version != 0) {
-        found->error = read_text(note_place, found, text + first, length - first, &seed);
+        struct text rest = {text + first, length - first, ZM_LONGEST_LINE};
+        found->error = read_text(note_place, found, rest, &seed);
     }
 }
 
@@ -268,8 +276,9 @@ static void check_memory_stat(const char *text, size_t length, uint32_t seed)
     uint64_t chunked = 1;
     uint64_t plain = 1;
     uint32_t uncut = 0;
-    int error = read_text(read_hierarchical_limit, &whole, text, length, &uncut);
-    expect(error == read_text(read_hierarchical_limit, &chunked, text, length, &seed), "the same line");
+    struct text all = {text, length, ZM_SHORT_LINE};
+    int error = read_text(read_hierarchical_limit, &whole, all, &uncut);
+    expect(error == read_text(read_hierarchical_limit, &chunked, all, &seed), "the same line");
     expect(error == plain_stat(text, text + length, &plain), "the line");
     expect(whole == chunked && (error != FOUND || whole == plain), "the same limit");
 }

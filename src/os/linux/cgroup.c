@@ -283,7 +283,7 @@ static int read_limits_up(int version, int *folder, const char *below, uint64_t 
 /* Version 1's kernel knows the least limit up the tree itself, beyond what is mounted too; others may not tell. */
 static int read_limits_of(int version, int *folder, const char *below, uint64_t *bytes)
 {
-    int found = version == 1 ? zm_file_read_lines(*folder, "memory.stat", read_hierarchical_limit, bytes) : 0;
+    int found = version == 1 ? zm_file_read_short_lines(*folder, "memory.stat", read_hierarchical_limit, bytes) : 0;
     return found == FOUND ? 0 : read_limits_up(version, folder, below, bytes);
 }
 

@@ -66,17 +66,31 @@ static int put_lines(void *context, const char *piece, size_t length)
     return zm_lines_put(context, piece, length);
 }
 
-int zm_file_read_lines(int folder, const char *path, zm_line_reader *read_line, void *context)
+static int read_lines(int folder, const char *path, struct zm_lines *lines)
 {
     int fd = zm_file_open(folder, path, O_RDONLY);
     if (fd < 0) {
         return fd;
     }
-    struct zm_lines lines;
-    zm_lines_begin(&lines, read_line, context);
-    int error = zm_file_read(fd, put_lines, &lines);
+    int error = zm_file_read(fd, put_lines, lines);
     close(fd);
     return error;
+}
+
+int zm_file_read_lines(int folder, const char *path, zm_line_reader *read_line, void *context)
+{
+    char text[ZM_LONGEST_LINE];
+    struct zm_lines lines;
+    zm_lines_begin(&lines, text, sizeof(text), read_line, context);
+    return read_lines(folder, path, &lines);
+}
+
+int zm_file_read_short_lines(int folder, const char *path, zm_line_reader *read_line, void *context)
+{
+    char text[ZM_SHORT_LINE];
+    struct zm_lines lines;
+    zm_lines_begin(&lines, text, sizeof(text), read_line, context);
+    return read_lines(folder, path, &lines);
 }
 
 long zm_file_read_text_of(int folder, const char *path, char *text, size_t size)

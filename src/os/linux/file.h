@@ -16,8 +16,9 @@ int zm_file_read(int fd, zm_piece_taker *take, void *context);
 long zm_file_read_text(int fd, char *text, size_t size);
 long zm_file_read_once(int fd, char *text, size_t size);
 
-/* Opens, reads and closes. */
+/* Opens, reads and closes. Short lines need less of the stack, within a reader of lines. */
 int zm_file_read_lines(int folder, const char *path, zm_line_reader *read, void *context);
+int zm_file_read_short_lines(int folder, const char *path, zm_line_reader *read, void *context);
 long zm_file_read_text_of(int folder, const char *path, char *text, size_t size);
 
 #endif

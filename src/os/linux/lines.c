@@ -4,16 +4,14 @@
 
 #include <string.h>
 
-void zm_lines_begin(struct zm_lines *lines, zm_line_reader *read, void *context)
+void zm_lines_begin(struct zm_lines *lines, char *text, size_t room, zm_line_reader *read, void *context)
 {
-    lines->read = read;
-    lines->context = context;
-    lines->length = 0;
+    *lines = (struct zm_lines){.read = read, .context = context, .text = text, .room = room};
 }
 
 static void append(struct zm_lines *lines, const char *piece, size_t length)
 {
-    size_t room = ZM_LONGEST_LINE - lines->length;
+    size_t room = lines->room - lines->length;
     size_t taken = length < room ? length : room;
     memcpy(lines->text + lines->length, piece, taken);
     lines->length += taken;
@@ -22,7 +20,7 @@ static void append(struct zm_lines *lines, const char *piece, size_t length)
 /* The line that ends where the piece does. */
 static int end_line(struct zm_lines *lines, const char *piece, size_t length)
 {
-    if (lines->length == 0 && length <= ZM_LONGEST_LINE) {
+    if (lines->length == 0 && length <= lines->room) {
         return lines->read(lines->context, piece, length);
     }
     append(lines, piece, length);

@@ -216,7 +216,7 @@ static int read_line(void *context, const char *line, size_t length)
 
 void zm_smaps_begin(struct zm_smaps *smaps, zm_mapping_visitor *visit_mapping, void *context)
 {
-    zm_lines_begin(&smaps->lines, read_line, smaps);
+    zm_lines_begin(&smaps->lines, smaps->line, sizeof(smaps->line), read_line, smaps);
     smaps->visit = visit_mapping;
     smaps->context = context;
     smaps->in_mapping = false;

@@ -13,6 +13,7 @@ enum { ZM_KEPT_LINE = 32 };
 
 struct zm_smaps {
     struct zm_lines lines;
+    char line[ZM_LONGEST_LINE]; /* that is put together */
     zm_mapping_visitor *visit;
     void *context;
     bool in_mapping; /* the one below has begun */
