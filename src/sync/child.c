@@ -39,14 +39,14 @@ static uintptr_t self(void)
 static uintptr_t take(_Atomic uintptr_t *holder)
 {
     unsigned pauses = 0;
-    for (uintptr_t found = 0;; found = atomic_load(holder)) {
+    for (;;) {
+        uintptr_t found = atomic_load(holder);
         bool is_own = found / LEVELS * LEVELS == self();
         uintptr_t token = is_own ? self() + (found + 1) % LEVELS : self();
-        if ((found == 0 || is_own) && atomic_compare_exchange_strong(holder, &found, token)) {
-            return token;
-        }
-        if (found != 0 && found / LEVELS * LEVELS != self()) {
+        if (found != 0 && !is_own) {
             zm_backoff(&pauses);
+        } else if (atomic_compare_exchange_strong(holder, &found, token)) {
+            return token;
         }
     }
 }
