@@ -127,11 +127,15 @@ static bool is_known(const struct forker *forker)
     return atomic_load(&forker->thread) != NULL;
 }
 
+/* Nor did one fork whose memory is another's, or nobody's; its slot may be another's soon. */
 static void end_unless_it_forks(struct zm_slot *slot)
 {
     for (size_t i = 0; i < FORKERS; i++) {
         if (is_known(&forkers[i]) && forkers[i].slot == slot) {
-            return;
+            if (is_there(slot)) {
+                return;
+            }
+            forkers[i].slot = NULL;
         }
     }
     end_thread(slot);

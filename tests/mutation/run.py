@@ -64,7 +64,8 @@ PROCESS = ["process", "process_errors", "no_proc", "process_ends"]
 QUESTIONS = ["structs", "smaps", "mappings", "machine", "cgroup", "region", "frugal", *PROCESS, "report", "decay",
              "allocator", "python module", "python process", "python mappings", "python report"]  # fmt: skip
 FAULTS = ["*fault*"]
-FORKS = ["fork_*", "threads_fork"]
+FORKS = ["unit_fork", "unit_child", "unit_amid", "fork_together", "fork_amid*", "fork_handlers", "fork_anywhere",
+         "threads_fork"]  # fmt: skip
 READERS = ["unit_readers", "account", "totals", *THREADS[1:], *FORKS]
 TESTS_OF = {
     "src/os/linux/smaps.*": ["smaps", "mappings", *PROCESS, "parser"],
@@ -82,7 +83,7 @@ TESTS_OF = {
     "src/inspect/sized.h": ["structs", "programs growth"],
     "src/inspect/allocator.c": ["allocator", *QUESTIONS, *CALLS, *FAULTS],
     "src/allocator/*.c": ["allocator", *CALLS, *QUESTIONS, *FAULTS],
-    "src/limit/*": [*LIMITS, "threads_limit", *CALLS, *THREADS, *FAULTS],
+    "src/limit/*": [*LIMITS, "threads_limit", "unit_amid", "fork_together", *CALLS, *THREADS, *FAULTS],
     "src/sync/callback.*": ["oom", *LIMITS, *CALLS, *THREADS, *FAULTS],
     "src/account/account.*": CALLS + THREADS + FAULTS,
     "src/account/counters.*": READERS,

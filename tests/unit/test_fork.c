@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the account notes before a fork and does in a child, one step at a time: for threads whose memory is gone or
+ * another's by then, for threads that were in a fork as well, and when there are more of those than notes. It has the
+ * source in it, in the place of the library's.
+ */
+#include "account/fork.c"
+
+#include "../c/threads.h"
+
+#include <sys/mman.h>
+
+static size_t page_size;
+
+/* A thread with a slot, as the parent had it; its counters may be elsewhere than the thread itself. */
+struct past {
+    struct zm_slot slot;
+    char *pages; /* the thread's, and those of its two counters */
+    struct zm_thread *thread;
+    _Atomic size_t *allocated;
+    _Atomic size_t *freed;
+};
+
+enum { OF_THREAD, OF_ALLOCATED, OF_FREED, PAGES };
+
+static void begin(struct past *past)
+{
+    memset(&past->slot, 0, sizeof(past->slot));
+    past->pages = mmap(NULL, PAGES * page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    check(past->pages != MAP_FAILED);
+    past->thread = (void *) past->pages;
+    past->allocated = (void *) (past->pages + OF_ALLOCATED * page_size);
+    past->freed = (void *) (past->pages + OF_FREED * page_size);
+    atomic_store(&past->slot.owner, past->thread);
+    atomic_store(&past->slot.thread, past->thread);
+    atomic_store(&past->thread->slot, &past->slot);
+    zm_counters_attach(&past->slot.counters, past->allocated, past->freed, NULL);
+    atomic_store(past->allocated, 300);
+    atomic_store(past->freed, 200);
+    note_sums(&past->slot, NULL);
+    atomic_store(past->allocated, 310);
+    atomic_store(past->freed, 205);
+    atomic_store(&past->slot.quota.credit, 7);
+    atomic_store(&past->slot.quota.reserved, 9);
+}
+
+static void check_sums(const struct past *past, size_t allocated, size_t freed)
+{
+    check(zm_counters_allocated(&past->slot.counters) == allocated);
+    check(zm_counters_freed(&past->slot.counters) == freed);
+}
+
+static void check_ended(const struct past *past, size_t allocated, size_t freed)
+{
+    check_sums(past, allocated, freed);
+    check(atomic_load(&past->slot.owner) == NULL && atomic_load(&past->slot.thread) == NULL);
+    check(atomic_load(&past->slot.quota.credit) == 0 && atomic_load(&past->slot.quota.reserved) == 0);
+    munmap(past->pages, PAGES * page_size);
+}
+
+static void a_thread_that_is_there_has_its_last_sums(void)
+{
+    struct past past;
+    begin(&past);
+    end_thread(&past.slot);
+    check_ended(&past, 310, 205);
+}
+
+static void one_whose_memory_is_gone_has_those_before_the_fork(void)
+{
+    struct past past;
+    for (size_t gone = 0; gone < PAGES; gone++) {
+        begin(&past);
+        munmap(past.pages + gone * page_size, page_size);
+        end_thread(&past.slot);
+        check_ended(&past, 300, 200);
+    }
+}
+
+static void one_whose_memory_is_anothers_too(void)
+{
+    struct past past;
+    struct past other;
+    begin(&past);
+    begin(&other);
+    atomic_store(&past.thread->slot, &other.slot);
+    end_thread(&past.slot);
+    check_ended(&past, 300, 200);
+    check(atomic_load(&other.slot.owner) == other.thread);
+    end_thread(&other.slot);
+    check_ended(&other, 310, 205);
+}
+
+/* It has its slot still, and is waiting for readers: what it did is summed up. */
+static void one_that_was_ending_has_its_last_sums(void)
+{
+    struct past past;
+    begin(&past);
+    zm_counters_detach_in_child(&past.slot.counters);
+    atomic_store(past.allocated, 1);
+    munmap(past.pages, page_size);
+    end_thread(&past.slot);
+    check_ended(&past, 310, 205);
+
+    begin(&past);
+    zm_counters_detach_in_child(&past.slot.counters);
+    atomic_store(past.allocated, 1);
+    end_thread(&past.slot);
+    check_ended(&past, 310, 205);
+}
+
+static void a_note_lasts_until_the_fork_is_over(void)
+{
+    check(find(&zm_self) == NULL);
+    after_fork_in_parent(); /* a child that goes on with its parent's fork, in whose handler it was born, has no note
+                             */
+    before_fork();
+    struct forker *first = find(&zm_self);
+    check(first != NULL && first->slot == zm_slots_own());
+    before_fork(); /* in a handler */
+    after_fork_in_parent();
+    check(find(&zm_self) != NULL);
+    after_fork_in_parent();
+    check(find(&zm_self) == NULL);
+}
+
+/* It is not one of these that the note is of. */
+static void note_readings(void)
+{
+    struct zm_reader visit = zm_readers_enter();
+    before_fork();
+    const struct forker *own = find(&zm_self);
+    check(own->readings[visit.phase] == 1 && own->readings[1 - visit.phase] == 0);
+    after_fork_in_parent();
+    check(zm_readers_leave(visit));
+}
+
+static atomic_bool has_note;
+static atomic_bool may_end;
+
+static void *fork_for_a_while(void *argument)
+{
+    before_fork();
+    atomic_store(&has_note, true);
+    while (!atomic_load(&may_end)) {
+        usleep(100);
+    }
+    after_fork_in_parent();
+    return argument;
+}
+
+/* Whoever finds no note free waits for one, however long that takes. */
+static void more_threads_fork_than_there_are_notes(void)
+{
+    for (size_t i = 0; i < FORKERS; i++) {
+        check(take() != NULL);
+    }
+    pthread_t thread = start(fork_for_a_while, NULL);
+    usleep(30000);
+    check(!atomic_load(&has_note));
+    set_free(&forkers[FORKERS - 2]);
+    while (!atomic_load(&has_note)) {
+        usleep(100);
+    }
+    const struct zm_thread *noted = atomic_load(&forkers[FORKERS - 2].thread);
+    check(noted != NULL && noted != &zm_self);
+    atomic_store(&may_end, true);
+    join(thread);
+    for (size_t i = 0; i < FORKERS; i++) {
+        check(atomic_load(&forkers[i].thread) == NULL);
+        set_free(&forkers[i]);
+    }
+}
+
+static struct forker *note(struct zm_thread *thread, struct zm_slot *slot)
+{
+    struct forker *forker = take();
+    forker->slot = slot;
+    forker->readings[0] = 0;
+    forker->readings[1] = 0;
+    atomic_store(&forker->thread, thread);
+    return forker;
+}
+
+/* Who settles the child first can't say of those that were in a fork; then the one that did fork can. */
+static void whether_a_thread_has_ended(void)
+{
+    static const struct zm_child_stage first = {.first = true};
+    static const struct zm_child_stage last = {.last = true};
+    static const struct zm_child_stage both = {.first = true, .last = true};
+    static struct zm_thread other;
+    check(zm_fork_has_ended(&other, first) && zm_fork_has_ended(&other, both));
+    check(!zm_fork_has_ended(&other, last)); /* of this child */
+    check(!zm_fork_has_ended(&zm_self, first) && !zm_fork_has_ended(&zm_self, last));
+    struct forker *forker = note(&other, NULL);
+    check(!zm_fork_has_ended(&other, first));
+    check(zm_fork_has_ended(&other, last) && zm_fork_has_ended(&other, both));
+    struct forker *own = note(&zm_self, NULL);
+    check(!zm_fork_has_ended(&zm_self, first) && !zm_fork_has_ended(&zm_self, both));
+    set_free(forker);
+    set_free(own);
+}
+
+static void inherit(struct forker *forker, unsigned readings)
+{
+    forker->is_inherited = true;
+    forker->is_counted = readings > 0;
+    forker->readings[0] = readings;
+    forker->readings[1] = readings + 1;
+}
+
+/* The last stage: those that were spared end, and their readings with them. */
+static void only_one_of_them_forked(void)
+{
+    static struct zm_thread others[2];
+    struct past past;
+    struct past reused;
+    begin(&past);
+    begin(&reused);
+    struct forker *spared = note(past.thread, &past.slot);
+    struct forker *of_no_slot = note(&others[0], NULL);
+    struct forker *lost = note(&others[1], &reused.slot);
+    struct forker *without_name = take();
+    struct forker *own = note(&zm_self, NULL);
+    inherit(spared, 2);
+    inherit(of_no_slot, 0);
+    inherit(lost, 1);
+    inherit(without_name, 0);
+    inherit(own, 0);
+    struct forker *of_this_child = note(&others[0], &reused.slot);
+    zm_readers_start_child((const unsigned[]){2 + 1, 3 + 2});
+
+    start_child((struct zm_child_stage){.last = true});
+    zm_readers_synchronize(); /* none of their readings is left */
+    check_ended(&past, 310, 205);
+    check(atomic_load(&reused.slot.owner) == reused.thread);
+    check(atomic_load(&of_this_child->is_taken) && atomic_load(&of_this_child->thread) == &others[0]);
+    set_free(of_this_child);
+    for (size_t i = 0; i < FORKERS; i++) {
+        check(!atomic_load(&forkers[i].is_taken) && !forkers[i].is_inherited);
+    }
+    end_thread(&reused.slot);
+    check_ended(&reused, 310, 205);
+}
+
+int main(void)
+{
+    alarm(60); /* who waits for a reader that is not there waits for ever */
+    page_size = zm_os_page_size();
+    a_thread_that_is_there_has_its_last_sums();
+    one_whose_memory_is_gone_has_those_before_the_fork();
+    one_whose_memory_is_anothers_too();
+    one_that_was_ending_has_its_last_sums();
+    a_note_lasts_until_the_fork_is_over();
+    note_readings();
+    more_threads_fork_than_there_are_notes();
+    whether_a_thread_has_ended();
+    only_one_of_them_forked();
+    return 0;
+}
