@@ -10,7 +10,7 @@ from pathlib import Path
 
 from measure import CONTENDERS, Results, Tree, alternate, table
 
-WORKLOADS = ["mixed", "fixed", "calloc", "realloc"]
+WORKLOADS = ["mixed", "fixed", "usable", "calloc", "aligned", "realloc"]
 
 
 def against_plain(medians: dict[str, float]) -> list[str]:

@@ -31,6 +31,31 @@ static void fixed(long operations)
     }
 }
 
+/* As servers do, which keep the sizes of their buffers. */
+static void usable(long operations)
+{
+    uint32_t state = 1;
+    for (long i = 0; i < operations; i++) {
+        size_t place = next_random(&state) % HELD;
+        size_t size = mixed_size(&state);
+        contender_free(held[place]);
+        held[place] = contender_malloc_usable(size, &size);
+        ((volatile char *) held[place])[size - 1] = 1;
+    }
+}
+
+static void aligned(long operations)
+{
+    uint32_t state = 1;
+    for (long i = 0; i < operations; i++) {
+        size_t place = next_random(&state) % HELD;
+        size_t size = mixed_size(&state);
+        contender_free(held[place]);
+        held[place] = contender_aligned(64, size);
+        *(volatile char *) held[place] = 1;
+    }
+}
+
 static void zeroed(long operations)
 {
     uint32_t state = 1;
@@ -59,7 +84,10 @@ static void growth(long operations)
 static const struct {
     const char *name;
     void (*run)(long operations);
-} workloads[] = {{"mixed", mixed}, {"fixed", fixed}, {"calloc", zeroed}, {"realloc", growth}};
+} workloads[] = {
+    {"mixed", mixed},   {"fixed", fixed},     {"usable", usable},
+    {"calloc", zeroed}, {"aligned", aligned}, {"realloc", growth},
+};
 
 int main(int argc, char **argv)
 {
@@ -75,6 +103,6 @@ int main(int argc, char **argv)
             return 0;
         }
     }
-    fprintf(stderr, "usage: churn mixed|fixed|calloc|realloc OPERATIONS\n");
+    fprintf(stderr, "usage: churn mixed|fixed|usable|calloc|aligned|realloc OPERATIONS\n");
     return 2;
 }

@@ -12,6 +12,7 @@
 extern void *PLAIN_MALLOC(size_t size);
 extern void *PLAIN_CALLOC(size_t count, size_t size);
 extern void *PLAIN_REALLOC(void *ptr, size_t size);
+extern void *PLAIN_ALIGNED(size_t alignment, size_t size);
 extern void PLAIN_FREE(void *ptr);
 extern size_t PLAIN_SIZE(void *ptr);
 
@@ -20,6 +21,8 @@ extern size_t PLAIN_SIZE(void *ptr);
 #include <zmalloc.h>
 
 #define contender_malloc zmalloc
+#define contender_malloc_usable zmalloc_usable
+#define contender_aligned zaligned_alloc
 #define contender_calloc zcalloc
 #define contender_realloc zrealloc
 #define contender_free zfree
@@ -36,7 +39,15 @@ __attribute__((constructor)) static void set_limit(void)
 
 #elif defined(CONTENDER_plain)
 
+static inline void *contender_malloc_usable(size_t size, size_t *usable)
+{
+    void *ptr = PLAIN_MALLOC(size);
+    *usable = PLAIN_SIZE(ptr);
+    return ptr;
+}
+
 #define contender_malloc PLAIN_MALLOC
+#define contender_aligned PLAIN_ALIGNED
 #define contender_calloc(size) PLAIN_CALLOC(1, size)
 #define contender_realloc PLAIN_REALLOC
 #define contender_free PLAIN_FREE
@@ -49,6 +60,19 @@ static char nothing[1 << 16];
 __attribute__((noinline)) static void *contender_malloc(size_t size)
 {
     __asm__ volatile("" : : "r"(size));
+    return nothing;
+}
+
+__attribute__((noinline, unused)) static void *contender_malloc_usable(size_t size, size_t *usable)
+{
+    *usable = size;
+    __asm__ volatile("" : : "r"(size));
+    return nothing;
+}
+
+__attribute__((noinline, unused)) static void *contender_aligned(size_t alignment, size_t size)
+{
+    __asm__ volatile("" : : "r"(alignment), "r"(size));
     return nothing;
 }
 
@@ -114,14 +138,20 @@ static void out_of_memory(size_t size)
 
 static void (*handler)(size_t) = out_of_memory;
 
-static inline void *count(void *ptr, size_t size)
+static inline void *count_usable(void *ptr, size_t size, size_t *usable)
 {
     if (ptr == NULL) {
         handler(size);
         return NULL;
     }
-    add(PLAIN_SIZE(ptr));
+    *usable = PLAIN_SIZE(ptr);
+    add(*usable);
     return ptr;
+}
+
+static inline void *count(void *ptr, size_t size)
+{
+    return count_usable(ptr, size, &size);
 }
 
 static inline size_t at_least_one(size_t size)
@@ -132,6 +162,16 @@ static inline size_t at_least_one(size_t size)
 __attribute__((noinline, unused)) static void *contender_malloc(size_t size)
 {
     return count(size < SIZE_MAX / 2 ? PLAIN_MALLOC(at_least_one(size)) : NULL, size);
+}
+
+__attribute__((noinline, unused)) static void *contender_malloc_usable(size_t size, size_t *usable)
+{
+    return count_usable(size < SIZE_MAX / 2 ? PLAIN_MALLOC(at_least_one(size)) : NULL, size, usable);
+}
+
+__attribute__((noinline, unused)) static void *contender_aligned(size_t alignment, size_t size)
+{
+    return count(size < SIZE_MAX / 2 ? PLAIN_ALIGNED(alignment, at_least_one(size)) : NULL, size);
 }
 
 __attribute__((noinline, unused)) static void *contender_calloc(size_t size)

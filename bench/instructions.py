@@ -13,6 +13,17 @@ from measure import CONTENDERS, MODELS, Results, Tree, table
 MOST_OVER_PLAIN = {"jemalloc": 12}
 MOST_OF_SLOTS = {"tcmalloc": 0.62, "mimalloc": 0.62, "libc": 0.78, "libc, prefix": 0.84}
 MARGIN = 1.1
+MARGIN_OF_CALLS = 2
+
+# What other calls may cost more than plain. With "usable", plain asks for each block's size too.
+CALLS = {
+    "usable": "malloc_usable and free",
+    "aligned": "aligned for 64, and free",
+    "realloc": "growth by realloc",
+}
+MOST_OF_CALLS: dict[str, dict[str, float]] = {
+    "jemalloc": {"usable": 12, "aligned": 20, "realloc": 12},
+}
 
 # And with a limit set, which is far away: more than without.
 MOST_WITH_LIMIT = 250
@@ -46,8 +57,24 @@ def verdict(tree: Tree, over: dict[str, float]) -> str:
     return f"{text}: {'nearly' if over['zmalloc'] <= most * MARGIN else 'NO'}"
 
 
+def calls(trees: list[Tree]) -> tuple[Results, bool]:
+    """Instructions of other calls, and whether one takes too many."""
+    results: Results = {}
+    rows = []
+    for tree in trees:
+        for workload, what in CALLS.items():
+            counts = {name: instructions_of(tree, name, workload) for name in ["none", "plain", "zmalloc"]}
+            plain, over = counts["plain"] - counts["none"], counts["zmalloc"] - counts["plain"]
+            results[f"{tree.name} {workload}"] = {"plain": plain, "zmalloc": over}
+            most = MOST_OF_CALLS.get(tree.name, {}).get(workload)
+            held = "" if most is None else f"at most +{most:.0f}: {'yes' if over <= most + MARGIN_OF_CALLS else 'NO'}"
+            rows.append([f"{tree.name}, {what}", f"{plain:.1f}", f"{over:+.1f}", held])
+    table("instructions: other calls, harness subtracted", ["", "plain", "zmalloc, more", "held to"], rows)
+    return results, any("NO" in row[-1] for row in rows)
+
+
 def instructions(trees: list[Tree], rounds: int) -> Results:
-    """Instructions of a malloc and a free, by callgrind."""
+    """Instructions of a malloc and a free, and of other calls, by callgrind."""
     del rounds  # they come out the same every time
     results: Results = {}
     rows = []
@@ -65,6 +92,7 @@ def instructions(trees: list[Tree], rounds: int) -> Results:
             ])  # fmt: skip
     columns = ["", "plain", "zmalloc", *MODELS, "limited", "zmalloc / slots", "held to"]
     table("instructions: a malloc and a free, harness subtracted; the others as more than plain", columns, rows)
-    if any("NO" in row[-1] for row in rows):
+    results_of_calls, too_many = calls(trees)
+    if too_many or any("NO" in row[-1] for row in rows):
         results["failed"] = {}
-    return results
+    return results | results_of_calls

@@ -10,37 +10,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Counts the caller's block as freed, and leaves it to be freed. */
-static void *hand_in(void *ptr, size_t *usable)
+static inline void *count_fast(void *block, size_t size, size_t *usable)
 {
-    size_t bytes = zm_block_usable(ptr);
-    zm_account_freed(bytes + zm_block_offset(ptr));
-    zm_set_if(usable, bytes);
-    return zm_block_of(ptr);
-}
-
-static inline void *count_fast(void *block, size_t size)
-{
-    if (!ZM_COUNTED_BY_ALLOCATOR && ZM_LIKELY(block != NULL)) {
-        zm_account_allocated_when_live(zm_heap_granted_size(block, size));
+    if ((!ZM_COUNTED_BY_ALLOCATOR || usable != NULL) && ZM_LIKELY(block != NULL)) {
+        size_t bytes = zm_heap_granted_size(block, size);
+        zm_account_allocated_when_live(bytes);
+        zm_set_if(usable, bytes);
     }
     return block;
 }
 
-static inline void *malloc_fast(size_t size)
+static inline void *malloc_fast(size_t size, size_t *usable)
 {
-    return zm_may_be_fast(size) ? count_fast(zm_heap_allocate(size), size) : NULL;
+    return zm_may_be_fast(size) ? count_fast(zm_heap_allocate(size), size, usable) : NULL;
 }
 
-static inline void *calloc_fast(size_t size)
+static inline void *calloc_fast(size_t size, size_t *usable)
 {
-    return zm_may_be_fast(size) ? count_fast(zm_heap_allocate_zeroed(size), size) : NULL;
+    return zm_may_be_fast(size) ? count_fast(zm_heap_allocate_zeroed(size), size, usable) : NULL;
 }
 
-/* Elsewhere a reallocation needs the old size, which makes it no shorter than the slow path. */
-static inline void *realloc_fast(void *ptr, size_t size)
+/* Elsewhere a reallocation needs the old size, which makes it no shorter than the slow path. An allocator that counts
+ * grants the same as for a new block. */
+static inline void *realloc_fast(void *ptr, size_t size, size_t *usable)
 {
-    return ZM_COUNTED_BY_ALLOCATOR && ptr != NULL && zm_may_be_fast(size) ? zm_heap_reallocate(ptr, size) : NULL;
+    if (!ZM_COUNTED_BY_ALLOCATOR || ptr == NULL || !zm_may_be_fast(size)) {
+        return NULL;
+    }
+    return count_fast(zm_heap_reallocate(ptr, size), size, usable);
 }
 
 static inline bool free_fast(void *ptr)
@@ -90,26 +87,38 @@ static inline void *allocate_or_oom(void *(*allocate)(size_t), size_t size, size
     return ptr;
 }
 
-ZM_SLOW_PATH void *ztrymalloc_usable(size_t size, size_t *usable)
+static ZM_SLOW_PATH void *try_malloc_slow(size_t size, size_t *usable)
 {
     return allocate_by(zm_heap_allocate, size, usable);
 }
 
-ZM_SLOW_PATH void *zmalloc_usable(size_t size, size_t *usable)
+static ZM_SLOW_PATH void *malloc_slow(size_t size, size_t *usable)
 {
     return allocate_or_oom(zm_heap_allocate, size, usable);
 }
 
+void *ztrymalloc_usable(size_t size, size_t *usable)
+{
+    void *ptr = malloc_fast(size, usable);
+    return ZM_LIKELY(ptr != NULL) ? ptr : try_malloc_slow(size, usable);
+}
+
+void *zmalloc_usable(size_t size, size_t *usable)
+{
+    void *ptr = malloc_fast(size, usable);
+    return ZM_LIKELY(ptr != NULL) ? ptr : malloc_slow(size, usable);
+}
+
 void *ztrymalloc(size_t size)
 {
-    void *ptr = malloc_fast(size);
-    return ZM_LIKELY(ptr != NULL) ? ptr : ztrymalloc_usable(size, NULL);
+    void *ptr = malloc_fast(size, NULL);
+    return ZM_LIKELY(ptr != NULL) ? ptr : try_malloc_slow(size, NULL);
 }
 
 void *zmalloc(size_t size)
 {
-    void *ptr = malloc_fast(size);
-    return ZM_LIKELY(ptr != NULL) ? ptr : zmalloc_usable(size, NULL);
+    void *ptr = malloc_fast(size, NULL);
+    return ZM_LIKELY(ptr != NULL) ? ptr : malloc_slow(size, NULL);
 }
 
 void *zmalloc_no_tcache(size_t size)
@@ -117,26 +126,38 @@ void *zmalloc_no_tcache(size_t size)
     return allocate_or_oom(zm_heap_allocate_uncached, size, NULL);
 }
 
-ZM_SLOW_PATH void *ztrycalloc_usable(size_t size, size_t *usable)
+static ZM_SLOW_PATH void *try_calloc_slow(size_t size, size_t *usable)
 {
     return allocate_by(zm_heap_allocate_zeroed, size, usable);
 }
 
-ZM_SLOW_PATH void *zcalloc_usable(size_t size, size_t *usable)
+static ZM_SLOW_PATH void *calloc_slow(size_t size, size_t *usable)
 {
     return allocate_or_oom(zm_heap_allocate_zeroed, size, usable);
 }
 
+void *ztrycalloc_usable(size_t size, size_t *usable)
+{
+    void *ptr = calloc_fast(size, usable);
+    return ZM_LIKELY(ptr != NULL) ? ptr : try_calloc_slow(size, usable);
+}
+
+void *zcalloc_usable(size_t size, size_t *usable)
+{
+    void *ptr = calloc_fast(size, usable);
+    return ZM_LIKELY(ptr != NULL) ? ptr : calloc_slow(size, usable);
+}
+
 void *ztrycalloc(size_t size)
 {
-    void *ptr = calloc_fast(size);
-    return ZM_LIKELY(ptr != NULL) ? ptr : ztrycalloc_usable(size, NULL);
+    void *ptr = calloc_fast(size, NULL);
+    return ZM_LIKELY(ptr != NULL) ? ptr : try_calloc_slow(size, NULL);
 }
 
 void *zcalloc(size_t size)
 {
-    void *ptr = calloc_fast(size);
-    return ZM_LIKELY(ptr != NULL) ? ptr : zcalloc_usable(size, NULL);
+    void *ptr = calloc_fast(size, NULL);
+    return ZM_LIKELY(ptr != NULL) ? ptr : calloc_slow(size, NULL);
 }
 
 void *zcalloc_num(size_t num, size_t size)
@@ -187,11 +208,10 @@ static void *reallocate(void *ptr, size_t size, size_t *usable)
     return zm_claim_commit(&claim, moved);
 }
 
-ZM_SLOW_PATH void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
+static ZM_SLOW_PATH void *try_realloc_slow(void *ptr, size_t size, size_t *usable)
 {
-    zm_heap_expect(ptr, __func__);
     if (ptr == NULL) {
-        return ztrymalloc_usable(size, usable);
+        return try_malloc_slow(size, usable);
     }
     if (size == 0) {
         zfree(ptr);
@@ -202,30 +222,44 @@ ZM_SLOW_PATH void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
     return zm_block_offset(ptr) == ZM_PREFIX ? reallocate(ptr, size, usable) : move(ptr, size, usable);
 }
 
-ZM_SLOW_PATH void *zrealloc_usable(void *ptr, size_t size, size_t *usable)
+static ZM_SLOW_PATH void *realloc_slow(void *ptr, size_t size, size_t *usable)
 {
-    zm_heap_expect(ptr, __func__);
     bool frees = ptr != NULL && size == 0;
     unsigned tries = 0;
     void *moved;
     do {
-        moved = ztryrealloc_usable(ptr, size, usable);
+        zm_heap_expect(ptr, "zrealloc"); /* again, after the handler */
+        moved = try_realloc_slow(ptr, size, usable);
     } while (moved == NULL && !frees && zm_oom_try_again(size, &tries));
     return moved;
+}
+
+void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable)
+{
+    zm_heap_expect(ptr, __func__);
+    void *moved = realloc_fast(ptr, size, usable);
+    return moved != NULL ? moved : try_realloc_slow(ptr, size, usable);
+}
+
+void *zrealloc_usable(void *ptr, size_t size, size_t *usable)
+{
+    zm_heap_expect(ptr, __func__);
+    void *moved = realloc_fast(ptr, size, usable);
+    return moved != NULL ? moved : realloc_slow(ptr, size, usable);
 }
 
 void *ztryrealloc(void *ptr, size_t size)
 {
     zm_heap_expect(ptr, __func__);
-    void *moved = realloc_fast(ptr, size);
-    return moved != NULL ? moved : ztryrealloc_usable(ptr, size, NULL);
+    void *moved = realloc_fast(ptr, size, NULL);
+    return moved != NULL ? moved : try_realloc_slow(ptr, size, NULL);
 }
 
 void *zrealloc(void *ptr, size_t size)
 {
     zm_heap_expect(ptr, __func__);
-    void *moved = realloc_fast(ptr, size);
-    return moved != NULL ? moved : zrealloc_usable(ptr, size, NULL);
+    void *moved = realloc_fast(ptr, size, NULL);
+    return moved != NULL ? moved : realloc_slow(ptr, size, NULL);
 }
 
 char *zstrdup(const char *string)
@@ -238,6 +272,14 @@ char *zstrdup(const char *string)
     return copy != NULL ? memcpy(copy, string, size) : NULL;
 }
 
+/* Counts the caller's block as freed, and leaves it to be freed. */
+static size_t hand_in(void *ptr)
+{
+    size_t bytes = zm_block_usable(ptr);
+    zm_account_freed(bytes + zm_block_offset(ptr));
+    return bytes;
+}
+
 ZM_SLOW_PATH void zfree_usable(void *ptr, size_t *usable)
 {
     zm_heap_expect(ptr, __func__);
@@ -245,7 +287,13 @@ ZM_SLOW_PATH void zfree_usable(void *ptr, size_t *usable)
         zm_set_if(usable, 0);
         return;
     }
-    zm_heap_free(hand_in(ptr, usable));
+    size_t bytes = hand_in(ptr);
+    zm_set_if(usable, bytes);
+    if (ZM_KNOWS_SIZE) {
+        zm_heap_free_sized(ptr, bytes);
+    } else {
+        zm_heap_free(zm_block_of(ptr));
+    }
 }
 
 void zfree(void *ptr)
@@ -270,7 +318,8 @@ void zfree_no_tcache(void *ptr)
 {
     zm_heap_expect(ptr, __func__);
     if (ptr != NULL) {
-        zm_heap_free_uncached(hand_in(ptr, NULL));
+        hand_in(ptr);
+        zm_heap_free_uncached(zm_block_of(ptr));
     }
 }
 

@@ -29,7 +29,8 @@
 
 /*
  * What the block that was asked for with size got: quicker than its usable size, if zm_allocator_grants(), and up to
- * the limit; not after reallocate. An allocator with a table of its size classes has these from size_table.h.
+ * the limit; not after reallocate, but for an allocator that counts. One with a table of its size classes has these
+ * from size_table.h.
  */
 #ifndef ZM_ALLOCATOR_GRANTS_UP_TO
 #define ZM_ALLOCATOR_GRANTS_UP_TO SIZE_MAX

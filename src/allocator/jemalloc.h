@@ -3,9 +3,14 @@
 #ifndef ZM_ALLOCATOR_JEMALLOC_H
 #define ZM_ALLOCATOR_JEMALLOC_H
 
+#ifndef ZM_JEMALLOC_PRIVATE
 #include "allocator/size_table.h"
+#endif
 
 #include <jemalloc/jemalloc.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 /*
  * A private one counts for us alone. The system's serves the whole process, so zmalloc counts for itself there,
@@ -40,6 +45,43 @@ static inline int zm_allocator_thread_counters(const _Atomic size_t **allocated,
     return -error;
 }
 
+/* The step between its smallest size classes, as it chooses it by the processor. */
+#if defined(__arm__) || defined(__m68k__) || defined(__nios2__) || defined(__or1k__) || defined(__arc__) ||          \
+    (defined(__mips__) && !defined(__mips_n32) && !defined(__mips_n64))
+enum { ZM_JEMALLOC_LG_QUANTUM = 3 };
+#else
+enum { ZM_JEMALLOC_LG_QUANTUM = 4 };
+#endif
+
+/* The size class of a request, which is the usable size of its block: each doubling has four classes, and their step
+ * is never less than the quantum. Computed, as to ask for it takes as long as to allocate. */
+static inline size_t zm_jemalloc_class(size_t size)
+{
+    enum { LG_STEPS = 2, HIGHEST_BIT = sizeof(unsigned long) * 8 - 1 };
+    size_t last = size - 1;
+    unsigned long bits = last | (size_t) 1 << (ZM_JEMALLOC_LG_QUANTUM + LG_STEPS);
+    unsigned lg_step = ((unsigned) __builtin_clzl(bits) ^ HIGHEST_BIT) - LG_STEPS;
+    return ((last >> lg_step) + 1) << lg_step;
+}
+
+#define ZM_ALLOCATOR_GRANTS_UP_TO SIZE_MAX
+
+static inline bool zm_allocator_grants(void)
+{
+    return true;
+}
+
+static inline size_t zm_allocator_granted_size(void *block, size_t size)
+{
+    (void) block;
+    return zm_jemalloc_class(size);
+}
+
+static inline size_t zm_allocator_good_size(size_t size)
+{
+    return size <= PTRDIFF_MAX ? zm_jemalloc_class(size) : SIZE_MAX; /* the last ones are larger than it has */
+}
+
 static inline void *zm_allocator_allocate(size_t size)
 {
     return je_malloc(size);
@@ -64,6 +106,12 @@ static inline void zm_allocator_free(void *block)
 
 #define ZM_JEMALLOC(name) name
 #define ZM_ALLOCATOR_UNALIGNED_UP_TO 8
+
+static inline size_t zm_allocator_good_size(size_t size)
+{
+    size_t good = nallocx(size, 0);
+    return good != 0 ? good : SIZE_MAX;
+}
 
 static inline void *zm_allocator_allocate(size_t size)
 {
@@ -104,12 +152,6 @@ static inline void zm_allocator_free_sized(void *block, size_t usable)
 static inline size_t zm_allocator_usable_size(void *block)
 {
     return block != NULL ? ZM_JEMALLOC(sallocx)(block, 0) : 0;
-}
-
-static inline size_t zm_allocator_good_size(size_t size)
-{
-    size_t good = ZM_JEMALLOC(nallocx)(size, 0);
-    return good != 0 ? good : SIZE_MAX;
 }
 
 #define ZM_ALLOCATOR_DECAYS

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Fills the table of usable sizes when the library is loaded, if what the allocator says is what it does. */
-#include "allocator/size_table.h"
-
 #include "allocator/allocator.h"
+#include "allocator/size_table.h" /* after it: an allocator may do without */
 
 uint16_t zm_size_table[ZM_SIZE_TABLE_LIMIT / ZM_SIZE_TABLE_STEP + 1];
 bool zm_size_table_holds;
@@ -34,5 +33,8 @@ static bool fill_all(void)
 
 __attribute__((constructor)) static void fill(void)
 {
+    if (ZM_ALLOCATOR_GRANTS_UP_TO != ZM_SIZE_TABLE_LIMIT) {
+        return; /* no allocator with such a table */
+    }
     zm_size_table_holds = keeps_its_word(1) && keeps_its_word(ZM_SIZE_TABLE_LIMIT / 2 + 1) && fill_all();
 }

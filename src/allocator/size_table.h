@@ -22,6 +22,7 @@ static inline size_t zm_size_table_find(size_t size)
 }
 
 /* What allocator.h asks of an allocator that has such a table. */
+#ifndef ZM_ALLOCATOR_GRANTS_UP_TO
 #define ZM_ALLOCATOR_GRANTS_UP_TO ZM_SIZE_TABLE_LIMIT
 
 static inline bool zm_allocator_grants(void)
@@ -34,5 +35,6 @@ static inline size_t zm_allocator_granted_size(void *block, size_t size)
     (void) block;
     return zm_size_table_find(size);
 }
+#endif
 
 #endif
