@@ -10,7 +10,23 @@ static bool is_power_of_two(size_t number)
     return number != 0 && (number & (number - 1)) == 0;
 }
 
-ZM_SLOW_PATH void *ztryaligned_alloc_usable(size_t alignment, size_t size, size_t *usable)
+/* For alignments up to a page, which are no trouble to any allocator. */
+static inline void *aligned_fast(size_t alignment, size_t size, size_t *usable)
+{
+    enum { UP_TO = 4096 };
+    if (!zm_may_be_fast(size) || alignment - ZM_ALIGNMENT > UP_TO - ZM_ALIGNMENT || !is_power_of_two(alignment)) {
+        return NULL;
+    }
+    void *block = zm_heap_allocate_aligned(alignment, size);
+    if ((!ZM_COUNTED_BY_ALLOCATOR || usable != NULL) && ZM_LIKELY(block != NULL)) {
+        size_t bytes = zm_heap_usable_size(block);
+        zm_account_allocated_when_live(bytes);
+        zm_set_if(usable, bytes);
+    }
+    return block;
+}
+
+static inline void *try_once(size_t alignment, size_t size, size_t *usable)
 {
     if (!is_power_of_two(alignment)) {
         zm_set_if(usable, 0);
@@ -25,22 +41,41 @@ ZM_SLOW_PATH void *ztryaligned_alloc_usable(size_t alignment, size_t size, size_
     return zm_claim_commit(&claim, zm_hand_out_aligned(zm_claim_keep(&claim, block, 0), offset, size, usable));
 }
 
-void *ztryaligned_alloc(size_t alignment, size_t size)
+static ZM_SLOW_PATH void *try_aligned_slow(size_t alignment, size_t size, size_t *usable)
 {
-    return ztryaligned_alloc_usable(alignment, size, NULL);
+    return try_once(alignment, size, usable);
 }
 
-void *zaligned_alloc_usable(size_t alignment, size_t size, size_t *usable)
+static ZM_SLOW_PATH void *aligned_slow(size_t alignment, size_t size, size_t *usable)
 {
     unsigned tries = 0;
     void *ptr;
     do {
-        ptr = ztryaligned_alloc_usable(alignment, size, usable);
+        ptr = try_once(alignment, size, usable);
     } while (ptr == NULL && zm_oom_try_again(size, &tries));
     return ptr;
 }
 
+void *ztryaligned_alloc_usable(size_t alignment, size_t size, size_t *usable)
+{
+    void *ptr = aligned_fast(alignment, size, usable);
+    return ZM_LIKELY(ptr != NULL) ? ptr : try_aligned_slow(alignment, size, usable);
+}
+
+void *ztryaligned_alloc(size_t alignment, size_t size)
+{
+    void *ptr = aligned_fast(alignment, size, NULL);
+    return ZM_LIKELY(ptr != NULL) ? ptr : try_aligned_slow(alignment, size, NULL);
+}
+
+void *zaligned_alloc_usable(size_t alignment, size_t size, size_t *usable)
+{
+    void *ptr = aligned_fast(alignment, size, usable);
+    return ZM_LIKELY(ptr != NULL) ? ptr : aligned_slow(alignment, size, usable);
+}
+
 void *zaligned_alloc(size_t alignment, size_t size)
 {
-    return zaligned_alloc_usable(alignment, size, NULL);
+    void *ptr = aligned_fast(alignment, size, NULL);
+    return ZM_LIKELY(ptr != NULL) ? ptr : aligned_slow(alignment, size, NULL);
 }
