@@ -9,6 +9,11 @@
 
 #define ZM_ALLOCATOR_UNALIGNED_UP_TO 0
 
+static inline void *zm_allocator_allocate_aligned(size_t alignment, size_t size)
+{
+    return zm_standard_allocate_aligned(alignment, size);
+}
+
 static inline size_t zm_allocator_usable_size(void *block)
 {
     return malloc_size(block);

@@ -26,7 +26,7 @@ static inline void zm_allocator_free(void *block)
     free(block);
 }
 
-static inline void *zm_allocator_allocate_aligned(size_t alignment, size_t size)
+static inline void *zm_standard_allocate_aligned(size_t alignment, size_t size)
 {
     void *block; /* aligned_alloc may insist on a size that is a multiple of the alignment */
     return posix_memalign(&block, alignment, size) == 0 ? block : NULL;
