@@ -30,14 +30,24 @@ static inline void *calloc_fast(size_t size, size_t *usable)
     return zm_may_be_fast(size) ? count_fast(zm_heap_allocate_zeroed(size), size, usable) : NULL;
 }
 
-/* Elsewhere a reallocation needs the old size, which makes it no shorter than the slow path. An allocator that counts
- * grants the same as for a new block. */
+/* An allocator that counts grants the same as for a new block. Others may keep what is too large, or give more. */
 static inline void *realloc_fast(void *ptr, size_t size, size_t *usable)
 {
-    if (!ZM_COUNTED_BY_ALLOCATOR || ptr == NULL || !zm_may_be_fast(size)) {
+    if (!zm_may_be_fast(size) || ptr == NULL) {
         return NULL;
     }
-    return count_fast(zm_heap_reallocate(ptr, size), size, usable);
+    if (ZM_COUNTED_BY_ALLOCATOR) {
+        return count_fast(zm_heap_reallocate(ptr, size), size, usable);
+    }
+    size_t old = zm_heap_usable_size(ptr);
+    void *moved = zm_heap_reallocate(ptr, size);
+    if (ZM_LIKELY(moved != NULL)) {
+        size_t bytes = zm_heap_usable_size(moved);
+        zm_account_allocated_when_live(bytes);
+        zm_account_freed_when_live(old);
+        zm_set_if(usable, bytes);
+    }
+    return moved;
 }
 
 static inline bool free_fast(void *ptr)
@@ -208,7 +218,7 @@ static void *reallocate(void *ptr, size_t size, size_t *usable)
     return zm_claim_commit(&claim, moved);
 }
 
-static ZM_SLOW_PATH void *try_realloc_slow(void *ptr, size_t size, size_t *usable)
+static inline void *reallocate_once(void *ptr, size_t size, size_t *usable)
 {
     if (ptr == NULL) {
         return try_malloc_slow(size, usable);
@@ -222,6 +232,11 @@ static ZM_SLOW_PATH void *try_realloc_slow(void *ptr, size_t size, size_t *usabl
     return zm_block_offset(ptr) == ZM_PREFIX ? reallocate(ptr, size, usable) : move(ptr, size, usable);
 }
 
+static ZM_SLOW_PATH void *try_realloc_slow(void *ptr, size_t size, size_t *usable)
+{
+    return reallocate_once(ptr, size, usable);
+}
+
 static ZM_SLOW_PATH void *realloc_slow(void *ptr, size_t size, size_t *usable)
 {
     bool frees = ptr != NULL && size == 0;
@@ -229,7 +244,7 @@ static ZM_SLOW_PATH void *realloc_slow(void *ptr, size_t size, size_t *usable)
     void *moved;
     do {
         zm_heap_expect(ptr, "zrealloc"); /* again, after the handler */
-        moved = try_realloc_slow(ptr, size, usable);
+        moved = reallocate_once(ptr, size, usable);
     } while (moved == NULL && !frees && zm_oom_try_again(size, &tries));
     return moved;
 }
