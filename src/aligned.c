@@ -14,13 +14,15 @@ static bool is_power_of_two(size_t number)
 static inline void *aligned_fast(size_t alignment, size_t size, size_t *usable)
 {
     enum { UP_TO = 4096 };
-    if (!zm_may_be_fast(size) || alignment - ZM_ALIGNMENT > UP_TO - ZM_ALIGNMENT || !is_power_of_two(alignment)) {
+    struct zm_thread *self = zm_thread_self();
+    if (!zm_may_be_fast(self, size) || alignment - ZM_ALIGNMENT > UP_TO - ZM_ALIGNMENT ||
+        !is_power_of_two(alignment)) {
         return NULL;
     }
     void *block = zm_heap_allocate_aligned(alignment, size);
     if ((!ZM_COUNTED_BY_ALLOCATOR || usable != NULL) && ZM_LIKELY(block != NULL)) {
         size_t bytes = zm_heap_usable_size(block);
-        zm_account_allocated_when_live(bytes);
+        zm_account_allocated_when_live(self, bytes);
         zm_set_if(usable, bytes);
     }
     return block;

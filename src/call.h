@@ -40,9 +40,9 @@ static inline void *zm_hand_out(void *block, size_t size, size_t *usable)
 
 /* The fast paths, for most blocks of most threads: nothing but the allocator's call and, where the allocator does not
  * count, one counter. Where a fast path does not apply or fails, the slow path starts from the beginning. */
-static inline bool zm_may_be_fast(size_t size)
+static inline bool zm_may_be_fast(const struct zm_thread *self, size_t size)
 {
-    return ZM_KNOWS_SIZE && ZM_LIKELY(size > zm_gate()) &&
+    return ZM_KNOWS_SIZE && ZM_LIKELY(size > zm_gate_of(self)) &&
            (ZM_COUNTED_BY_ALLOCATOR || ZM_LIKELY(size <= ZM_HEAP_GRANTS_UP_TO));
 }
 

@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static inline void *count_fast(void *block, size_t size, size_t *usable)
+static inline void *count_fast(struct zm_thread *self, void *block, size_t size, size_t *usable)
 {
     if ((!ZM_COUNTED_BY_ALLOCATOR || usable != NULL) && ZM_LIKELY(block != NULL)) {
         size_t bytes = zm_heap_granted_size(block, size);
-        zm_account_allocated_when_live(bytes);
+        zm_account_allocated_when_live(self, bytes);
         zm_set_if(usable, bytes);
     }
     return block;
@@ -22,29 +22,32 @@ static inline void *count_fast(void *block, size_t size, size_t *usable)
 
 static inline void *malloc_fast(size_t size, size_t *usable)
 {
-    return zm_may_be_fast(size) ? count_fast(zm_heap_allocate(size), size, usable) : NULL;
+    struct zm_thread *self = zm_thread_self();
+    return zm_may_be_fast(self, size) ? count_fast(self, zm_heap_allocate(size), size, usable) : NULL;
 }
 
 static inline void *calloc_fast(size_t size, size_t *usable)
 {
-    return zm_may_be_fast(size) ? count_fast(zm_heap_allocate_zeroed(size), size, usable) : NULL;
+    struct zm_thread *self = zm_thread_self();
+    return zm_may_be_fast(self, size) ? count_fast(self, zm_heap_allocate_zeroed(size), size, usable) : NULL;
 }
 
 /* An allocator that counts grants the same as for a new block. Others may keep what is too large, or give more. */
 static inline void *realloc_fast(void *ptr, size_t size, size_t *usable)
 {
-    if (!zm_may_be_fast(size) || ptr == NULL) {
+    struct zm_thread *self = zm_thread_self();
+    if (!zm_may_be_fast(self, size) || ptr == NULL) {
         return NULL;
     }
     if (ZM_COUNTED_BY_ALLOCATOR) {
-        return count_fast(zm_heap_reallocate(ptr, size), size, usable);
+        return count_fast(self, zm_heap_reallocate(ptr, size), size, usable);
     }
     size_t old = zm_heap_usable_size(ptr);
     void *moved = zm_heap_reallocate(ptr, size);
     if (ZM_LIKELY(moved != NULL)) {
         size_t bytes = zm_heap_usable_size(moved);
-        zm_account_allocated_when_live(bytes);
-        zm_account_freed_when_live(old);
+        zm_account_allocated_when_live(self, bytes);
+        zm_account_freed_when_live(self, old);
         zm_set_if(usable, bytes);
     }
     return moved;
@@ -52,14 +55,15 @@ static inline void *realloc_fast(void *ptr, size_t size, size_t *usable)
 
 static inline bool free_fast(void *ptr)
 {
-    if (!ZM_KNOWS_SIZE || !zm_account_is_live()) {
+    struct zm_thread *self = zm_thread_self();
+    if (!ZM_KNOWS_SIZE || !ZM_LIKELY(zm_gate_of(self) != ZM_NOT_LIVE)) {
         return false;
     }
     if (ZM_COUNTED_BY_ALLOCATOR) {
         zm_heap_free(ptr);
     } else {
         size_t bytes = zm_heap_usable_size(ptr);
-        zm_account_freed_when_live(bytes);
+        zm_account_freed_when_live(self, bytes);
         zm_heap_free_sized(ptr, bytes);
     }
     return true;

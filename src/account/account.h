@@ -62,18 +62,18 @@ static inline void zm_account_add_own(_Atomic size_t *counter, size_t bytes)
 #endif
 }
 
-static inline void zm_account_allocated_when_live(size_t bytes)
+static inline void zm_account_allocated_when_live(struct zm_thread *self, size_t bytes)
 {
     if (!ZM_COUNTED_BY_ALLOCATOR) {
-        zm_account_add_own(&zm_self.allocated, bytes);
+        zm_account_add_own(&self->allocated, bytes);
     }
 }
 
 /* Released, so that a reader who sees a block freed also sees it allocated, on whatever thread that was. */
-static inline void zm_account_freed_when_live(size_t bytes)
+static inline void zm_account_freed_when_live(struct zm_thread *self, size_t bytes)
 {
     if (!ZM_COUNTED_BY_ALLOCATOR) {
-        zm_account_add_own(&zm_self.freed, bytes);
+        zm_account_add_own(&self->freed, bytes);
     }
 }
 
@@ -81,7 +81,7 @@ static inline void zm_account_freed_when_live(size_t bytes)
 static inline void zm_account_allocated(size_t bytes)
 {
     if (zm_account_is_live()) {
-        zm_account_allocated_when_live(bytes);
+        zm_account_allocated_when_live(&zm_self, bytes);
     } else {
         zm_account_allocated_when_not_live(bytes);
     }
@@ -90,7 +90,7 @@ static inline void zm_account_allocated(size_t bytes)
 static inline void zm_account_freed(size_t bytes)
 {
     if (zm_account_is_live()) {
-        zm_account_freed_when_live(bytes);
+        zm_account_freed_when_live(&zm_self, bytes);
     } else {
         zm_account_freed_when_not_live(bytes);
     }

@@ -45,10 +45,28 @@ struct zm_thread {
 
 extern _Thread_local struct zm_thread zm_self ZM_TLS_MODEL;
 
-/* A plain read, as an atomic one is an instruction more in every call: of a word, which is read whole. */
-__attribute__((no_sanitize("thread"))) static inline size_t zm_gate(void)
+/*
+ * What this thread keeps, for a call that looks at it several times. Where thread-local storage is found by a call,
+ * the compiler would make it again after each call of another function: so it must not know that it could.
+ */
+static inline struct zm_thread *zm_thread_self(void)
 {
-    return zm_self.slow_up_to;
+    struct zm_thread *self = &zm_self;
+#ifdef ZM_TLS_BY_CALL
+    __asm__("" : "+r"(self));
+#endif
+    return self;
+}
+
+/* A plain read, as an atomic one is an instruction more in every call: of a word, which is read whole. */
+__attribute__((no_sanitize("thread"))) static inline size_t zm_gate_of(const struct zm_thread *self)
+{
+    return self->slow_up_to;
+}
+
+static inline size_t zm_gate(void)
+{
+    return zm_gate_of(&zm_self);
 }
 
 /* Why every allocation of every live thread takes the slow path: a mask, which the slow path looks at. */
