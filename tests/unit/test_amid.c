@@ -71,13 +71,13 @@ static void allocate_here(void)
 static void check_limit(void)
 {
     enum { ROOM = 300000, BLOCK = 5000, MOST = ROOM / BLOCK };
-    void *blocks[MOST];
+    void *blocks[MOST + 1];
     size_t count = 0;
     size_t limit = zmalloc_used_memory() + ROOM;
     check(zmalloc_set_limit(limit) == 0 && zmalloc_limit() == limit);
     while ((blocks[count] = ztrymalloc(BLOCK)) != NULL) {
         count++;
-        check(count < MOST + 1);
+        check(count <= MOST);
     }
     check(zmalloc_used_memory() <= limit && zmalloc_used_memory() + 2 * BLOCK > limit);
     while (count > 0) {
