@@ -49,6 +49,21 @@ def compile_helpers(folder: Path) -> None:
     subprocess.run([*compiler, "-shared", HERE / "flush.c", "-o", folder / "flush.so"], check=True)
 
 
+def begin_counts(build: Path) -> None:
+    """Empty, and for all to write to: a process that has become another user would complain where a test listens."""
+    for notes in build.rglob("*.gcno"):
+        counts = notes.with_suffix(".gcda")
+        counts.unlink(missing_ok=True)
+        counts.touch()
+        counts.chmod(0o666)
+
+
+def remove_empty_counts(build: Path) -> None:
+    for counts in build.rglob("*.gcda"):
+        if counts.stat().st_size == 0:
+            counts.unlink()
+
+
 def count(tree: str, folder: Path, meson: str, python: str) -> None:
     build = folder / tree
     print(f"== {tree}: build and test with coverage", flush=True)
@@ -60,17 +75,17 @@ def count(tree: str, folder: Path, meson: str, python: str) -> None:
         command += ["-Dc_args=-fprofile-update=atomic -fno-builtin-fork"]
         command += [f"-Dc_link_args=--coverage {folder / 'mark.o'}"]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-    for old in build.rglob("*.gcda"):
-        old.unlink()
+    subprocess.run([meson, "compile", "-C", str(build)], check=True, stdout=subprocess.DEVNULL)
+    begin_counts(build)
     for tests in TESTS:
         # Meson builds what these need, and is not watched itself.
         command = [meson, "test", "-C", str(build), "--timeout-multiplier", "5", *tests]
-        # A process that has become another user can't write its counts, and would complain where tests listen.
-        command += ["--wrapper", f"env GCOV_ERROR_FILE=/dev/null LD_PRELOAD={folder / 'flush.so'}"]
+        command += ["--wrapper", f"env LD_PRELOAD={folder / 'flush.so'}"]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         for line in done.stdout.splitlines():
             if re.search(r" (FAIL|TIMEOUT|ERROR|INTERRUPT) ", line):
                 print(line, flush=True)
+    remove_empty_counts(build)
     merge([str(build), f"--object-directory={build}", f"--json={folder / tree}.json"], OURS + elsewhere())
 
 
