@@ -267,6 +267,7 @@ static const struct said said[] = {
      ZMALLOC_UNKNOWN},
     {"above what is mounted", "0::/\n", "30 1 0:27 /../.. /mnt/tree rw - cgroup2 cgroup2 rw\n", ZMALLOC_UNKNOWN},
     {"outside of the namespace", "0::/../limited\n", MOUNTED, ZMALLOC_UNKNOWN},
+    {"the group above the namespace's", "0::/..\n", MOUNTED, ZMALLOC_UNKNOWN},
     {"neither a number nor max", "0::/odd\n", MOUNTED, ZMALLOC_UNKNOWN},
     {"an empty file", "0::/empty\n", MOUNTED, ZMALLOC_UNKNOWN},
     {"torn lines", "0::/limited\n", "30 1 0:27\n30 1 0:27 / /mnt/tree rw - cgroup2\n - cgroup2 x rw\n - \n\n",

@@ -308,7 +308,7 @@ static bool is_on_the_way(struct word path, const struct place *place)
 {
     const char *at = place->point;
     const char *below = place->below;
-    while (path.length > 0 || (*at == '\0' && below != NULL)) {
+    while (path.length > 0) {
         if (*at == '\0' && below != NULL) {
             at = below;
             below = NULL;
