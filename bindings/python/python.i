@@ -9,6 +9,7 @@
 #include "results.h"
 #include "mappings.h"
 #include "figures.h"
+#include "sampling.h"
 
 #define TRY(function, ...)                                                                                           \
   if (function(__VA_ARGS__) != 0) SWIG_fail
@@ -88,3 +89,9 @@ typedef PyObject *script_value;
 %rename(_take_packed) take_packed;
 PyObject *take_own(int walk, PyObject *records);
 PyObject *take_packed(PyObject *packed, PyObject *records);
+%rename(_make_alarm) make_alarm;
+%rename(_ring_alarm) ring_alarm;
+%rename(_sample_on_time) sample_on_time;
+PyObject *make_alarm(void);
+PyObject *ring_alarm(PyObject *alarm);
+PyObject *sample_on_time(PyObject *alarm, PyObject *source, PyObject *again);

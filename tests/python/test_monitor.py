@@ -224,6 +224,50 @@ def test_a_thread_takes_samples_between_the_first_and_the_last() -> None:
     assert monitor.taken == taken
 
 
+@pytest.mark.parametrize("walk", [False, True])
+def test_the_thread_s_samples_are_as_the_caller_s(walk: bool, stopped: int) -> None:
+    with zmalloc.Monitor(0.01, walk=walk, pid=stopped) as monitor:
+        wait_until(lambda: monitor.taken > 5)
+    assert monitor.missed == 0
+    monitor.sample()
+    steady = {sample._replace(monotonic=0, wall=0, pss=0) for sample in monitor}  # others share pages with it
+    assert len(steady) == 1 and [sample.pss is None for sample in monitor] == [not walk] * len(monitor)
+    block = zmalloc.Block(1000)
+    with zmalloc.Monitor(0.01, walk=walk) as monitor:
+        wait_until(lambda: monitor.taken > 5)
+    expected = monitor.sample()
+    for sample in monitor:
+        assert [figure is None for figure in sample] == [figure is None for figure in expected]
+        assert sample.used == expected.used >= len(block) and sample.total_allocated == expected.total_allocated
+    assert [sample.monotonic for sample in monitor] == sorted({sample.monotonic for sample in monitor})
+
+
+def test_a_thread_that_is_told_nonsense() -> None:
+    from zmalloc import _zmalloc
+
+    alarm, records = _zmalloc._make_alarm(), bytearray(1000)
+    for nonsense in (None, 5, b"", records):
+        with pytest.raises(ValueError):
+            _zmalloc._ring_alarm(nonsense)
+        with pytest.raises(ValueError):
+            _zmalloc._sample_on_time(nonsense, (1.0, -1, False, -1, records), bool)
+    for source in ((), (1.0, -1, False, -1), ("", -1, False, -1, records), (1.0, None, False, -1, records)):
+        with pytest.raises(TypeError):
+            _zmalloc._sample_on_time(alarm, source, bool)
+    for place in (bytes(1000), bytearray(10), None):
+        with pytest.raises(TypeError, match="^_take: no place for a sample$"):
+            _zmalloc._sample_on_time(alarm, (1e-9, -1, False, -1, place), bool)
+    with pytest.raises(ZeroDivisionError):
+        _zmalloc._sample_on_time(alarm, (1e-9, 0, False, -1, records), lambda: 1 // 0)
+    answers = iter([True, True, False])
+    _zmalloc._sample_on_time(alarm, (1e-9, 0, False, -1, records), lambda: next(answers))
+    assert list(answers) == []
+    for _ in range(2):
+        _zmalloc._ring_alarm(alarm)
+    _zmalloc._sample_on_time(alarm, (1e9, -1, False, -1, records), bool)
+    assert records == bytearray(1000)
+
+
 def test_start_and_stop_may_be_repeated() -> None:
     monitor = zmalloc.Monitor(0.01)
     monitor.stop()

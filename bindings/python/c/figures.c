@@ -2,10 +2,10 @@
 /* See figures.h. */
 #include "figures.h"
 
-#include "struct_fields.h"
 #include "zmalloc.h"
 
-#include <stdint.h>
+#include <math.h>
+#include <poll.h>
 #include <string.h>
 #include <time.h>
 
@@ -33,27 +33,51 @@ static uint64_t packed_limit(size_t limit)
 
 #define PACKED(name)                                                                                                 \
     _Generic(report.name, size_t : packed_size, int64_t : packed_difference, double : packed_ratio)(report.name),
-#define NUMBER(name) FIGURE_##name,
-enum { zmalloc_report_fields(NUMBER) REPORT_FIGURES, FIGURES = REPORT_FIGURES + 5 };
+
+/* Of the same field, whose type is all that is asked of the report. */
+#define UNKNOWN(name)                                                                                                \
+    _Generic(report.name, size_t                                                                                     \
+             : packed_size(ZMALLOC_UNKNOWN), int64_t                                                                 \
+             : packed_difference(ZMALLOC_UNKNOWN_DIFFERENCE), double                                                 \
+             : packed_ratio((double) NAN)),
 
 struct sample {
     double monotonic;
     double wall;
-    uint64_t figures[FIGURES];
+    struct figures figures;
 };
 
-static void read_figures(int walk, uint64_t *figures)
+void read_own(int walk, struct figures *figures)
 {
     struct zmalloc_report report = {.size = sizeof(report)};
     zmalloc_report(&report, walk);
-    const uint64_t all[FIGURES] = {
+    *figures = (struct figures){{
         zmalloc_report_fields(PACKED) packed_size(zmalloc_peak_memory()),
         packed_size(zmalloc_total_allocated()),
         packed_size(zmalloc_total_freed()),
         packed_limit(zmalloc_limit()),
         packed_limit(zmalloc_soft_limit()),
-    };
-    memcpy(figures, all, sizeof(all));
+    }};
+}
+
+/* False if that can't be told: not by -1, and not in a process that has closed all its descriptors. */
+static bool has_ended(int descriptor)
+{
+    struct pollfd asked = {.fd = descriptor, .events = POLLIN};
+    return descriptor >= 0 && poll(&asked, 1, 0) == 1 && (asked.revents & POLLIN) != 0;
+}
+
+bool read_other(long pid, int descriptor, struct figures *figures)
+{
+    size_t rss;
+    if (zmalloc_process_rss(pid, &rss) != 0 || has_ended(descriptor)) {
+        return false;
+    }
+    const struct zmalloc_report report = {.size = 0};
+    *figures =
+        (struct figures){{zmalloc_report_fields(UNKNOWN) UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX}};
+    figures->all[FIGURE_rss] = packed_size(rss);
+    return true;
 }
 
 /* The clock that time.monotonic() reads. */
@@ -70,45 +94,63 @@ static double seconds(clockid_t clock)
     return (double) now.tv_sec + 1e-9 * (double) now.tv_nsec;
 }
 
+double steady_seconds(void)
+{
+    return seconds(STEADY_CLOCK);
+}
+
 /*
  * A bytearray keeps samples: how many were taken, and then places for the last ones. Times are read, and all of it is
  * written, under the interpreter's lock: so samples are kept in their order, and whoever copies it has whole ones.
  */
-static PyObject *keep_sample(PyObject *records, const uint64_t *figures)
+static int keep_sample(PyObject *records, const struct figures *figures, struct sample *sample)
 {
     uint64_t taken;
     size_t size = PyByteArray_CheckExact(records) ? (size_t) PyByteArray_GET_SIZE(records) : 0;
     if (size < sizeof(taken) + sizeof(struct sample)) {
         PyErr_SetString(PyExc_TypeError, "_take: no place for a sample");
-        return NULL;
+        return -1;
     }
-    struct sample sample = {.monotonic = seconds(STEADY_CLOCK), .wall = seconds(CLOCK_REALTIME)};
-    memcpy(sample.figures, figures, sizeof(sample.figures));
+    *sample = (struct sample){steady_seconds(), seconds(CLOCK_REALTIME), *figures};
     char *start = PyByteArray_AS_STRING(records);
     memcpy(&taken, start, sizeof(taken));
-    size_t place = taken % ((size - sizeof(taken)) / sizeof(sample));
-    memcpy(start + sizeof(taken) + place * sizeof(sample), &sample, sizeof(sample));
+    size_t place = taken % ((size - sizeof(taken)) / sizeof(*sample));
+    memcpy(start + sizeof(taken) + place * sizeof(*sample), sample, sizeof(*sample));
     taken++;
     memcpy(start, &taken, sizeof(taken));
-    return PyBytes_FromStringAndSize((const char *) &sample, sizeof(sample));
+    return 0;
+}
+
+int keep_figures(PyObject *records, const struct figures *figures)
+{
+    struct sample sample;
+    return keep_sample(records, figures, &sample);
+}
+
+static PyObject *keep_and_return(PyObject *records, const struct figures *figures)
+{
+    struct sample sample;
+    return keep_sample(records, figures, &sample) == 0
+               ? PyBytes_FromStringAndSize((const char *) &sample, sizeof(sample))
+               : NULL;
 }
 
 PyObject *take_own(int walk, PyObject *records)
 {
-    uint64_t figures[FIGURES];
+    struct figures figures;
     PyThreadState *waiting = PyEval_SaveThread();
-    read_figures(walk, figures);
+    read_own(walk, &figures);
     PyEval_RestoreThread(waiting);
-    return keep_sample(records, figures);
+    return keep_and_return(records, &figures);
 }
 
 PyObject *take_packed(PyObject *packed, PyObject *records)
 {
-    uint64_t figures[FIGURES];
+    struct figures figures;
     if (!PyBytes_CheckExact(packed) || PyBytes_GET_SIZE(packed) != sizeof(figures)) {
         PyErr_SetString(PyExc_TypeError, "_take: these are no figures");
         return NULL;
     }
-    memcpy(figures, PyBytes_AS_STRING(packed), sizeof(figures));
-    return keep_sample(records, figures);
+    memcpy(&figures, PyBytes_AS_STRING(packed), sizeof(figures));
+    return keep_and_return(records, &figures);
 }

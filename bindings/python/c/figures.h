@@ -5,7 +5,33 @@
 
 #include "interpreter.h"
 
-/* Of this process; glibc looks at all its free blocks meanwhile. */
+#include "struct_fields.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define ZM_FIGURE_NUMBER(name) FIGURE_##name,
+enum { zmalloc_report_fields(ZM_FIGURE_NUMBER) REPORT_FIGURES, FIGURES = REPORT_FIGURES + 5 };
+
+/* A report's, then what is counted, then the limits. */
+struct figures {
+    uint64_t all[FIGURES];
+};
+
+/* Of this process; glibc looks at all its free blocks meanwhile. No interpreter is needed. */
+void read_own(int walk, struct figures *figures);
+
+/* RSS of another process, which may be held by a descriptor. False if that can't be read, or the process has ended.
+ */
+bool read_other(long pid, int descriptor, struct figures *figures);
+
+/* The clock that time.monotonic() reads. */
+double steady_seconds(void);
+
+/* As a sample of this moment. 0, or -1 with an error. */
+int keep_figures(PyObject *records, const struct figures *figures);
+
+/* A sample of this process, read, kept and returned. */
 PyObject *take_own(int walk, PyObject *records);
 
 /* Of another process, as Python has read and packed them. */

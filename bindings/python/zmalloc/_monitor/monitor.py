@@ -8,10 +8,9 @@ import json
 import math
 import os
 import threading
-import time
 import weakref
 from collections.abc import Iterator
-from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +23,6 @@ if TYPE_CHECKING:
     from .series import File
 
 __all__ = ["Event", "Monitor", "Rates", "Sample"]
-
-
-def _release(lock: threading.Lock) -> None:
-    """Lets who waits for it go on, once and for all."""
-    with suppress(RuntimeError):
-        lock.release()
 
 
 # All monitors, by their identity. No lock: a signal handler or a finaliser may make another one at any moment.
@@ -63,32 +56,30 @@ if hasattr(os, "register_at_fork"):
 atexit.register(_at_exit)
 
 
-def _sample_on_time(reference: weakref.ref[Monitor], wake: threading.Lock, interval: float) -> None:
-    """What a monitor's thread does, until the lock can be had. It does not keep the monitor alive."""
-    due = time.monotonic() + interval
-    while not wake.acquire(timeout=min(max(due - time.monotonic(), 0), threading.TIMEOUT_MAX)):
-        monitor = reference()
-        if monitor is None or not monitor._try_sample():
-            return
-        del monitor
-        due += interval * (1 + max(0, (time.monotonic() - due) // interval))  # what was missed is not made up for
+def _sample_again(reference: weakref.ref[Monitor]) -> bool:
+    """Takes the sample that the thread could not take; whether there can be another."""
+    monitor = reference()
+    return monitor is not None and monitor._try_sample()
 
 
 NOW = "now"  # the one key of Monitor._runs
 
 
 class _Run:
-    """From start() to stop(): the thread, if there is an interval, and the lock that ends it."""
+    """From start() to stop(): the thread, if there is an interval, and the alarm that ends it.
+
+    The thread does not keep the monitor alive. It takes samples in C, and leaves what is out of the ordinary to Python.
+    """
 
     def __init__(self, monitor: Monitor, interval: float | None) -> None:
         self._thread: threading.Thread | None = None
-        self._wake = wake = threading.Lock()
-        wake.acquire()
+        self._alarm = alarm = _zmalloc._make_alarm()
         if interval is not None:
-            reference = weakref.ref(monitor, lambda _: _release(wake))
-            arguments = (reference, wake, float(interval))
+            reference = weakref.ref(monitor, lambda _: _zmalloc._ring_alarm(alarm))
+            source = (float(interval), *monitor._series.source)
+            arguments = (alarm, source, partial(_sample_again, reference))
             name = "zmalloc-monitor"
-            self._thread = threading.Thread(target=_sample_on_time, args=arguments, name=name, daemon=True)
+            self._thread = threading.Thread(target=_zmalloc._sample_on_time, args=arguments, name=name, daemon=True)
 
     def start(self) -> None:
         if self._thread is not None:
@@ -96,7 +87,7 @@ class _Run:
 
     def end(self) -> None:
         """Ends the thread, and waits until it has ended; where it has not yet started, it will not do anything."""
-        _release(self._wake)
+        _zmalloc._ring_alarm(self._alarm)
         thread = self._thread
         if thread is not None and thread is not threading.current_thread() and thread.is_alive():
             thread.join()

@@ -117,16 +117,24 @@ def decoded(record: tuple[Any, ...]) -> Sample:
 class Series:
     """The last `length` samples of a process (None: this one) and the last events. All may be called from any thread.
 
-    `keep` takes a sample into the records that it is given, and returns it. It alone writes there, under the
-    interpreter's lock, so that samples are whole and in the order of their times.
+    `keep` takes a sample into the records that it is given, and returns it. Only that writes there, and a monitor's
+    thread in C, under the interpreter's lock. So samples are whole and in the order of their times. `source` is what
+    that thread is told, with the records behind it: it leaves a pid of 0 to `keep`.
     """
 
-    def __init__(self, length: int, pid: int | None, keep: Callable[[bytearray], bytes]) -> None:
+    def __init__(
+        self,
+        length: int,
+        pid: int | None,
+        keep: Callable[[bytearray], bytes],
+        source: tuple[int, bool, int] = (0, False, -1),
+    ) -> None:
         self.length = length
         self.pid = pid
         self._records = bytearray(_COUNT.size + _RECORD.size * length)
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self.take = partial(keep, self._records)
+        self.source = (*source, self._records)
 
     @property
     def whose(self) -> str:

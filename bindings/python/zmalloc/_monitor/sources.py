@@ -21,15 +21,15 @@ class Other:
     def __init__(self, pid: int, walk: bool) -> None:
         self._pid = pid
         self._walk = walk
-        self._descriptor = -1
+        self.descriptor = -1
         ask("Monitor", _zmalloc.zmalloc_process_rss, pid)
         with suppress(OSError, AttributeError):  # old kernels, other systems, a thread's number
-            self._descriptor = os.pidfd_open(pid)
+            self.descriptor = os.pidfd_open(pid)
 
     def __del__(self) -> None:
-        if self._descriptor >= 0:
+        if self.descriptor >= 0:
             with suppress(OSError):  # in a daemon
-                os.close(self._descriptor)
+                os.close(self.descriptor)
 
     def __call__(self, records: bytearray) -> bytes:
         """Takes a sample, and keeps it."""
@@ -40,10 +40,10 @@ class Other:
 
     def _has_ended(self) -> bool:
         """False if that can't be told, as in a process that has closed all its descriptors to become a daemon."""
-        if self._descriptor < 0:
+        if self.descriptor < 0:
             return False
         asked = select.poll()  # one of its own: a second thread can't ask by the same
-        asked.register(self._descriptor, select.POLLIN)
+        asked.register(self.descriptor, select.POLLIN)
         return any(events & select.POLLIN for _, events in asked.poll(0))
 
 
@@ -53,5 +53,6 @@ def series(length: int, walk: bool, pid: int | None) -> Series:
     Of this one C does all in one call: ten times a second, nothing is in the caches.
     """
     if pid is None or pid in (-1, os.getpid()):
-        return Series(length, None, partial(_zmalloc._take_own, walk))
-    return Series(length, pid, Other(pid, walk))
+        return Series(length, None, partial(_zmalloc._take_own, walk), (-1, walk, -1))
+    other = Other(pid, walk)
+    return Series(length, pid, other, (0 if walk else pid, walk, other.descriptor))
