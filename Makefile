@@ -5,8 +5,12 @@
 PYTHON ?= /usr/bin/python3
 MESON ?= /usr/bin/meson
 
+# mimalloc 3.0.0 and 3.0.1, which the build refuses: aligned blocks overlap others. Known once setup has run.
+BROKEN_MIMALLOC = $(shell grep -s '^.define MI_MALLOC_VERSION 30[01]\>' /usr/include/mimalloc.h \
+    /usr/include/*/mimalloc.h)
+
 # A variant is an allocator, and behind hyphens what else is special about the build. It is built in build/VARIANT.
-VARIANTS := jemalloc tcmalloc libc mimalloc libc-prefix
+VARIANTS = jemalloc tcmalloc libc $(if $(BROKEN_MIMALLOC),,mimalloc) libc-prefix
 # These run only the tests that another compiler, a sanitizer or the hardened build concerns: those in C; with
 # AddressSanitizer also those in Python and Lua. jemalloc-hardened can be built too.
 CHECKED_VARIANTS := libc-clang libc-asan libc-tsan jemalloc-tsan libc-hardened
@@ -54,6 +58,7 @@ test: setup ## build and test every variant, and build for other platforms: half
 	    $(MAKE) --no-print-directory test-$$variant || exit; done
 	@$(MAKE) --no-print-directory lint cross
 	@tools/count $(patsubst %,build/%,$(VARIANTS) $(CHECKED_VARIANTS) $(LUA_VARIANTS) lint cross)
+	@$(if $(BROKEN_MIMALLOC),echo "skipped: mimalloc, as its version here is one that the build refuses")
 	@echo "make test: done"
 
 lint: setup ## check the library's sources by clang-tidy, cppcheck and gcc's analyzer

@@ -214,7 +214,8 @@ ZMALLOC_API size_t zmalloc_usable_size(void *ptr);
 
 /**
  * The usable size that a block of size bytes would have; 0 if size is too large for any block. libc has no such
- * query: then it is size itself, and the block may be larger. Above 128 KiB mimalloc reports less than it gives.
+ * query: then it is size itself, and the block may be larger. For large sizes mimalloc reports less than it gives:
+ * 2.0.9 above 128 KiB, 3.6.0 above 512 KiB.
  */
 ZMALLOC_API size_t zmalloc_good_size(size_t size);
 
@@ -321,7 +322,7 @@ ZMALLOC_API size_t zmalloc_soft_limit(void);
  * - glibc can end the process there, if a running process loaded the library and its thread-local storage is
  *   dynamic.
  * - tcmalloc writes a line to standard error for failures.
- * - mimalloc takes 32 MiB at once. With less than about 100 MiB a new thread may get none, though all blocks are
+ * - mimalloc 2 takes 32 MiB at once. With less than about 100 MiB a new thread may get none, though all blocks are
  *   freed.
  */
 
@@ -515,7 +516,7 @@ ZMALLOC_API const char *zmalloc_allocator(void);
  *   allocated  in blocks handed out to the program; jemalloc counts those that wait in threads' caches too
  *   active     in pages that hold such blocks, so at least allocated; the rest is fragmentation
  *   resident   in memory that the allocator holds from the kernel, at least active; the rest can be purged. An
- *              upper bound: pages that were never touched may be among it (with mimalloc, all that is committed)
+ *              upper bound: pages that were never touched may be among it (with mimalloc 2, all that is committed)
  *
  * An unknown figure is 0. Any pointer may be NULL. Returns 1.
  */
@@ -525,7 +526,8 @@ ZMALLOC_API int zmalloc_get_allocator_info(size_t *allocated, size_t *active, si
  * As zmalloc_get_allocator_info; an unknown figure is ZMALLOC_UNKNOWN. Sources: jemalloc's stats.allocated, active
  * and resident; tcmalloc's current_allocated_bytes, heap_size less free and unmapped pages, total_physical_bytes;
  * mallinfo2's uordblks + hblkhd and arena + hblkhd, unless another malloc has replaced glibc's; darwin's
- * size_in_use; mimalloc's current_commit. With libc it takes longer the more free blocks there are.
+ * size_in_use; mimalloc 2's current_commit, which in mimalloc 3 does not fall and so is unknown there. With libc it
+ * takes longer the more free blocks there are.
  */
 ZMALLOC_API int zmalloc_allocator_info(size_t *allocated, size_t *active, size_t *resident);
 

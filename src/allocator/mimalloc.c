@@ -4,21 +4,21 @@
 
 #include <errno.h>
 
-/* The version is one number, 209 for 2.0.9. */
-#define DIGIT(divisor) (char) ('0' + MI_MALLOC_VERSION / (divisor) % 10)
-
-static const char name[] = {'m', 'i',        'm', 'a',       'l', 'l',      'o', 'c',
-                            '-', DIGIT(100), '.', DIGIT(10), '.', DIGIT(1), '\0'};
-
 const char *zm_allocator_name(void)
 {
-    return name;
+    return "mimalloc-" ZM_MIMALLOC_VERSION;
 }
 
 int zm_allocator_info(struct zm_allocator_info *info)
 {
-    /* It counts blocks for each thread's heap, which only that thread may visit. */
-    mi_process_info(NULL, NULL, NULL, NULL, NULL, &info->resident, NULL, NULL);
+    /*
+     * It counts blocks for each thread's heap, which only that thread may visit. What it says of the process is what
+     * it has committed; from 3.0 on that does not fall when memory has gone back, so it is no answer.
+     */
+    enum { FIRST_WHOSE_COMMIT_STAYS = 300 };
+    if (MI_MALLOC_VERSION < FIRST_WHOSE_COMMIT_STAYS) {
+        mi_process_info(NULL, NULL, NULL, NULL, NULL, &info->resident, NULL, NULL);
+    }
     return 0;
 }
 

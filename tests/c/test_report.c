@@ -113,7 +113,8 @@ static void test_what_is_known(void **state)
 #else
         {"libc", false, false, false, false, false, false, false},
 #endif
-        {"mimalloc", false, false, true, false, false, false, false},
+        {"mimalloc-2", false, false, true, false, false, false, false},
+        {"mimalloc-3", false, false, false, false, false, false, false},
     };
     fill_heap();
     struct zmalloc_report report = report_now(0);
