@@ -38,11 +38,15 @@ local function find(library)
 end
 
 describe("An interpreter on another allocator", function()
-   for _, library in ipairs {"libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2.0"} do
+   for _, library in ipairs {"libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.[23]*"} do
       it("has blocks that are counted right beside " .. library, function()
          local path = find(library)
          if not path then
             pending("no " .. library .. " here")
+            return
+         end
+         if support.output("readlink -f " .. path):find("libmimalloc.so.3.0", 1, true) then
+            pending "aligned blocks of mimalloc 3.0 overlap others"
             return
          end
          local name = library:match "^[^.]+"

@@ -17,13 +17,15 @@ pytestmark = [
     pytest.mark.skipif(option("b_sanitize") != "none", reason="a sanitizer's malloc is to be the only one"),
 ]
 
-OTHERS = ["libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2.0"]
+OTHERS = ["libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.[23]*"]
 
 
 def find(library: str) -> str:
     found = [path for folder in ("/usr/lib", "/usr/local/lib") for path in Path(folder).glob(f"**/{library}")]
     if not found:
         pytest.skip(f"no {library} here")
+    if found[0].resolve().name == "libmimalloc.so.3.0":
+        pytest.skip("aligned blocks of mimalloc 3.0 overlap others")
     return str(found[0])
 
 

@@ -87,17 +87,27 @@ def test_blocks_that_outlive_the_interpreter_do_no_harm(script: Callable) -> Non
     assert (result.returncode, result.stderr) == (0, "")
 
 
-# Where Debian says which version there is; the private jemalloc's is its archive's.
-PACKAGES = {"tcmalloc": "libtcmalloc-minimal4", "mimalloc": "libmimalloc2.0", "libc": "libc6"}
+# The library that an allocator is in; the private jemalloc's version is its archive's.
+LIBRARIES = {"tcmalloc": "libtcmalloc_minimal.so", "mimalloc": "libmimalloc.so", "libc": "libc.so"}
+
+
+def package_of(path: str) -> str:
+    """Debian's package that has the file. Some still know it by the path from before /lib became a link."""
+    for name in (path, path.removeprefix("/usr")):
+        found = subprocess.run(["dpkg-query", "-S", name], capture_output=True, text=True)
+        if found.returncode == 0:
+            return found.stdout.split(": ")[0]
+    pytest.skip(f"{path} is no package's")
 
 
 @pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="no Debian packages here to compare with")
 def test_the_allocators_version_is_its_packages() -> None:
     name, _, version = zmalloc.allocator.partition("-")
-    if name not in PACKAGES:
+    if name not in LIBRARIES:
         pytest.skip(f"{name} is no package's")
-    query = ["dpkg-query", "-W", "-f${Version}", PACKAGES[name]]
-    installed = subprocess.run(query, check=True, capture_output=True, text=True).stdout
+    maps = Path("/proc/self/maps").read_text()
+    [path] = set(re.findall(rf"/.*/{re.escape(LIBRARIES[name])}.*", maps))
+    installed = tool("dpkg-query", "-W", "-f${Version}", package_of(path))
     assert re.match(rf"{re.escape(version)}(?!\d)", installed), installed
 
 
