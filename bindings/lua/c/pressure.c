@@ -3,27 +3,9 @@
 #include "pressure.h"
 
 #include "convert.h"
-#include "zmalloc.h"
 
 /* Its address is where each Lua state keeps its handler. */
 static const char pressure_key;
-
-_Thread_local struct pressure pressure;
-
-void soft_limit_callback(size_t used, void *unused)
-{
-    (void) unused;
-    pressure.passed = true;
-    pressure.used = used;
-}
-
-/* What the handler's own calls passed is told after the next one, unless it has freed that again. */
-static void end_handler(void)
-{
-    pressure.handler_runs = false;
-    pressure.used = zmalloc_used_memory();
-    pressure.passed = pressure.passed && pressure.used > zmalloc_soft_limit();
-}
 
 void passed_pressure(lua_State *L)
 {
@@ -35,7 +17,7 @@ void passed_pressure(lua_State *L)
     lua_rawgetp(L, LUA_REGISTRYINDEX, &pressure_key);
     if (lua_isfunction(L, -1)) {
         push_size(L, pressure.used);
-        pressure.handler_runs = true;
+        begin_handler();
         int status = lua_pcall(L, 1, 0, 0);
         end_handler();
         if (status != LUA_OK) {

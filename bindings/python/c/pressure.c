@@ -7,31 +7,13 @@
 /* A callable, or NULL. */
 static PyObject *pressure_handler;
 
-_Thread_local struct pressure pressure;
-
-void soft_limit_callback(size_t used, void *unused)
-{
-    (void) unused;
-    pressure.passed = true;
-    pressure.used = used;
-}
-
-/* What the handler's own calls passed is told after the next one, unless it has freed that again. */
-static void end_handler(void)
-{
-    pressure.handler_runs = false;
-    pressure.used = zmalloc_used_memory();
-    pressure.passed = pressure.passed && pressure.used > zmalloc_soft_limit();
-}
-
 /* What it raises is pending afterwards, and the result is -1. */
 static int call_pressure_handler(void)
 {
     if (pressure.handler_runs || pressure_handler == NULL) {
         return 0;
     }
-    pressure.passed = false;
-    pressure.handler_runs = true;
+    begin_handler();
     PyObject *handler = Py_NewRef(pressure_handler); /* it may set another one */
     PyObject *answer = PyObject_CallFunction(handler, "N", PyLong_FromSize_t(pressure.used));
     Py_DECREF(handler);

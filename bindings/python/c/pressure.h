@@ -4,21 +4,7 @@
 #define PRESSURE_H
 
 #include "interpreter.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-
-void soft_limit_callback(size_t used, void *unused);
-
-/* What zmalloc's handler reports to the end of the call, in the same thread. In the header, as every call looks at
- * it. */
-struct pressure {
-    bool passed;
-    bool handler_runs;
-    size_t used;
-};
-
-extern _Thread_local struct pressure pressure __attribute__((visibility("hidden")));
+#include "soft_limit.h"
 
 /* As after_pressure, where the limit was passed. */
 PyObject *passed_pressure(PyObject *result);
