@@ -52,6 +52,7 @@ static void test_info_fills_what_it_is_given(void **state)
             assert_int_not_equal(extended[i], 0);
             /* The same figure twice; nothing but the allocator itself goes on in between. */
             size_t known = extended[i] != ZMALLOC_UNKNOWN ? extended[i] : 0;
+            assert_int_equal(old[i] == 0, known == 0);
             assert_true(old[i] + (1 << 20) >= known && known + (1 << 20) >= old[i]);
         }
     }

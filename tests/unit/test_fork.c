@@ -201,6 +201,31 @@ static void whether_a_thread_has_ended(void)
     set_free(own);
 }
 
+/* A child that is settled by another thread begins with the readings of all that may have forked. */
+static void their_readings_are_counted(void)
+{
+    static struct zm_thread others[2];
+    unsigned readings[2] = {0, 0};
+    check(!inherit_forkers(readings));
+    struct forker *noted[2];
+    for (unsigned i = 0; i < 2; i++) {
+        noted[i] = note(&others[i], NULL);
+        noted[i]->readings[0] = 2 + i;
+        noted[i]->readings[1] = 10 * (i + 1);
+    }
+    struct forker *without_name = take();
+    check(inherit_forkers(readings));
+    check(readings[0] == 2 + 3 && readings[1] == 10 + 20);
+    check(noted[0]->is_inherited && noted[0]->is_counted && noted[1]->is_inherited && noted[1]->is_counted);
+    check(without_name->is_inherited && !without_name->is_counted);
+    for (unsigned i = 0; i < 2; i++) {
+        noted[i]->is_inherited = false;
+        set_free(noted[i]);
+    }
+    without_name->is_inherited = false;
+    set_free(without_name);
+}
+
 static void inherit(struct forker *forker, unsigned readings)
 {
     forker->is_inherited = true;
@@ -255,6 +280,7 @@ int main(void)
     note_readings();
     more_threads_fork_than_there_are_notes();
     whether_a_thread_has_ended();
+    their_readings_are_counted();
     only_one_of_them_forked();
     return 0;
 }
