@@ -226,6 +226,24 @@ static void their_readings_are_counted(void)
     set_free(without_name);
 }
 
+/* By its slot a thread that settles the child knows that it forked itself: others' readings are not counted then. */
+static void one_that_forked_counts_its_own(void)
+{
+    static struct zm_thread other;
+    struct zm_slot own = {.owner = &zm_self};
+    atomic_store(&zm_self.slot, &own);
+    struct forker *noted = note(&other, NULL);
+    noted->readings[0] = 1;
+    noted->readings[1] = 2;
+    noted->is_counted = true; /* in an earlier child */
+    start_child((struct zm_child_stage){.first = true});
+    check(noted->is_inherited && !noted->is_counted);
+    start_child((struct zm_child_stage){.last = true});
+    zm_readers_synchronize(); /* nothing is taken off */
+    check(find(&other) == NULL);
+    atomic_store(&zm_self.slot, NULL);
+}
+
 static void inherit(struct forker *forker, unsigned readings)
 {
     forker->is_inherited = true;
@@ -281,6 +299,7 @@ int main(void)
     more_threads_fork_than_there_are_notes();
     whether_a_thread_has_ended();
     their_readings_are_counted();
+    one_that_forked_counts_its_own();
     only_one_of_them_forked();
     return 0;
 }
