@@ -173,6 +173,8 @@ static void *interrupt_thread_without_slot(void *argument)
     zm_self.ends = true;
     interrupt_all();
     check(zm_slots_own() == NULL);
+    zm_slots_give_back(); /* none */
+    check_used(kept);
     return argument;
 }
 

@@ -258,6 +258,21 @@ static void sums_stay(void)
     }
 }
 
+/* What a handler counts between two loads is seen by the second: the sum is of one moment. */
+static size_t loads;
+
+static size_t interrupted_twice(const struct zm_base *base)
+{
+    (void) base;
+    return ++loads < 3 ? loads * 10 : 30;
+}
+
+static void sums_are_loaded_until_they_stay(void)
+{
+    check(settled(interrupted_twice, NULL) == 30);
+    check(loads == 4);
+}
+
 /* An allocator's counters have in them what the thread counted apart, before and after it was live. */
 static void what_counts_apart_is_taken_off(void)
 {
@@ -323,6 +338,7 @@ int main(void)
     what_counts_apart_is_taken_off();
     what_is_lost_is_as_before_the_fork();
     sums_stay();
+    sums_are_loaded_until_they_stay();
     the_base_left_last_is_whole();
     return 0;
 }
