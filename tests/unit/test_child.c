@@ -110,7 +110,7 @@ static void a_child_finds_it_free(void)
 }
 
 /* All but the last. */
-static const enum zm_lock_name last = (enum zm_lock_name) (ZM_LOCKS - 1);
+static const enum zm_lock_name last = (enum zm_lock_name)(ZM_LOCKS - 1);
 
 static void release_none_in_child(void)
 {
