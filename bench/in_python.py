@@ -27,7 +27,7 @@ print(process.name(), memory.rss, memory.pss, memory.uss, memory.swap)
 
 
 def python(trees: list[Tree], rounds: int) -> Results:
-    """Calls in Python, against ctypes and bytearray."""
+    """Calls in Python, against ctypes, cffi where it is installed, and bytearray."""
     results: Results = {}
     rows = []
     for tree in (tree for tree in trees if tree.has_module()):
@@ -35,12 +35,12 @@ def python(trees: list[Tree], rounds: int) -> Results:
         lines = run_script("python_calls.py", library, rounds, folder=tree.module).splitlines()
         pairs = (line.rpartition(": ") for line in lines)
         results[tree.name] = times = {name: float(time) for name, _, time in pairs}
-        for name in times:
-            peer = "by_ctypes" if name == "used_memory" else name.replace("Block", "bytearray")
-            if name not in ("by_ctypes", peer):
-                ratio, most = times[name] / times[peer], 0.6 if name == "used_memory" else 1.5
-                rows.append([f"{tree.name}, {name}", f"{times[name]:.0f}", f"{peer}, {times[peer]:.0f}",
-                             f"{ratio:.2f}", f"{most:.2f}: {'yes' if ratio <= most else 'NO'}"])  # fmt: skip
+        held = [("used_memory", peer, 0.6) for peer in times if peer.startswith("by_")]
+        held += [(name, name.replace("Block", "bytearray"), 1.5) for name in times if name.startswith("Block")]
+        for name, peer, most in held:
+            ratio = times[name] / times[peer]
+            rows.append([f"{tree.name}, {name}", f"{times[name]:.0f}", f"{peer}, {times[peer]:.0f}",
+                         f"{ratio:.2f}", f"{most:.2f}: {'yes' if ratio <= most else 'NO'}"])  # fmt: skip
     table("python: one call", ["", "ns", "against, ns", "ratio", "at most"], rows)
     return results
 

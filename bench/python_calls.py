@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What calls cost in Python, next to the alternatives. Usage: python_calls.py LIBRARY ROUNDS
 
-The contenders take turns. It prints a line for each: its name, and the median of its nanoseconds a call.
+The contenders take turns. It prints a line for each: its name, and the median of its nanoseconds a call, of the processor.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import statistics
 import sys
+import time
 import timeit
 
 import zmalloc
@@ -23,9 +25,16 @@ def main() -> None:
     library.zmalloc_used_memory.argtypes = []
     names = {"used_memory": zmalloc.used_memory, "by_ctypes": library.zmalloc_used_memory, "Block": zmalloc.Block}
     statements = {"used_memory": "used_memory()", "by_ctypes": "by_ctypes()"}
+    if importlib.util.find_spec("cffi") is not None:
+        from cffi import FFI
+
+        interface = FFI()
+        interface.cdef("size_t zmalloc_used_memory(void);")
+        names["by_cffi"] = interface.dlopen(sys.argv[1]).zmalloc_used_memory
+        statements["by_cffi"] = "by_cffi()"
     for size in SIZES:
         statements |= {f"Block {size}": f"Block({size})", f"bytearray {size}": f"bytearray({size})"}
-    timers = {name: timeit.Timer(statement, globals=names) for name, statement in statements.items()}
+    timers = {name: timeit.Timer(statement, timer=time.process_time, globals=names) for name, statement in statements.items()}
     times: dict[str, list[float]] = {name: [] for name in timers}
     count = 20_000
     for _ in range(int(sys.argv[2]) * 5):

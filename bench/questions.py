@@ -47,8 +47,9 @@ def ask(trees: list[Tree], rounds: int) -> Results:
     results: Results = {}
     rows = []
     commands = {
-        **{ask: ("ask-zmalloc", ask, 5_000, 1) for ask in ["rss", "rss_by_stat", "report", "report_with_walk"]},
-        **{name: ("ask-zmalloc", name, 5, many)
+        **{name: ("ask-zmalloc", name, 5_000, 1) for name in ["rss", "rss_by_stat"]},
+        **{name: ("ask-zmalloc", name, 500, 1) for name in ["report", "report_with_walk"]},
+        **{name: ("ask-zmalloc", name, 10, many)
            for name in ["field", "field_of_smaps", "field_by_lines", "rollup_by_lines"]},
     }  # fmt: skip
     for tree in trees:

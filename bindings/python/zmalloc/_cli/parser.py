@@ -138,7 +138,9 @@ class Commands:
     """Adds commands to a parser: each method is one, by its name and in the order of the help."""
 
     def __init__(self, parser: Parser) -> None:
-        self._commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True)
+        # Without prog argparse would format a help to find it out.
+        self._commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command", required=True,
+                                               prog=parser.prog)  # fmt: skip
 
     def _add(self, name: str, what: str, more: str, *parents: Parser) -> Parser:
         return self._commands.add_parser(name, help=what, description=more, parents=parents, allow_abbrev=False)
