@@ -1,5 +1,27 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Python: what the shared typemaps leave to the language. The functions are in the headers beside. */
+
+/*
+ * SWIG 4.3 makes types of its own whose names have no module. Python warns of those, and where warnings are errors
+ * there is no type, without which the module crashes. Here, before SWIG's part, they get one.
+ */
+%begin %{
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+static inline PyObject *type_with_module(PyType_Spec *spec)
+{
+  static const char *const names[] = {"zmalloc.swigvarlink", "zmalloc.SwigPyObject", "zmalloc.SwigPyPacked"};
+  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    if (strcmp(strchr(names[i], '.') + 1, spec->name) == 0) {
+      spec->name = names[i];
+    }
+  }
+  return PyType_FromSpec(spec);
+}
+#define PyType_FromSpec type_with_module
+%}
+
 %{
 #include "interpreter.h"
 #include "convert.h"
