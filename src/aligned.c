@@ -10,7 +10,26 @@ static bool is_power_of_two(size_t number)
     return number != 0 && (number & (number - 1)) == 0;
 }
 
-/* For alignments up to a page, which are no trouble to any allocator. */
+static inline void *count_fast(struct zm_thread *self, void *block, size_t bytes, size_t *usable)
+{
+    zm_account_allocated_when_live(self, bytes);
+    zm_set_if(usable, bytes);
+    return block;
+}
+
+/* A plain block of a rounded size: what the allocator would do too, once it has found out that it may. */
+static inline void *round_fast(struct zm_thread *self, size_t alignment, size_t size, size_t *usable)
+{
+    size_t rounded = (size + alignment - 1) & -alignment;
+    void *block = zm_heap_allocate(rounded);
+    if (ZM_LIKELY(block != NULL && (uintptr_t) block % alignment == 0)) {
+        return count_fast(self, block, zm_heap_granted_size(block, rounded), usable);
+    }
+    zm_heap_free(block);
+    return NULL;
+}
+
+/* For alignments and sizes up to a page, and others as the allocator does them. */
 static inline void *aligned_fast(size_t alignment, size_t size, size_t *usable)
 {
     enum { UP_TO = 4096 };
@@ -19,13 +38,15 @@ static inline void *aligned_fast(size_t alignment, size_t size, size_t *usable)
         !is_power_of_two(alignment)) {
         return NULL;
     }
-    void *block = zm_heap_allocate_aligned(alignment, size);
-    if ((!ZM_COUNTED_BY_ALLOCATOR || usable != NULL) && ZM_LIKELY(block != NULL)) {
-        size_t bytes = zm_heap_usable_size(block);
-        zm_account_allocated_when_live(self, bytes);
-        zm_set_if(usable, bytes);
+    if (ZM_HEAP_ALIGNS_CLASSES && size <= UP_TO) {
+        return round_fast(self, alignment, size, usable);
     }
-    return block;
+    void *block = zm_heap_allocate_aligned(alignment, size);
+    if (!ZM_LIKELY(block != NULL)) {
+        return NULL;
+    }
+    bool needs_size = !ZM_COUNTED_BY_ALLOCATOR || usable != NULL;
+    return count_fast(self, block, needs_size ? zm_heap_live_usable_size(block) : 0, usable);
 }
 
 static inline void *try_once(size_t alignment, size_t size, size_t *usable)

@@ -90,8 +90,11 @@ static void end_thread(void *value)
 
 __attribute__((constructor)) static void start(void)
 {
-    /* An allocator may need a key too, and can do less than we without one: it goes first. */
-    zm_allocator_free(zm_allocator_allocate(1));
+    /* An allocator may need a key too, and can do less than we without one: it goes first. And it is asked for a
+     * size, which the first time may be another thing than later. */
+    void *block = zm_allocator_allocate(1);
+    zm_allocator_usable_size(block);
+    zm_allocator_free(block);
     ready = pthread_key_create(&key, end_thread) == 0 && zm_fork_start() == 0;
 }
 

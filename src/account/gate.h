@@ -49,12 +49,18 @@ extern _Thread_local struct zm_thread zm_self ZM_TLS_MODEL;
  * What this thread keeps, for a call that looks at it several times. Where thread-local storage is found by a call,
  * the compiler would make it again after each call of another function: so it must not know that it could.
  */
+#ifdef ZM_TLS_BY_CALL
+enum { ZM_SELF_IS_LOOKED_UP = true };
+#else
+enum { ZM_SELF_IS_LOOKED_UP = false };
+#endif
+
 static inline struct zm_thread *zm_thread_self(void)
 {
     struct zm_thread *self = &zm_self;
-#ifdef ZM_TLS_BY_CALL
-    __asm__("" : "+r"(self));
-#endif
+    if (ZM_SELF_IS_LOOKED_UP) {
+        __asm__("" : "+r"(self));
+    }
     return self;
 }
 

@@ -27,13 +27,26 @@
  */
 #include ZM_ALLOCATOR_HOT_HALF
 
+/* The usable size once this has been asked for one: one whose first answer is a special case defines it itself. */
+#ifndef ZM_ALLOCATOR_ANSWERS_LATER
+static inline size_t zm_allocator_next_usable_size(void *block)
+{
+    return zm_allocator_usable_size(block);
+}
+#endif
+
 /*
  * What the block that was asked for with size got: quicker than its usable size, if zm_allocator_grants(), and up to
  * the limit; not after reallocate, but for an allocator that counts. One with a table of its size classes has these
  * from size_table.h.
+ *
+ * ZM_ALLOCATOR_ALIGNS_CLASSES: a small block is nearly always aligned for each power of two that its size is a
+ * multiple of, and the size of a request that is such a multiple is one too. So it is where blocks of a class stand
+ * one behind the other from a page's begin.
  */
 #ifndef ZM_ALLOCATOR_GRANTS_UP_TO
 #define ZM_ALLOCATOR_GRANTS_UP_TO SIZE_MAX
+#define ZM_ALLOCATOR_ALIGNS_CLASSES false
 
 static inline bool zm_allocator_grants(void)
 {

@@ -65,6 +65,7 @@ static inline size_t zm_jemalloc_class(size_t size)
 }
 
 #define ZM_ALLOCATOR_GRANTS_UP_TO SIZE_MAX
+#define ZM_ALLOCATOR_ALIGNS_CLASSES true
 
 static inline bool zm_allocator_grants(void)
 {
@@ -92,17 +93,8 @@ static inline void *zm_allocator_allocate_zeroed(size_t size)
     return je_calloc(1, size);
 }
 
-/*
- * A size class that is a multiple of the alignment has blocks that are all aligned: small ones stand one behind the
- * other from the begin of a page. A small request gets such a class if it is rounded up to the alignment, as classes
- * are multiples of a power of two. jemalloc does the same, and takes twice as long to find out that it may.
- */
 static inline void *zm_allocator_allocate_aligned(size_t alignment, size_t size)
 {
-    enum { SMALLEST_PAGE = 4096 };
-    if (((alignment - 1) | (size - 1)) < SMALLEST_PAGE) {
-        return je_malloc((size + alignment - 1) & -alignment);
-    }
     return je_mallocx(size, MALLOCX_ALIGN(alignment));
 }
 

@@ -24,6 +24,7 @@ static inline size_t zm_size_table_find(size_t size)
 /* What allocator.h asks of an allocator that has such a table. */
 #ifndef ZM_ALLOCATOR_GRANTS_UP_TO
 #define ZM_ALLOCATOR_GRANTS_UP_TO ZM_SIZE_TABLE_LIMIT
+#define ZM_ALLOCATOR_ALIGNS_CLASSES true
 
 static inline bool zm_allocator_grants(void)
 {

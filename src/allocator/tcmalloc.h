@@ -58,6 +58,13 @@ __attribute__((no_sanitize("thread"))) static inline size_t zm_allocator_usable_
     return __builtin_expect(zm_tcmalloc_answers, true) ? tc_malloc_size(block) : zm_tcmalloc_first_size(block);
 }
 
+#define ZM_ALLOCATOR_ANSWERS_LATER
+
+static inline size_t zm_allocator_next_usable_size(void *block)
+{
+    return tc_malloc_size(block);
+}
+
 static inline size_t zm_allocator_good_size(size_t size)
 {
     return tc_nallocx(size, 0);

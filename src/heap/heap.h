@@ -13,6 +13,7 @@
 /* All as in allocator.h, but for the names. A hardened heap aligns every size and grants what was asked for. */
 enum {
     ZM_HEAP_UNALIGNED_UP_TO = ZM_HARDENED ? 0 : ZM_ALLOCATOR_UNALIGNED_UP_TO,
+    ZM_HEAP_ALIGNS_CLASSES = ZM_HARDENED ? false : ZM_ALLOCATOR_ALIGNS_CLASSES,
     ZM_HEAP_COUNTS = ZM_HARDENED ? false : ZM_ALLOCATOR_COUNTS,
     ZM_HEAP_OVERHEAD = ZM_HARDENED ? 2 * ZM_REDZONE : 0, /* or more, with a large alignment */
 };
@@ -79,6 +80,12 @@ static inline void zm_heap_free_uncached(void *ptr)
 static inline size_t zm_heap_usable_size(void *ptr)
 {
     return ZM_HARDENED ? zm_hardened_usable_size(ptr) : zm_allocator_usable_size(ptr);
+}
+
+/* For a thread that is live: the first one has asked. */
+static inline size_t zm_heap_live_usable_size(void *ptr)
+{
+    return ZM_HARDENED ? zm_hardened_usable_size(ptr) : zm_allocator_next_usable_size(ptr);
 }
 
 static inline size_t zm_heap_good_size(size_t size)
