@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """What calls cost in Python, next to the alternatives. Usage: python_calls.py LIBRARY ROUNDS
 
-The contenders take turns. It prints a line for each: its name, and the median of its nanoseconds a call, of the processor.
+The contenders take turns. It prints a line for each: its name, and the median of its nanoseconds a call, of the
+processor.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def main() -> None:
         statements["by_cffi"] = "by_cffi()"
     for size in SIZES:
         statements |= {f"Block {size}": f"Block({size})", f"bytearray {size}": f"bytearray({size})"}
-    timers = {name: timeit.Timer(statement, timer=time.process_time, globals=names) for name, statement in statements.items()}
+    clock = time.process_time
+    timers = {name: timeit.Timer(statement, timer=clock, globals=names) for name, statement in statements.items()}
     times: dict[str, list[float]] = {name: [] for name in timers}
     count = 20_000
     for _ in range(int(sys.argv[2]) * 5):

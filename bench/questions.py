@@ -73,8 +73,8 @@ def ask(trees: list[Tree], rounds: int) -> Results:
                 verdict = f"{most:.2f}: {'yes' if ratio <= most else 'NO'}"
                 if question == "report" and tree.allocator == "libc":
                     verdict = "mallinfo2 walks all free blocks"
-                rows.append([f"{tree.name}, {name}", f"{medians[question]:.1f}",
-                             f"{peer.rpartition(', ')[2]}, {medians[peer]:.1f}", f"{ratio:.2f}", verdict])  # fmt: skip
+                against = f"{peer.rpartition(', ')[2]}, {medians[peer]:.1f}"
+                rows.append([f"{tree.name}, {name}", f"{medians[question]:.1f}", against, f"{ratio:.2f}", verdict])
         for name in ["report_with_walk", "field_of_smaps"]:
             rows.append([f"{tree.name}, {name}", f"{medians[name]:.1f}", "", "", ""])
     table("ask: one question", ["", "µs", "against, µs", "ratio", "at most"], rows)

@@ -68,7 +68,8 @@ def test_what_is_loaded_late_is_there(script: Callable) -> None:
     for use in ("zmalloc.track is zmalloc.Track", "zmalloc.Track.__name__ == 'Track'",
                 "zmalloc.Monitor(None).sample()._fields == zmalloc.Sample._fields"):  # fmt: skip
         assert script(f"print({use})").stdout == "True\n"
-    result = script("from zmalloc import *\nprint(Track is track, Monitor.__name__, Event._fields[2], report().rss > 0)")
+    code = "from zmalloc import *\nprint(Track is track, Monitor.__name__, Event._fields[2], report().rss > 0)"
+    result = script(code)
     assert (result.stdout, result.stderr) == ("True Monitor name True\n", "")
 
 

@@ -147,16 +147,16 @@ class Commands:
 
     def report(self) -> None:
         report = self._add("report", "report where the memory of a process is",
-                           "Reports where the memory of a process is. Without PID it reports this program's, with the "
-                           "figures of its allocator.", _json_options())  # fmt: skip
+                           "Reports where the memory of a process is. Without PID it reports this program's, with "
+                           "the figures of its allocator.", _json_options())  # fmt: skip
         report.add_argument("pid", metavar="PID", nargs="?", type=_pid, help="the number of the process")
 
     def smaps(self) -> None:
         smaps = self._add("smaps", "report fields of smaps, summed over the mappings",
                           "Reports fields of /proc/PID/smaps, summed over the mappings of a process.",
                           _pid_options(), _json_options())  # fmt: skip
-        smaps.add_argument("fields", metavar="FIELD", nargs="*",
-                           help="the name of a field, such as Pss; without one, all that the kernel sums")  # fmt: skip
+        what = "the name of a field, such as Pss; without one, all that the kernel sums"
+        smaps.add_argument("fields", metavar="FIELD", nargs="*", help=what)
 
     def mappings(self) -> None:
         mappings = self._add("mappings", "list the mappings",
@@ -171,15 +171,16 @@ class Commands:
 
     def watch(self) -> None:
         self._add("watch", "repeat the figures of report",
-                  "Repeats the figures of report: on a terminal in one table, elsewhere in a line for each reading; in "
-                  "JSON, an object for each.", _pid_options(),
+                  "Repeats the figures of report: on a terminal in one table, elsewhere in a line for each reading; "
+                  "in JSON, an object for each.", _pid_options(),
                   _sampling_options(_count, None, "how many readings; without it, until the process ends"),
                   _json_options())  # fmt: skip
 
     def plot(self) -> None:
         plot = self._add("plot", "draw the figures of report over time",
                          "Reads the figures of report for a while, and then draws them over time. Needs matplotlib.",
-                         _pid_options(), _sampling_options(_kept, 60, "how many readings; 60 by default"))  # fmt: skip
+                         _pid_options(),
+                         _sampling_options(_kept, 60, "how many readings; 60 by default"))  # fmt: skip
         plot.add_argument("-o", "--output", metavar="FILE", required=True,
                           help="where the picture goes; its format is the name's end, such as .png")  # fmt: skip
 
@@ -187,12 +188,13 @@ class Commands:
         serve = self._add("serve", "serve the figures of report to Prometheus",
                           "Serves the figures of report over HTTP as OpenMetrics until the process ends. Requests "
                           "within 0.1 seconds share a reading. At most 256 clients are served at a time, and fewer "
-                          "where there are not enough descriptors; others wait, and a client that has sent no request "
-                          "for a second may have to leave for them. A client has 10 seconds to send its request and "
-                          "10 to read the answer. While the figures can't be read, for want of descriptors or memory, "
-                          "the answer is 503. Needs prometheus_client.", _pid_options())  # fmt: skip
-        serve.add_argument("--address", metavar="ADDRESS", default="127.0.0.1",
-                           help="where to listen; 127.0.0.1 unless given, which only this machine can reach")  # fmt: skip
+                          "where there are not enough descriptors; others wait, and a client that has sent no "
+                          "request for a second may have to leave for them. A client has 10 seconds to send its "
+                          "request and 10 to read the answer. While the figures can't be read, for want of "
+                          "descriptors or memory, the answer is 503. Needs prometheus_client.",
+                          _pid_options())  # fmt: skip
+        where = "where to listen; 127.0.0.1 unless given, which only this machine can reach"
+        serve.add_argument("--address", metavar="ADDRESS", default="127.0.0.1", help=where)
         serve.add_argument("--port", metavar="PORT", type=_port, default=9709,
                            help="the port; 9709 unless given, 0 for any that is free")  # fmt: skip
 
@@ -205,7 +207,8 @@ class Commands:
 
     def manual(self) -> None:
         manual = self._add("manual", "show the manual page",
-                           "Shows the manual page: on a terminal by man or a pager, elsewhere as plain text.")  # fmt: skip
+                           "Shows the manual page: on a terminal by man or a pager, elsewhere as plain "
+                           "text.")  # fmt: skip
         manual.add_argument("--source", action="store_true", help="the page's source, which man and groff read")
 
 

@@ -68,7 +68,8 @@ NOW = "now"  # the one key of Monitor._runs
 class _Run:
     """From start() to stop(): the thread, if there is an interval, and the alarm that ends it.
 
-    The thread does not keep the monitor alive. It takes samples in C, and leaves what is out of the ordinary to Python.
+    The thread does not keep the monitor alive. It takes samples in C, and leaves to Python what is out of the
+    ordinary.
     """
 
     def __init__(self, monitor: Monitor, interval: float | None) -> None:
