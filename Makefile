@@ -37,7 +37,7 @@ LUA_OPTIONS = -Dallocator=libc -Dlua=enabled -Dlua_version=$* -Dpython=disabled 
     -Dexamples=disabled $(COMMON)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz valgrind cross arches soak bench coverage mutation docs clean format
+.PHONY: help setup demo test lint fuzz valgrind cross arches distros soak bench coverage mutation docs clean format
 .SECONDARY:
 
 help: ## this list
@@ -82,6 +82,9 @@ cross: ## build for macOS, FreeBSD and musl with zig, where that can be installe
 arches: ## build for i386, aarch64, s390x and musl and run the tests in C there; ARGS="s390x-linux/libc" for some
 	@tools/setup arches
 	@MESON=$(MESON) PYTHON=$(PYTHON) tools/arches $(ARGS)
+
+distros: ## make a bare root of each Debian of DISTROS="trixie forky" and run make demo and make test in it: hours
+	@tools/distros $(or $(DISTROS),trixie forky)
 
 bench: setup ## build every variant and run the benchmarks; ARGS="--subject churn --json FILE" for some
 	@for variant in $(VARIANTS); do $(MAKE) --no-print-directory build-$$variant || exit; done
