@@ -30,7 +30,7 @@ struct stopper {
     int result;
 };
 
-static int stop(const struct zmalloc_mapping *mapping, void *context)
+static int stop_at(const struct zmalloc_mapping *mapping, void *context)
 {
     (void) mapping;
     struct stopper *stopper = context;
@@ -49,7 +49,7 @@ static void test_visitor_that_has_seen_enough(void **state)
         const int stops[] = {1, 2, 5, last - 1, last};
         for (size_t j = 0; j < LENGTH(stops); j++) {
             struct stopper stopper = {0, stops[j], results[i]};
-            assert_int_equal(zmalloc_mappings(-1, stop, &stopper), results[i]);
+            assert_int_equal(zmalloc_mappings(-1, stop_at, &stopper), results[i]);
             assert_int_equal(stopper.visits, stops[j]);
         }
     }
