@@ -18,15 +18,23 @@ static bool keeps_its_word(size_t size)
     return kept;
 }
 
-/* All or nothing: an entry that does not hold for its whole step ends it. */
+/*
+ * All or nothing, and class by class: a request gets the smallest class that it fits in, so what holds for the least
+ * request of a class and for the largest holds for those between them. A class that ends within a step ends it.
+ */
 static bool fill_all(void)
 {
-    for (size_t size = ZM_SIZE_TABLE_STEP; size <= ZM_SIZE_TABLE_LIMIT; size += ZM_SIZE_TABLE_STEP) {
-        size_t usable = zm_allocator_good_size(size);
-        if (usable > UINT16_MAX || usable != zm_allocator_good_size(size - ZM_SIZE_TABLE_STEP + 1)) {
+    size_t usable;
+    for (size_t size = 1; size <= ZM_SIZE_TABLE_LIMIT; size = usable + 1) {
+        usable = zm_allocator_good_size(size);
+        if (usable < size || usable > UINT16_MAX || usable % ZM_SIZE_TABLE_STEP != 0 ||
+            zm_allocator_good_size(usable) != usable) {
             return false;
         }
-        zm_size_table[size / ZM_SIZE_TABLE_STEP] = (uint16_t) usable;
+        size_t last = usable < ZM_SIZE_TABLE_LIMIT ? usable : ZM_SIZE_TABLE_LIMIT;
+        for (size_t i = size / ZM_SIZE_TABLE_STEP + 1; i <= last / ZM_SIZE_TABLE_STEP; i++) {
+            zm_size_table[i] = (uint16_t) usable;
+        }
     }
     return true;
 }
