@@ -30,19 +30,18 @@ static inline const _Atomic size_t *zm_jemalloc_low_word(const uint64_t *counter
     return (const _Atomic size_t *) counter + LOW;
 }
 
+/* By our patch: mallctl would have to start, and look up names. */
+extern bool je_thread_counters(uint64_t **allocated, uint64_t **deallocated);
+
 static inline int zm_allocator_thread_counters(const _Atomic size_t **allocated, const _Atomic size_t **freed)
 {
-    const uint64_t *counters[2];
-    size_t length = sizeof(counters[0]);
-    int error = je_mallctl("thread.allocatedp", &counters[0], &length, NULL, 0);
-    if (error == 0) {
-        error = je_mallctl("thread.deallocatedp", &counters[1], &length, NULL, 0);
+    uint64_t *counters[2];
+    if (je_thread_counters(&counters[0], &counters[1])) {
+        return -ENOMEM;
     }
-    if (error == 0) {
-        *allocated = zm_jemalloc_low_word(counters[0]);
-        *freed = zm_jemalloc_low_word(counters[1]);
-    }
-    return -error;
+    *allocated = zm_jemalloc_low_word(counters[0]);
+    *freed = zm_jemalloc_low_word(counters[1]);
+    return 0;
 }
 
 /* The step between its smallest size classes, as it chooses it by the processor. */
