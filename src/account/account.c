@@ -4,9 +4,11 @@
 
 #include "account/fork.h"
 #include "account/readers.h"
+#include "account/roster.h"
 #include "account/slots.h"
 #include "sync/atomic_max.h"
 #include "sync/child.h"
+#include "sync/plain.h"
 
 #include <pthread.h>
 #include <stdint.h>
@@ -48,7 +50,9 @@ static void get_slot(const _Atomic size_t *allocated, const _Atomic size_t *free
         return;
     }
     zm_counters_attach(&slot->counters, allocated, freed, ZM_COUNTED_BY_ALLOCATOR ? &zm_self : NULL);
+    zm_child_new_stamp();
     zm_gate_go_live(slot);
+    zm_counters_set_steady(&slot->counters, true);
 }
 
 /* If it can be told when the thread ends. A call that comes in between counts as not live. */
@@ -82,6 +86,8 @@ static void end_thread(void *value)
     if (slot == NULL) {
         return;
     }
+    zm_counters_set_steady(&slot->counters, false);
+    zm_child_new_stamp();
     zm_gate_leave(slot);
     zm_quota_clear(&slot->quota);
     zm_counters_detach(&slot->counters);
@@ -98,10 +104,19 @@ __attribute__((constructor)) static void start(void)
     ready = pthread_key_create(&key, end_thread) == 0 && zm_fork_start() == 0;
 }
 
+/* If a signal handler has just made it live: what it counts apart was kept by others. */
+static void tell_if_live(void)
+{
+    if (ZM_COUNTED_BY_ALLOCATOR && zm_account_is_live()) {
+        zm_child_new_stamp();
+    }
+}
+
 void zm_account_allocated_when_not_live(size_t bytes)
 {
     atomic_fetch_add_explicit(&shared_allocated, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&zm_self.allocated_apart, bytes, memory_order_relaxed);
+    tell_if_live();
 }
 
 /* To free never registers: the C library itself frees after the last round of key destructors. */
@@ -109,6 +124,7 @@ void zm_account_freed_when_not_live(size_t bytes)
 {
     atomic_fetch_add_explicit(&shared_freed, bytes, memory_order_release);
     atomic_fetch_add_explicit(&zm_self.freed_apart, bytes, memory_order_relaxed);
+    tell_if_live();
 }
 
 void zm_account_freed_before_live(size_t bytes)
@@ -141,9 +157,13 @@ static void add_allocated(struct zm_slot *slot, void *total)
     *(size_t *) total += zm_counters_allocated(&slot->counters);
 }
 
-static size_t sum_allocated(void)
+/* By the roster; or, without one, slot by slot. Then what a roster has apart from its counters is in the sums too. */
+static size_t sum_allocated(const struct zm_roster *roster)
 {
     size_t total = atomic_load_explicit(&shared_allocated, memory_order_relaxed);
+    if (roster != NULL) {
+        return total + zm_roster_sum(roster, false);
+    }
     zm_slots_each(add_allocated, &total);
     return total;
 }
@@ -153,9 +173,12 @@ static void add_freed(struct zm_slot *slot, void *total)
     *(size_t *) total += zm_counters_freed(&slot->counters);
 }
 
-static size_t sum_freed(void)
+static size_t sum_freed(const struct zm_roster *roster)
 {
     size_t total = atomic_load_explicit(&shared_freed, memory_order_acquire);
+    if (roster != NULL) {
+        return total + zm_roster_sum(roster, true);
+    }
     zm_slots_each(add_freed, &total);
     return total;
 }
@@ -178,14 +201,15 @@ static size_t not_below_zero(size_t difference)
  * and after allocated: what lies between the two is how far off the difference may be. The best of a few passes
  * is kept.
  */
-static struct zm_reading sum_used(void)
+static __attribute__((noinline)) struct zm_reading sum_used(const struct zm_roster *roster)
 {
     struct zm_reading best = {.error = SIZE_MAX};
+    size_t before = roster != NULL ? roster->used_before : 0;
 
-    size_t freed = sum_freed();
+    size_t freed = sum_freed(roster);
     for (int pass = 0; pass < PASSES_AT_MOST && best.error > TOLERANCE; pass++) {
-        size_t allocated = sum_allocated();
-        size_t freed_after = sum_freed();
+        size_t allocated = before + sum_allocated(roster);
+        size_t freed_after = sum_freed(roster);
         if (freed_after - freed < best.error) {
             best = (struct zm_reading){.used = not_below_zero(allocated - freed), .error = freed_after - freed};
         }
@@ -194,13 +218,90 @@ static struct zm_reading sum_used(void)
     return best;
 }
 
-static size_t visit(size_t (*sum)(void))
+/* If this thread alone is living, its next readings need no roster. A signal handler may come in between. */
+static __attribute__((noinline)) void note_if_alone(struct zm_roster roster)
+{
+    if (roster.only != zm_slots_own() || zm_self.notes) {
+        return;
+    }
+    zm_self.notes = true;
+    atomic_signal_fence(memory_order_seq_cst);
+    zm_self.alone_stamp = ZM_NEVER_A_STAMP;
+    atomic_signal_fence(memory_order_seq_cst);
+    zm_self.used_before = roster.used_before;
+    atomic_signal_fence(memory_order_seq_cst);
+    zm_self.alone_stamp = roster.stamp;
+    atomic_signal_fence(memory_order_seq_cst);
+    zm_self.notes = false;
+}
+
+/* By a copy: what a function is given the address of is kept in memory. */
+static __attribute__((noinline)) struct zm_reading sum_by_copy(struct zm_roster roster)
+{
+    return sum_used(&roster);
+}
+
+/* Mostly nobody frees anything meanwhile, and one pass is exact. */
+static struct zm_reading sum_by_roster(void)
+{
+    struct zm_roster roster;
+    struct zm_reading reading = {.error = 0};
+    if (!zm_roster_get(&roster)) {
+        return sum_used(NULL);
+    }
+    size_t freed = zm_plain_load(&shared_freed) + zm_roster_sum(&roster, true);
+    size_t allocated = zm_plain_load(&shared_allocated) + zm_roster_sum(&roster, false);
+    size_t freed_after = zm_plain_load(&shared_freed) + zm_roster_sum(&roster, true);
+    if (ZM_LIKELY(freed_after == freed)) {
+        reading.used = not_below_zero(roster.used_before + allocated - freed);
+    } else {
+        reading = sum_by_copy(roster);
+    }
+    if (!ZM_LIKELY(zm_roster_holds(&roster))) {
+        return sum_used(NULL);
+    }
+    if (roster.only != NULL) {
+        note_if_alone(roster);
+    }
+    return reading;
+}
+
+/* The counters that this thread has attached. */
+static inline struct zm_base own_counters(void)
+{
+    return ZM_COUNTED_BY_ALLOCATOR
+               ? *zm_counters_own(&atomic_load_explicit(&zm_self.slot, memory_order_relaxed)->counters)
+               : (struct zm_base){.allocated = &zm_self.allocated, .freed = &zm_self.freed};
+}
+
+/*
+ * The only living thread looks at nothing but its own counters and the shared ones, so nobody has to wait for it.
+ * False: it is not the only one, or something was freed meanwhile, by a signal handler or on the shared counters.
+ */
+static inline bool read_alone(size_t *used)
+{
+    size_t stamp = zm_child_stamp();
+    if (stamp != zm_self.alone_stamp) {
+        return false;
+    }
+    const struct zm_base own = own_counters();
+    size_t freed = zm_plain_load(&shared_freed) + zm_plain_load(own.freed);
+    atomic_signal_fence(memory_order_seq_cst);
+    size_t allocated = zm_plain_load(&shared_allocated) + zm_plain_load(own.allocated);
+    atomic_signal_fence(memory_order_seq_cst);
+    size_t freed_after = zm_plain_load(&shared_freed) + zm_plain_load(own.freed);
+    atomic_signal_fence(memory_order_seq_cst);
+    *used = zm_self.used_before + allocated - freed;
+    return ZM_LIKELY(freed_after == freed && zm_child_stamp() == stamp);
+}
+
+static size_t visit(size_t (*sum)(const struct zm_roster *roster))
 {
     struct zm_reader reader;
     size_t total;
     do {
         reader = zm_readers_enter();
-        total = sum();
+        total = sum(NULL);
     } while (!zm_readers_leave(reader));
     return total;
 }
@@ -211,21 +312,39 @@ struct zm_reading zm_account_read(void)
     struct zm_reading reading;
     do {
         reader = zm_readers_enter();
-        reading = sum_used();
+        reading = sum_by_roster();
     } while (!zm_readers_leave(reader));
     return reading;
 }
 
-size_t zm_account_used(void)
+static __attribute__((noinline)) size_t raise_peak(size_t used)
 {
-    size_t used = zm_account_read().used;
     zm_atomic_max(&peak, used);
     return used;
 }
 
+static __attribute__((noinline)) size_t used_with_others(void)
+{
+    return raise_peak(zm_account_read().used);
+}
+
+static inline __attribute__((always_inline)) size_t used_now(void)
+{
+    size_t used;
+    if (!ZM_LIKELY(read_alone(&used))) {
+        return used_with_others();
+    }
+    return ZM_LIKELY(used <= atomic_load_explicit(&peak, memory_order_relaxed)) ? used : raise_peak(used);
+}
+
+size_t zm_account_used(void)
+{
+    return used_now();
+}
+
 size_t zm_account_peak(void)
 {
-    zm_account_used();
+    used_now();
     return atomic_load(&peak);
 }
 

@@ -5,6 +5,7 @@
 
 #include "account/gate.h"
 #include "heap/heap.h"
+#include "sync/plain.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -42,30 +43,10 @@ void zm_account_freed_when_not_live(size_t bytes);
 /* For an allocator that counted it before this thread became live. */
 void zm_account_freed_before_live(size_t bytes);
 
-/*
- * Only this thread writes its counters, so no locked add. Where the processor can add to memory it is one
- * instruction: a signal handler that forks may come before it or after it, and what other libraries' fork handlers
- * allocate there is counted too. The store is a release.
- */
-static inline void zm_account_add_own(_Atomic size_t *counter, size_t bytes)
-{
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define ZM_THREAD_SANITIZER
-#endif
-#endif
-#if (defined(__x86_64__) || defined(__i386__)) && !defined(__SANITIZE_THREAD__) && !defined(ZM_THREAD_SANITIZER)
-    __asm__ volatile("add %1, %0" : "+m"(*(size_t *) counter) : "r"(bytes) : "memory", "cc");
-#else
-    size_t sum = atomic_load_explicit(counter, memory_order_relaxed) + bytes;
-    atomic_store_explicit(counter, sum, memory_order_release);
-#endif
-}
-
 static inline void zm_account_allocated_when_live(struct zm_thread *self, size_t bytes)
 {
     if (!ZM_COUNTED_BY_ALLOCATOR) {
-        zm_account_add_own(&self->allocated, bytes);
+        zm_plain_add(&self->allocated, bytes);
     }
 }
 
@@ -73,7 +54,7 @@ static inline void zm_account_allocated_when_live(struct zm_thread *self, size_t
 static inline void zm_account_freed_when_live(struct zm_thread *self, size_t bytes)
 {
     if (!ZM_COUNTED_BY_ALLOCATOR) {
-        zm_account_add_own(&self->freed, bytes);
+        zm_plain_add(&self->freed, bytes);
     }
 }
 

@@ -4,8 +4,6 @@
 
 #include "account/readers.h"
 
-enum { ENDED, ENDED_TOO, LIVING };
-
 /* Acquired, for what was released: see zm_account_freed_when_live. */
 static size_t value(const _Atomic size_t *counter)
 {
@@ -63,31 +61,52 @@ void zm_counters_attach(struct zm_counters *counters, const _Atomic size_t *allo
     /* No reader is at the living base: the thread before this one has waited for its readers. */
     counters->before = atomic_load(&counters->current);
     const struct zm_base *ended = &counters->bases[counters->before];
-    struct zm_base *living = &counters->bases[LIVING];
+    struct zm_base *living = &counters->bases[ZM_LIVING];
     *living = (struct zm_base){.allocated = allocated, .freed = freed, .apart = apart};
     living->allocated_before = ended->allocated_before - settled(allocated_by, living);
     living->freed_before = ended->freed_before - settled(freed_by, living);
-    atomic_store(&counters->current, LIVING);
+    atomic_store(&counters->steady, false);
+    atomic_store(&counters->current, ZM_LIVING);
+}
+
+void zm_counters_set_steady(struct zm_counters *counters, bool steady)
+{
+    atomic_store(&counters->steady, steady);
+}
+
+bool zm_counters_get_fixed(const struct zm_counters *counters, struct zm_fixed *fixed)
+{
+    const struct zm_base *base = current_base(counters);
+    bool is_living = base == &counters->bases[ZM_LIVING];
+    if (is_living && !atomic_load(&counters->steady)) {
+        return false;
+    }
+    size_t used_apart =
+        base->apart != NULL ? value(&base->apart->allocated_apart) - value(&base->apart->freed_apart) : 0;
+    fixed->allocated = base->allocated;
+    fixed->freed = base->freed;
+    fixed->used_before = base->allocated_before - base->freed_before - used_apart;
+    return true;
 }
 
 /* The base before this thread's may still have a reader; the readers of the one before that have left. */
 static void keep(struct zm_counters *counters, size_t allocated, size_t freed)
 {
-    unsigned next = counters->before == ENDED ? ENDED_TOO : ENDED;
+    unsigned next = counters->before == ZM_ENDED ? ZM_ENDED_TOO : ZM_ENDED;
     counters->bases[next] = (struct zm_base){.allocated_before = allocated, .freed_before = freed};
     atomic_store(&counters->current, next);
 }
 
 static void keep_sums(struct zm_counters *counters)
 {
-    const struct zm_base *living = &counters->bases[LIVING];
+    const struct zm_base *living = &counters->bases[ZM_LIVING];
     keep(counters, living->allocated_before + settled(allocated_by, living),
          living->freed_before + settled(freed_by, living));
 }
 
 const struct zm_base *zm_counters_living(const struct zm_counters *counters)
 {
-    return atomic_load(&counters->current) == LIVING ? &counters->bases[LIVING] : NULL;
+    return atomic_load(&counters->current) == ZM_LIVING ? &counters->bases[ZM_LIVING] : NULL;
 }
 
 void zm_counters_detach(struct zm_counters *counters)

@@ -6,6 +6,7 @@
 #include "account/gate.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /*
@@ -21,10 +22,13 @@ struct zm_base {
 };
 
 /* One base for the living thread, and two in turn for the sums of ended ones. A reader sees one of them, whole. */
+enum { ZM_ENDED, ZM_ENDED_TOO, ZM_LIVING, ZM_BASES };
+
 struct zm_counters {
     atomic_uint current;
-    unsigned before; /* the living thread: which of the two came before it */
-    struct zm_base bases[3];
+    atomic_bool steady; /* the living thread is live, and counts nothing apart any more */
+    unsigned before;    /* the living thread: which of the two came before it */
+    struct zm_base bases[ZM_BASES];
 };
 
 /* From now on what this thread's counters grow by adds to the sums. */
@@ -47,6 +51,27 @@ void zm_counters_detach_lost(struct zm_counters *counters, const struct zm_sums 
 
 /* The counters that a thread has attached, or NULL. */
 const struct zm_base *zm_counters_living(const struct zm_counters *counters);
+
+/* Those of this thread, which are attached: for itself. */
+static inline const struct zm_base *zm_counters_own(const struct zm_counters *counters)
+{
+    return &counters->bases[ZM_LIVING];
+}
+
+/*
+ * The thread has gone live, or is about to leave. In between the sums are a fixed number and its two counters.
+ * Whoever keeps that number has to be told before the thread leaves, and after it was not steady.
+ */
+void zm_counters_set_steady(struct zm_counters *counters, bool steady);
+
+/* The fixed parts, and where the counters are; NULL: no thread is living. False: there is a living thread that is not
+ * steady. Within a read-side section. */
+struct zm_fixed {
+    const _Atomic size_t *allocated;
+    const _Atomic size_t *freed;
+    size_t used_before; /* modulo 2^N */
+};
+bool zm_counters_get_fixed(const struct zm_counters *counters, struct zm_fixed *fixed);
 
 /* Both within a read-side section: see readers.h. */
 size_t zm_counters_allocated(const struct zm_counters *counters);

@@ -3,6 +3,7 @@
 #include "account/fork.h"
 
 #include "account/readers.h"
+#include "account/roster.h"
 #include "account/slots.h"
 #include "os/os.h"
 #include "sync/backoff.h"
@@ -200,6 +201,7 @@ static void end_forker(struct forker *forker)
 
 static void start_child(struct zm_child_stage stage)
 {
+    zm_roster_start_child(stage.first, stage.last || zm_slots_own() != NULL);
     if (stage.first) {
         end_others(stage.last);
     }

@@ -5,10 +5,11 @@
 #include "account/account.h"
 #include "account/readers.h"
 #include "account/slots.h"
+#include "sync/child.h"
 
 atomic_uint zm_gate_reasons;
 
-_Thread_local struct zm_thread zm_self = {.slow_up_to = ZM_NOT_LIVE};
+_Thread_local struct zm_thread zm_self = {.slow_up_to = ZM_NOT_LIVE, .alone_stamp = ZM_NEVER_A_STAMP};
 
 static size_t usual(void)
 {

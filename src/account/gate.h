@@ -27,6 +27,11 @@ struct zm_thread {
     _Atomic(struct zm_slot *) slot;
     /* How many of the readings in either phase are its own: see readers.c. */
     atomic_uint readings[2];
+    /* While the stamp is this, no other thread is living, and so much is in use beside what is counted on the shared
+     * counters and on its own. It may be about to note that. For account.c. */
+    size_t alone_stamp;
+    size_t used_before;
+    bool notes;
     /* It has begun to end; it is about to get its slot. Then it does not try to get one. */
     bool ends;
     bool registers;

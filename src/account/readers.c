@@ -39,12 +39,9 @@ static bool add_one(atomic_uint *word, unsigned seen)
 }
 
 /* The thread's own count says whether the reading is counted: a fork may come between any two instructions here. */
-struct zm_reader zm_readers_enter(void)
+static __attribute__((noinline)) struct zm_reader enter_amid_others(unsigned phase, unsigned before)
 {
-    zm_child_check();
-    unsigned phase = (unsigned) (atomic_load(&turns) % 2);
     atomic_uint *own = &zm_self.readings[phase];
-    unsigned before = atomic_load(own) % A_FORK;
     for (;;) {
         unsigned all = atomic_load(&readers[phase]);
         unsigned mine = atomic_load(own);
@@ -56,6 +53,19 @@ struct zm_reader zm_readers_enter(void)
             add_one(own, mine);
         }
     }
+}
+
+/* Mostly nothing comes in between. */
+struct zm_reader zm_readers_enter(void)
+{
+    zm_child_check();
+    unsigned phase = (unsigned) (atomic_load(&turns) % 2);
+    unsigned all = atomic_load(&readers[phase]);
+    unsigned mine = atomic_load(&zm_self.readings[phase]);
+    if (mine / A_FORK == all / A_FORK && add_one(&readers[phase], all) && add_one(&zm_self.readings[phase], mine)) {
+        return (struct zm_reader){.phase = phase, .forks = mine / A_FORK};
+    }
+    return enter_amid_others(phase, mine % A_FORK);
 }
 
 bool zm_readers_leave(struct zm_reader reader)

@@ -5,16 +5,18 @@
 #include "os/os.h"
 #include "sync/atomic_max.h"
 
-enum { SLOTS_AT_START = 32, SLOTS_A_CHUNK = 256 };
+enum { SLOTS_A_CHUNK = 256 };
 
 struct mapped_chunk {
     struct zm_slot slots[SLOTS_A_CHUNK];
+    struct zm_pair pairs[SLOTS_A_CHUNK];
     struct zm_chunk chunk;
 };
 
 /* Static: a thread can count before any mapping. */
-static struct zm_slot slots_at_start[SLOTS_AT_START];
-struct zm_chunk zm_slots = {.slots = slots_at_start, .length = SLOTS_AT_START};
+static struct zm_slot slots_at_start[ZM_SLOTS_AT_START];
+struct zm_pair zm_slots_pairs_at_start[ZM_SLOTS_AT_START];
+struct zm_chunk zm_slots = {.slots = slots_at_start, .pairs = zm_slots_pairs_at_start, .length = ZM_SLOTS_AT_START};
 
 /*
  * The owner is set by one instruction, and says whose the slot is: a fork in a signal handler finds it taken by this
@@ -49,6 +51,7 @@ static struct zm_chunk *add_chunk(struct zm_chunk *last)
         return NULL;
     }
     mapped->chunk.slots = mapped->slots;
+    mapped->chunk.pairs = mapped->pairs;
     mapped->chunk.length = SLOTS_A_CHUNK;
 
     struct zm_chunk *other = NULL;

@@ -33,15 +33,26 @@ struct zm_slot {
     struct zm_sums before_fork; /* as far as they were known when a thread was about to fork */
 };
 
+/* Where a thread's counters are. */
+struct zm_pair {
+    _Atomic(const _Atomic size_t *) allocated;
+    _Atomic(const _Atomic size_t *) freed;
+};
+
 /* Slots come in chunks that are never given back. */
 struct zm_chunk {
     struct zm_slot *slots;
+    struct zm_pair *pairs; /* as many: see roster.c */
     size_t length;
     _Atomic size_t used; /* no slot from here on was ever taken */
     _Atomic(struct zm_chunk *) next;
 };
 
 extern struct zm_chunk zm_slots;
+
+/* The pairs of the first one. */
+enum { ZM_SLOTS_AT_START = 32 };
+extern struct zm_pair zm_slots_pairs_at_start[ZM_SLOTS_AT_START];
 
 /* For this thread, which has none; NULL if there is no memory for more. */
 struct zm_slot *zm_slots_take(void);

@@ -9,7 +9,7 @@
 #include <signal.h>
 
 /* Until the library has started, and where no page can be cleared by the kernel. */
-static struct zm_child_page ordinary = {.is_settled = true};
+static struct zm_child_page ordinary = {.is_settled = true, .stamp = 1};
 struct zm_child_page *zm_child_page = &ordinary;
 
 static _Atomic(zm_child_hook *) hooks[ZM_CHILD_HOOKS];
@@ -19,12 +19,19 @@ void zm_child_set_hook(enum zm_child_hook_name name, zm_child_hook *hook)
     atomic_store(&hooks[name], hook);
 }
 
+void zm_child_new_stamp(void)
+{
+    static _Atomic size_t last = 1;
+    atomic_store(&zm_child_page->stamp, atomic_fetch_add(&last, 2) + 2);
+}
+
 void zm_child_start(void)
 {
     struct zm_child_page *page = zm_os_map_cleared_in_child(sizeof(*page));
     if (page != NULL) {
         atomic_store(&page->is_settled, true);
         zm_child_page = page;
+        zm_child_new_stamp();
     }
 }
 
@@ -142,6 +149,7 @@ static void settle(bool last)
     bool first = !atomic_load(&zm_child_page->is_settled);
     if (first || last) {
         run_hooks((struct zm_child_stage){.first = first, .last = last});
+        zm_child_new_stamp();
     }
     atomic_store(&zm_child_page->is_settled, true);
     release(&zm_child_page->settler, token);
@@ -160,6 +168,7 @@ static void clear(struct zm_child_page *page)
     }
     atomic_store(&page->settler, 0);
     atomic_store(&page->has_all, 0);
+    atomic_store(&page->stamp, 0);
     atomic_store(&page->is_settled, false);
 }
 

@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -27,6 +28,7 @@ struct zm_child_page {
     atomic_bool is_settled;
     _Atomic uintptr_t settler;
     _Atomic uintptr_t has_all; /* the locks: a thread that forks */
+    _Atomic size_t stamp;
     struct zm_lock locks[ZM_LOCKS];
 };
 
@@ -58,6 +60,19 @@ static inline void zm_child_check(void)
         zm_child_settle();
     }
 }
+
+/*
+ * The stamp: a number for all that is kept of a state which changes seldom. What was kept holds while the stamp is
+ * what it was. Each one is odd, and is there once; a child that is not settled has none, which is 0.
+ */
+enum { ZM_NEVER_A_STAMP = 2 };
+
+static inline size_t zm_child_stamp(void)
+{
+    return atomic_load(&zm_child_page->stamp);
+}
+
+void zm_child_new_stamp(void);
 
 /*
  * Locks. A thread that holds one may be interrupted by a signal whose handler forks, or allocates: the handler gets
