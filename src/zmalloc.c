@@ -299,6 +299,12 @@ char *zstrdup(const char *string)
     return copy != NULL ? memcpy(copy, string, size) : NULL;
 }
 
+/* Whether the allocator is about to count what this thread counts apart. */
+static inline bool counts_apart(void)
+{
+    return ZM_COUNTED_BY_ALLOCATOR && !zm_account_is_live() && zm_account_begin_to_free();
+}
+
 /* Counts the caller's block as freed, and leaves it to be freed. */
 static size_t hand_in(void *ptr)
 {
@@ -314,12 +320,16 @@ ZM_SLOW_PATH void zfree_usable(void *ptr, size_t *usable)
         zm_set_if(usable, 0);
         return;
     }
+    bool apart = counts_apart();
     size_t bytes = hand_in(ptr);
     zm_set_if(usable, bytes);
     if (ZM_KNOWS_SIZE) {
         zm_heap_free_sized(ptr, bytes);
     } else {
         zm_heap_free(zm_block_of(ptr));
+    }
+    if (apart) {
+        zm_account_end_to_free();
     }
 }
 
@@ -345,8 +355,12 @@ void zfree_no_tcache(void *ptr)
 {
     zm_heap_expect(ptr, __func__);
     if (ptr != NULL) {
+        bool apart = counts_apart();
         hand_in(ptr);
         zm_heap_free_uncached(zm_block_of(ptr));
+        if (apart) {
+            zm_account_end_to_free();
+        }
     }
 }
 

@@ -104,19 +104,10 @@ __attribute__((constructor)) static void start(void)
     ready = pthread_key_create(&key, end_thread) == 0 && zm_fork_start() == 0;
 }
 
-/* If a signal handler has just made it live: what it counts apart was kept by others. */
-static void tell_if_live(void)
-{
-    if (ZM_COUNTED_BY_ALLOCATOR && zm_account_is_live()) {
-        zm_child_new_stamp();
-    }
-}
-
 void zm_account_allocated_when_not_live(size_t bytes)
 {
     atomic_fetch_add_explicit(&shared_allocated, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&zm_self.allocated_apart, bytes, memory_order_relaxed);
-    tell_if_live();
 }
 
 /* To free never registers: the C library itself frees after the last round of key destructors. */
@@ -124,7 +115,25 @@ void zm_account_freed_when_not_live(size_t bytes)
 {
     atomic_fetch_add_explicit(&shared_freed, bytes, memory_order_release);
     atomic_fetch_add_explicit(&zm_self.freed_apart, bytes, memory_order_relaxed);
-    tell_if_live();
+}
+
+bool zm_account_begin_to_free(void)
+{
+    if (zm_self.registers) {
+        return false;
+    }
+    zm_self.registers = true;
+    atomic_signal_fence(memory_order_seq_cst);
+    if (zm_account_is_live()) { /* by a handler that came just before */
+        zm_self.registers = false;
+    }
+    return zm_self.registers;
+}
+
+void zm_account_end_to_free(void)
+{
+    atomic_signal_fence(memory_order_seq_cst);
+    zm_self.registers = false;
 }
 
 void zm_account_freed_before_live(size_t bytes)

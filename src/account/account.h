@@ -40,6 +40,13 @@ static inline void zm_account_expect_block(void)
 void zm_account_allocated_when_not_live(size_t bytes);
 void zm_account_freed_when_not_live(size_t bytes);
 
+/*
+ * Around a free of a thread that is not live, where the allocator counts it too: if a signal handler made the thread
+ * live in between, one of the two counts would be from before that and one from after it. So it does not.
+ */
+bool zm_account_begin_to_free(void);
+void zm_account_end_to_free(void);
+
 /* For an allocator that counted it before this thread became live. */
 void zm_account_freed_before_live(size_t bytes);
 

@@ -32,7 +32,7 @@ struct zm_thread {
     size_t alone_stamp;
     size_t used_before;
     bool notes;
-    /* It has begun to end; it is about to get its slot. Then it does not try to get one. */
+    /* It has begun to end; it is about to get its slot, or amid a free. Then it does not try to get one. */
     bool ends;
     bool registers;
 };
