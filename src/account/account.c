@@ -13,6 +13,9 @@
 #include <pthread.h>
 #include <stdint.h>
 
+/* Most readings have no need of it: not inlined where it is called. */
+#define KEPT_OUT __attribute__((noinline))
+
 /* When a reader is content with a sum, in bytes that others freed during it, and when it gives up. */
 enum { TOLERANCE = 4096, PASSES_AT_MOST = 8 };
 
@@ -210,7 +213,7 @@ static size_t not_below_zero(size_t difference)
  * and after allocated: what lies between the two is how far off the difference may be. The best of a few passes
  * is kept.
  */
-static __attribute__((noinline)) struct zm_reading sum_used(const struct zm_roster *roster)
+static KEPT_OUT struct zm_reading sum_used(const struct zm_roster *roster)
 {
     struct zm_reading best = {.error = SIZE_MAX};
     size_t before = roster != NULL ? roster->used_before : 0;
@@ -228,7 +231,7 @@ static __attribute__((noinline)) struct zm_reading sum_used(const struct zm_rost
 }
 
 /* If this thread alone is living, its next readings need no roster. A signal handler may come in between. */
-static __attribute__((noinline)) void note_if_alone(struct zm_roster roster)
+static KEPT_OUT void note_if_alone(struct zm_roster roster)
 {
     if (roster.only != zm_slots_own() || zm_self.notes) {
         return;
@@ -245,7 +248,7 @@ static __attribute__((noinline)) void note_if_alone(struct zm_roster roster)
 }
 
 /* By a copy: what a function is given the address of is kept in memory. */
-static __attribute__((noinline)) struct zm_reading sum_by_copy(struct zm_roster roster)
+static KEPT_OUT struct zm_reading sum_by_copy(struct zm_roster roster)
 {
     return sum_used(&roster);
 }
@@ -326,13 +329,13 @@ struct zm_reading zm_account_read(void)
     return reading;
 }
 
-static __attribute__((noinline)) size_t raise_peak(size_t used)
+static KEPT_OUT size_t raise_peak(size_t used)
 {
     zm_atomic_max(&peak, used);
     return used;
 }
 
-static __attribute__((noinline)) size_t used_with_others(void)
+static KEPT_OUT size_t used_with_others(void)
 {
     return raise_peak(zm_account_read().used);
 }

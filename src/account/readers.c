@@ -39,7 +39,7 @@ static bool add_one(atomic_uint *word, unsigned seen)
 }
 
 /* The thread's own count says whether the reading is counted: a fork may come between any two instructions here. */
-static __attribute__((noinline)) struct zm_reader enter_amid_others(unsigned phase, unsigned before)
+static struct zm_reader enter_amid_others(unsigned phase, unsigned before)
 {
     atomic_uint *own = &zm_self.readings[phase];
     for (;;) {

@@ -58,6 +58,7 @@ static inline bool zm_roster_holds(const struct zm_roster *roster)
 
 /* Pairs are summed by so many at once. What is too many in the last step is a pair of zeroes. */
 enum { ZM_ROSTER_STEP = 4 };
+_Static_assert(ZM_SLOTS_AT_START % ZM_ROSTER_STEP == 0 && ZM_SLOTS_A_CHUNK % ZM_ROSTER_STEP == 0, "whole steps");
 
 static inline __attribute__((always_inline)) size_t zm_roster_load(const struct zm_pair *pair, bool freed)
 {

@@ -5,11 +5,9 @@
 #include "os/os.h"
 #include "sync/atomic_max.h"
 
-enum { SLOTS_A_CHUNK = 256 };
-
 struct mapped_chunk {
-    struct zm_slot slots[SLOTS_A_CHUNK];
-    struct zm_pair pairs[SLOTS_A_CHUNK];
+    struct zm_slot slots[ZM_SLOTS_A_CHUNK];
+    struct zm_pair pairs[ZM_SLOTS_A_CHUNK];
     struct zm_chunk chunk;
 };
 
@@ -52,7 +50,7 @@ static struct zm_chunk *add_chunk(struct zm_chunk *last)
     }
     mapped->chunk.slots = mapped->slots;
     mapped->chunk.pairs = mapped->pairs;
-    mapped->chunk.length = SLOTS_A_CHUNK;
+    mapped->chunk.length = ZM_SLOTS_A_CHUNK;
 
     struct zm_chunk *other = NULL;
     if (!atomic_compare_exchange_strong(&last->next, &other, &mapped->chunk)) {

@@ -51,7 +51,7 @@ struct zm_chunk {
 extern struct zm_chunk zm_slots;
 
 /* The pairs of the first one. */
-enum { ZM_SLOTS_AT_START = 32 };
+enum { ZM_SLOTS_AT_START = 32, ZM_SLOTS_A_CHUNK = 256 };
 extern struct zm_pair zm_slots_pairs_at_start[ZM_SLOTS_AT_START];
 
 /* For this thread, which has none; NULL if there is no memory for more. */
