@@ -2,7 +2,7 @@
 /* The roster of living threads: made by one reader at a time, in place, and summed without a look at the slots. */
 #include "account/roster.h"
 
-struct zm_last_roster zm_last_roster;
+struct zm_last_roster zm_last_roster = {.stamp = ZM_NEVER_A_STAMP};
 
 static const _Atomic size_t zero;
 
@@ -79,7 +79,8 @@ static void make(size_t now)
 void zm_roster_try_to_make(size_t now)
 {
     const struct zm_thread *nobody = NULL;
-    if (atomic_compare_exchange_strong(&maker, &nobody, &zm_self)) {
+    bool is_settled = now != 0; /* what a child that is not settled made would seem to hold in its child */
+    if (is_settled && atomic_compare_exchange_strong(&maker, &nobody, &zm_self)) {
         make(now);
         atomic_store(&maker, NULL);
     }

@@ -214,8 +214,20 @@ static void a_child_begins_without(void)
     good_roster();
 }
 
+/* Amid a reading that was interrupted to fork. A child of its own is not settled either, and has the same stamp. */
+static void an_unsettled_child_has_none(void)
+{
+    struct zm_roster roster;
+    atomic_store(&zm_child_page->stamp, 0);
+    for (int i = 0; i < 2; i++) {
+        check(!zm_roster_get(&roster));
+    }
+    zm_child_new_stamp();
+}
+
 int main(void)
 {
+    an_unsettled_child_has_none();
     sums_are_those_of_the_slots();
     it_holds_until_a_thread_comes_or_goes();
     there_is_none_amid_a_change();
@@ -224,5 +236,6 @@ int main(void)
     a_reader_amid_making_finds_good_pairs();
     a_child_has_no_other_maker();
     a_child_begins_without();
+    an_unsettled_child_has_none();
     return 0;
 }
