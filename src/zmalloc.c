@@ -32,11 +32,12 @@ static inline void *calloc_fast(size_t size, size_t *usable)
     return zm_may_be_fast(self, size) ? count_fast(self, zm_heap_allocate_zeroed(size), size, usable) : NULL;
 }
 
-/* An allocator that counts grants the same as for a new block. Others may keep what is too large, or give more. */
+/* An allocator that counts grants the same as for a new block. Others may keep what is too large, or give more. Sizes
+ * that no block can have are not for the allocator: checkers of memory report its realloc with them. */
 static inline void *realloc_fast(void *ptr, size_t size, size_t *usable)
 {
     struct zm_thread *self = zm_thread_self();
-    if (!zm_may_be_fast(self, size) || ptr == NULL) {
+    if (!zm_may_be_fast(self, size) || ptr == NULL || (!ZM_COUNTED_BY_ALLOCATOR && size > PTRDIFF_MAX)) {
         return NULL;
     }
     if (ZM_COUNTED_BY_ALLOCATOR) {
