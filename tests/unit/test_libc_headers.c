@@ -98,7 +98,7 @@ static void check_another(const char *program, const char *library, const char *
         execl(program, program, "calls", library, (char *) NULL);
         _exit(2);
     }
-    int status;
+    int status = 0;
     expect(child > 0 && waitpid(child, &status, 0) == child, library, 0);
     bool installed = !WIFEXITED(status) || WEXITSTATUS(status) != NOT_INSTALLED;
     expect(!installed || status == 0, library, (size_t) status);
