@@ -32,10 +32,11 @@ static inline void zm_plain_add(_Atomic size_t *word, size_t value)
 #endif
 }
 
-/* Acquires. Whoever needs an order among several, or must not have it loaded twice, has a fence for signals there. */
+/* Acquires. Whoever needs an order among several, or must not have it loaded twice, has a fence for signals there. clang
+ * makes one plain load of two on the two sides of such a fence, so it gets atomic ones. */
 static inline size_t zm_plain_load(const _Atomic size_t *word)
 {
-#ifdef ZM_PLAIN_WORDS
+#if defined(ZM_PLAIN_WORDS) && !defined(__clang__)
     return *(const size_t *) word;
 #else
     return atomic_load_explicit(word, memory_order_acquire);
