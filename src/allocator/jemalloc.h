@@ -7,6 +7,7 @@
 #include "allocator/size_table.h"
 #endif
 
+#include <errno.h>
 #include <jemalloc/jemalloc.h>
 #include <stdbool.h>
 #include <stddef.h>
