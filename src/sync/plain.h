@@ -32,8 +32,8 @@ static inline void zm_plain_add(_Atomic size_t *word, size_t value)
 #endif
 }
 
-/* Acquires. Whoever needs an order among several, or must not have it loaded twice, has a fence for signals there. clang
- * makes one plain load of two on the two sides of such a fence, so it gets atomic ones. */
+/* Acquires. Whoever needs an order among several, or must not have it loaded twice, has a fence for signals there.
+ * clang moves plain loads over such a fence, so it gets atomic ones. */
 static inline size_t zm_plain_load(const _Atomic size_t *word)
 {
 #if defined(ZM_PLAIN_WORDS) && !defined(__clang__)
