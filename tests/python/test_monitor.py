@@ -916,6 +916,26 @@ def test_a_thread_that_can_not_be_started(monkeypatch: pytest.MonkeyPatch) -> No
         assert monitor.running
 
 
+def test_a_stop_before_the_thread_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a signal handler amid start(): no thread is left when start() returns."""
+    from zmalloc import _zmalloc
+
+    monitor, sample_on_time, start = zmalloc.Monitor(1e9), _zmalloc._sample_on_time, threading.Thread.start
+
+    def end_late(*arguments: object) -> None:
+        sample_on_time(*arguments)
+        time.sleep(0.2)
+
+    def stop_and_start(thread: threading.Thread) -> None:
+        monitor.stop()
+        start(thread)
+
+    monkeypatch.setattr(_zmalloc, "_sample_on_time", end_late)
+    monkeypatch.setattr(threading.Thread, "start", stop_and_start)
+    monitor.start()
+    assert (monitor.running, monitor_threads()) == (False, [])
+
+
 def test_a_daemon_that_has_closed_its_descriptors(child: subprocess.Popen, script: Callable) -> None:
     """Without the one that holds the process it can't be known to have ended; it has not."""
     result = script(

@@ -202,6 +202,8 @@ class Monitor:
                 self._runs.pop(NOW, None)
                 run.end()
                 raise
+            if self._runs.get(NOW) is not run:
+                run.end()  # a signal handler has stopped it before the thread had begun, and could not wait for it
 
     def stop(self) -> None:
         """Ends the thread and takes a last sample if possible; does nothing if the monitor does not run."""
