@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import io
 import os
@@ -102,6 +103,7 @@ class Terminal:
         )  # fmt: skip
         os.close(slave)
         self.text = ""
+        self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode  # a read may end in a character
 
     def type(self, keys: bytes) -> None:
         os.write(self._master, keys)
@@ -112,7 +114,7 @@ class Terminal:
             read = os.read(self._master, 65536)
         except OSError:  # nobody has it open on the other side
             return False
-        self.text += read.decode("utf-8", "surrogateescape")
+        self.text += self._decode(read)
         return bool(read)
 
     def read_until(self, pattern: str) -> None:

@@ -111,7 +111,8 @@ def fail_everywhere(ask: Callable[[], object]) -> int:
 def test_python_s_memory_may_end_anywhere(name: str) -> None:
     ask = BUILDERS[name]
     failures = fail_everywhere(ask)
-    assert failures > 0
+    kept = name == "rss" and sys.version_info >= (3, 14)  # it makes an int, and Python keeps some of those for reuse
+    assert failures > 0 or kept
     gc.collect()
     files = descriptors()
     objects = sys.getallocatedblocks()
