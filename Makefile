@@ -31,8 +31,8 @@ COMMON = -Dtests=enabled -Dpython_command=$(PYTHON) --werror
 OPTIONS = -Dallocator=$(firstword $(subst -, ,$*)) -Dpython=enabled -Dlua=enabled $(COMMON) \
     $(foreach word,$(WORDS),$(OPTIONS_$(word)))
 
-# The variants above test the Lua module for 5.4. For the other Luas one allocator is enough.
-LUA_VARIANTS := lua5.1 lua5.2 lua5.3 luajit
+# The variants above test the Lua module for 5.4. For the other Luas one allocator is enough. Not all systems have 5.5.
+LUA_VARIANTS = lua5.1 lua5.2 lua5.3 $(shell pkg-config --exists lua5.5 2>&1 && echo lua5.5) luajit
 LUA_OPTIONS = -Dallocator=libc -Dlua=enabled -Dlua_version=$* -Dpython=disabled -Dbenchmarks=disabled \
     -Dexamples=disabled $(COMMON)
 

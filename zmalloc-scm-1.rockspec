@@ -19,7 +19,7 @@ description = {
 supported_platforms = {"unix"}
 
 dependencies = {
-   "lua >= 5.1, < 5.5",
+   "lua >= 5.1, < 5.6",
 }
 
 build = {

@@ -26,7 +26,11 @@ int main(int argc, char **argv)
 {
     const char *script = argc > 1 ? argv[1] : "t = {} for i = 1, 10 ^ 9 do t[i] = {} end";
     struct memory memory = {.limit = 16 << 20};
+#if LUA_VERSION_NUM >= 505
+    lua_State *L = lua_newstate(limited_alloc, &memory, luaL_makeseed(NULL));
+#else
     lua_State *L = lua_newstate(limited_alloc, &memory);
+#endif
     if (L == NULL) {
         return 1;
     }

@@ -10,14 +10,14 @@ extern "C" {
 #endif
 
 /**
- * A lua_Alloc, for Lua 5.1 to 5.4 and LuaJIT (on x64, one with LJ_GC64). It needs no header of theirs. A state's
+ * A lua_Alloc, for Lua 5.1 to 5.5 and LuaJIT (on x64, one with LJ_GC64). It needs no header of theirs. A state's
  * memory is then part of zmalloc_used_memory. If ud points to a size_t, the state is also counted on its own: that
  * size_t has the bytes that the state has in use, each block by its zmalloc_size. It must be 0 when the state is
  * made, and live as long as the state. It is 0 again when lua_close has returned. ud may be NULL; then the state is
  * not counted on its own.
  *
  *     size_t used = 0;
- *     lua_State *L = lua_newstate(zmalloc_lua_alloc, &used);
+ *     lua_State *L = lua_newstate(zmalloc_lua_alloc, &used); // in 5.5 with a seed: luaL_makeseed(NULL)
  *
  * As Lua requires, nsize 0 frees the block at ptr (NULL is ignored) and returns NULL. With ptr NULL it allocates
  * nsize bytes. Otherwise it resizes the block as ztryrealloc does. A request that fails returns NULL, which Lua

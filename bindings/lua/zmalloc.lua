@@ -190,9 +190,9 @@ function zmalloc.set_limit(bytes)
    answer("set_limit", pcall(zmalloc.zmalloc_set_limit, to_bytes(bytes)))
 end
 
--- The limit that is set, in bytes; math.huge if none is. With an argument, sets it and returns a scope. In 5.4 keep
--- the scope in a variable that is <close>. When the scope is closed, or by its stop(), the limit from before is set
--- again.
+-- The limit that is set, in bytes; math.huge if none is. With an argument, sets it and returns a scope. From 5.4 on
+-- keep the scope in a variable that is <close>. When the scope is closed, or by its stop(), the limit from before is
+-- set again.
 ---@param bytes? number
 ---@return number|zmalloc.Limit
 function zmalloc.limit(bytes)
@@ -285,7 +285,7 @@ local function growth(before, now)
    return now >= before and now - before or math.floor(now - before + size_range)
 end
 
--- A scope. In 5.4 keep it in a variable that is <close>. t.allocated, t.freed and t.kept are the bytes that this
+-- A scope. From 5.4 on keep it in a variable that is <close>. t.allocated, t.freed and t.kept are the bytes that this
 -- thread has allocated, freed, and allocated less freed since; with {all_threads = true}, all threads of the process.
 -- They are fixed when the scope is closed, or by t.stop(). Every Block counts by its zmalloc_size. A resize counts as
 -- one block freed and one allocated. Other memory of Lua is not counted. A Block that is garbage is freed when Lua
