@@ -88,6 +88,31 @@ static void ask_in_a_namespace(void)
     check(limits_now().cgroup == GROUP_LIMIT);
 }
 
+/* What lies over a folder far above the tree has a group of that name, and another limit. */
+static void ask_under_another_mount(void)
+{
+    enum { FORGED = 4096 };
+    static const char stat[] = "hierarchical_memory_limit 4096\n";
+    char text[32];
+    char path[LONGEST_PATH + 64];
+    leave_mount_namespace();
+    snprintf(text, sizeof(text), "%d", GROUP_LIMIT);
+    write_in(group, "memory.limit_in_bytes", text);
+    move_to(group);
+    check(limits_now().cgroup == GROUP_LIMIT);
+    check(mount("tmpfs", "/sys/fs", "tmpfs", 0, NULL) == 0);
+    snprintf(path, sizeof(path), "%s/", group);
+    for (char *slash = path + strlen("/sys/fs/"); (slash = strchr(slash, '/')) != NULL; slash++) {
+        *slash = '\0';
+        check(mkdir(path, 0755) == 0);
+        *slash = '/';
+    }
+    snprintf(path, sizeof(path), "%s/memory.stat", group);
+    write_file(path, stat);
+    size_t seen = limits_now().cgroup;
+    check(seen == GROUP_LIMIT || seen == ZMALLOC_UNKNOWN); /* the tree may be mounted elsewhere too */
+}
+
 static void in_a_group_of_its_own(void (*body)(void))
 {
     char own[LONGEST_PATH - 64];
@@ -130,6 +155,12 @@ static void test_control_group_in_a_namespace(void **state)
     in_a_group_of_its_own(ask_in_a_namespace);
 }
 
+static void test_control_group_under_another_mount(void **state)
+{
+    (void) state;
+    in_a_group_of_its_own(ask_under_another_mount);
+}
+
 /*
  * Version 2, and odd texts: the kernel's own files of this process are covered with others, which point to a tree of
  * plain files in a place of its own.
@@ -146,6 +177,10 @@ struct said {
 
 #define MOUNTED "30 1 0:27 / /mnt/tree rw,nosuid - cgroup2 cgroup2 rw\n"
 #define FIRST "32 1 0:25 / /mnt/first rw - cgroup cgroup rw,memory\n"
+/* The tree is mounted in a mount that lies in another one. */
+#define IN_OTHERS                                                                                                    \
+    "20 1 0:8 / /mnt rw - tmpfs x rw\n21 20 0:9 / /mnt/tree rw - tmpfs x rw\n"                                       \
+    "22 21 0:27 / /mnt/tree/limited rw - cgroup2 cgroup2 rw\n"
 #define X8 "xxxxxxxx"
 #define X64 X8 X8 X8 X8 X8 X8 X8 X8
 #define X512 X64 X64 X64 X64 X64 X64 X64 X64
@@ -239,6 +274,22 @@ static const struct said said[] = {
      400 * MIB},
     {"a new root over the old one", "0::/limited\n", MOUNTED "31 1 0:9 / / rw - ext4 /dev/a rw\n", 400 * MIB},
     {"the mount that it is in comes later", "0::/limited\n", MOUNTED "1 20 0:9 / /mnt rw - tmpfs x rw\n", 400 * MIB},
+    {"mounted in others", "0::/\n", IN_OTHERS, 400 * MIB},
+    {"mounted in others that come later", "0::/limited\n",
+     MOUNTED "1 20 0:9 / /mnt rw - tmpfs x rw\n20 7 0:9 / / rw - tmpfs x rw\n", 400 * MIB},
+    {"mounts that are covered themselves cover nothing", "0::/\n",
+     IN_OTHERS "23 20 0:6 / /mnt/tree/limited rw - tmpfs x rw\n24 1 0:6 / /mnt/tree/limited rw - tmpfs x rw\n"
+               "25 23 0:6 / /mnt/tree/limited rw - tmpfs x rw\n",
+     400 * MIB},
+    {"two at one place, of which this is the later one", "0::/limited\n",
+     "29 1 0:9 / /mnt/tree rw - tmpfs x rw\n" MOUNTED, 400 * MIB},
+    {"a mount that is its own parent", "0::/limited\n", "1 1 0:9 / /m rw - tmpfs x rw\n" MOUNTED, 400 * MIB},
+    {"version 1 without memory.stat, its parent's limit is not for it", "3:memory:/flat/own\n", FIRST, 512 * MIB},
+    {"version 1 without memory.stat, its parent's limit is for it", "3:memory:/deep/own\n", FIRST, 300 * MIB},
+    {"version 1 without memory.stat, its parent's limit goes no further", "3:memory:/flat/deep/own\n", FIRST,
+     350 * MIB},
+    {"version 1, and its parent's limit, which can't be read, is not for it", "3:memory:/mute/own\n", FIRST,
+     512 * MIB},
     {"in no group", "", MOUNTED, ZMALLOC_NO_LIMIT},
     {"in none of memory", "4:cpu:/x\n1:name=memory:/a\n3:memory2:/a\n", OTHERS, ZMALLOC_NO_LIMIT},
 
@@ -259,6 +310,14 @@ static const struct said said[] = {
      MOUNTED "31 30 0:9 / /mnt/tree/limited rw - tmpfs x rw\n", ZMALLOC_UNKNOWN},
     {"another file system is mounted over a folder above the tree", "0::/limited\n",
      MOUNTED "31 1 0:9 / /mnt rw - tmpfs x rw\n", ZMALLOC_UNKNOWN},
+    {"another file system is mounted over a mount far above the tree", "0::/\n",
+     IN_OTHERS "23 20 0:6 / /mnt rw - tmpfs x rw\n", ZMALLOC_UNKNOWN},
+    {"another one was moved there", "0::/\n", "19 20 0:6 / /mnt rw - tmpfs x rw\n" IN_OTHERS, ZMALLOC_UNKNOWN},
+    {"another one is over a folder far above the tree", "0::/limited\n",
+     "1 6 0:9 / /mnt rw - tmpfs x rw\n" MOUNTED "31 6 0:9 / / rw - tmpfs x rw\n32 6 0:9 / /mnt rw - tmpfs x rw\n",
+     ZMALLOC_UNKNOWN},
+    {"two at one place, of which this is the earlier one", "0::/limited\n",
+     MOUNTED "31 1 0:9 / /mnt/tree rw - tmpfs x rw\n", ZMALLOC_UNKNOWN},
     {"outside of the namespace, and not far enough", "0::/../../limited\n",
      "30 1 0:27 /.. /mnt/tree rw - cgroup2 cgroup2 rw\n", ZMALLOC_UNKNOWN},
     {"outside of what is mounted", "0::/limited\n", "30 1 0:27 /outer /mnt/tree rw - cgroup2 cgroup2 rw\n",
@@ -289,6 +348,7 @@ static void make_group(const char *path, const char *file, const char *text)
 static void make_tree(void)
 {
     static const char file[] = "memory.max";
+    static const char file_1[] = "memory.limit_in_bytes";
     check(mount("tmpfs", "/mnt", "tmpfs", 0, NULL) == 0);
     make_group("tree", "cgroup.procs", "");
     make_group("cpu", NULL, NULL);
@@ -330,6 +390,17 @@ static void make_tree(void)
     make_group("first/b/own", "memory.limit_in_bytes", "4096000\n");
     make_group("first/own", "memory.limit_in_bytes", "536870912\n");
     make_group("first/own/more", "memory.limit_in_bytes", "9223372036854771712\n");
+    make_group("first/flat", file_1, "314572800\n");
+    write_file("/mnt/first/flat/memory.use_hierarchy", "0\n");
+    make_group("first/flat/own", file_1, "536870912\n");
+    make_group("first/flat/deep", file_1, "367001600\n");
+    write_file("/mnt/first/flat/deep/memory.use_hierarchy", "1\n");
+    make_group("first/flat/deep/own", file_1, "536870912\n");
+    make_group("first/deep", file_1, "314572800\n");
+    write_file("/mnt/first/deep/memory.use_hierarchy", "1\n");
+    make_group("first/deep/own", file_1, "536870912\n");
+    make_group("first/mute", "memory.use_hierarchy", "0\n");
+    make_group("first/mute/own", file_1, "536870912\n");
     make_group("first/silent", "memory.stat", "");
     write_file("/mnt/first/silent/memory.limit_in_bytes", "268435456\n");
     write_file("/mnt/first/memory.limit_in_bytes", "9223372036854771712\n");
@@ -394,6 +465,7 @@ static void test_what_may_be_said_of_control_groups(void **state)
 static const struct CMUnitTest tests[] = {
     tidy(test_control_group_of_version_1),
     tidy(test_control_group_in_a_namespace),
+    tidy(test_control_group_under_another_mount),
     tidy(test_what_may_be_said_of_control_groups),
 };
 

@@ -191,6 +191,48 @@ static void ask_a_strict_sandbox(void)
     ask_where_prctl_is_refused(EPERM, -EPERM);
 }
 
+/* It has its rule from who started it, and may not ask for it: /proc says so, where the kernel is new enough. */
+static void ask_where_it_is_inherited(void)
+{
+    int mode = -2;
+    char line[128];
+    bool is_said = false;
+    FILE *lines = fopen("/proc/self/status", "r");
+    check(lines != NULL);
+    while (fgets(line, sizeof(line), lines) != NULL) {
+        is_said |= strncmp(line, "THP_enabled:", strlen("THP_enabled:")) == 0;
+    }
+    fclose(lines);
+    int known = zmalloc_thp(&mode);
+    int rule = mode;
+    check(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0);
+    refuse_prctl(EPERM);
+    check(zmalloc_thp(&mode) == known && (known != 0 || mode == (is_said ? 0 : rule)));
+}
+
+static char asks_only[] = "asks-only";
+
+/* Another program has it too. */
+static void start_a_program_without(void)
+{
+    int mode;
+    check(zmalloc_disable_thp(1) == 0);
+    char *arguments[] = {asks_only, NULL};
+    check(zmalloc_thp(&mode) == 0 && mode == 0);
+    execv("/proc/self/exe", arguments);
+    check(false);
+}
+
+static void test_inherited_rule_of_huge_pages(void **state)
+{
+    (void) state;
+    skip_if_emulated("huge pages can't be asked about");
+    if (access("/sys/kernel", F_OK) == 0) {
+        run_in_child(start_a_program_without);
+    }
+    run_in_child(ask_where_it_is_inherited);
+}
+
 static void test_huge_pages_where_prctl_is_refused(void **state)
 {
     (void) state;
@@ -204,9 +246,14 @@ static const struct CMUnitTest tests[] = {
     tidy(test_huge_pages),
     tidy(test_rules_of_huge_pages),
     tidy(test_huge_pages_where_prctl_is_refused),
+    tidy(test_inherited_rule_of_huge_pages),
 };
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 0 && strcmp(argv[0], asks_only) == 0) {
+        int mode;
+        return zmalloc_thp(&mode) == 0 && mode == 0 ? 0 : 1;
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -19,13 +19,13 @@ struct found {
     struct place places[MOST_PLACES];
 };
 
-/* As read_mount, but that no place is asked. */
+/* As find_next, but that no place is asked. */
 static int note_place(void *context, const char *text, size_t length)
 {
     struct found *found = context;
-    struct mount mount;
+    struct zm_mount mount;
     struct place place;
-    if (split_mount((struct word){text, length}, &mount) && find_place(&found->group, &mount, &place)) {
+    if (zm_mount_split((struct zm_word){text, length}, &mount) && find_place(&found->group, &mount, &place)) {
         if (found->count < MOST_PLACES) {
             found->places[found->count] = place;
         }

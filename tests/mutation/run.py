@@ -71,6 +71,7 @@ TESTS_OF = {
     "src/os/linux/smaps.*": ["smaps", "mappings", *PROCESS, "parser"],
     "src/os/linux/lines.*": ["smaps", *PROCESS, "cgroup", "parser"],
     "src/os/linux/cgroup.*": ["cgroup", "machine", *PROCESS, "parser", *FAULTS],
+    "src/os/linux/mounts.*": ["cgroup", "machine", *PROCESS, "parser", *FAULTS],
     "src/os/linux/machine.*": ["machine", "cgroup", *PROCESS, "python process", *FAULTS],
     "src/os/fields.*": ["smaps", *PROCESS, "region", "parser"],
     "src/os/unix/region.*": ["region"],

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Linux: the memory limits of the control groups that this process is in, as far up as they can be seen. */
 #include "os/linux/file.h"
+#include "os/linux/mounts.h"
 #include "os/os.h"
 
 #include <errno.h>
@@ -36,58 +37,23 @@ struct place {
  */
 struct search {
     const struct group *group;
-    struct place place;    /* that was asked last */
-    uint64_t mount;        /* its number, */
-    uint64_t parent;       /* and that of the mount that it is mounted in */
-    int error;             /* 0: bytes is the least limit of those that were reached */
-    int error_before;      /* before the last place was asked, */
-    uint64_t bytes_before; /* in case that another mount lies over it */
-    uint64_t bytes;
+    size_t asked; /* places that were found before, */
+    size_t met;   /* and those of them that were met again */
+    struct place place;
+    uint64_t mount;  /* its number, */
+    uint64_t parent; /* and that of the mount that it is mounted in */
 };
-
-/* A part of a line. */
-struct word {
-    const char *text;
-    size_t length;
-};
-
-/* What is left of the line up to the separator, or all of it. The line goes on behind the separator. */
-static struct word take_word(struct word *line, char separator)
-{
-    const char *end = line->length > 0 ? memchr(line->text, separator, line->length) : NULL;
-    struct word word = {line->text, end != NULL ? (size_t) (end - line->text) : line->length};
-    size_t taken = word.length + (end != NULL);
-    line->text += taken;
-    line->length -= taken;
-    return word;
-}
-
-static bool is_word(struct word word, const char *text)
-{
-    return word.length == strlen(text) && memcmp(word.text, text, word.length) == 0;
-}
-
-/* Whether one of the words, with commas between them, is the one looked for. */
-static bool has_word(struct word words, const char *word)
-{
-    while (words.length > 0) {
-        if (is_word(take_word(&words, ','), word)) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /* "number:controllers:path" of /proc/self/cgroup; version 2's is "0::path". Other controllers' paths don't matter. */
 static int read_group(void *context, const char *text, size_t length)
 {
     struct group *group = context;
-    struct word line = {text, length};
-    struct word number = take_word(&line, ':');
-    struct word controllers = take_word(&line, ':');
+    struct zm_word line = {text, length};
+    struct zm_word number = zm_word_take(&line, ':');
+    struct zm_word controllers = zm_word_take(&line, ':');
     bool has_path = controllers.text + controllers.length < text + length;
-    bool second = is_word(number, "0") && controllers.length == 0;
-    if (!has_path || !(has_word(controllers, "memory") || (second && group->version == 0))) {
+    bool second = zm_word_is(number, "0") && controllers.length == 0;
+    if (!has_path || !(zm_word_is_among(controllers, "memory") || (second && group->version == 0))) {
         return 0;
     }
     if (line.length >= LONGEST_PATH) {
@@ -99,43 +65,14 @@ static int read_group(void *context, const char *text, size_t length)
     return 0;
 }
 
-static bool is_octal(char character)
-{
-    return character >= '0' && character <= '7';
-}
-
-/* The next character of a path in mountinfo, where a blank, a newline or a backslash is "\" and three octal digits.
- */
-static unsigned char take_character(struct word *path)
-{
-    const char *text = path->text;
-    bool escaped = path->length > 3 && text[0] == '\\' && is_octal(text[1]) && is_octal(text[2]) && is_octal(text[3]);
-    int code = escaped ? (text[1] - '0') * 64 + (text[2] - '0') * 8 + (text[3] - '0') : 0;
-    bool is_code = (unsigned char) code != 0;
-    size_t taken = is_code ? 4 : 1;
-    path->text += taken;
-    path->length -= taken;
-    return is_code ? (unsigned char) code : (unsigned char) text[0];
-}
-
-static bool copy_path(char copy[LONGEST_PATH], struct word path)
+static bool copy_path(char copy[LONGEST_PATH], struct zm_word path)
 {
     size_t length = 0;
     while (path.length > 0 && length < LONGEST_PATH - 1) {
-        ((unsigned char *) copy)[length++] = take_character(&path);
+        ((unsigned char *) copy)[length++] = zm_mount_take_character(&path);
     }
     copy[length] = '\0';
     return path.length == 0;
-}
-
-static bool is_path(struct word path, const char *text)
-{
-    while (path.length > 0 && *text != '\0') {
-        if (take_character(&path) != (unsigned char) *text++) {
-            return false;
-        }
-    }
-    return path.length == 0 && *text == '\0';
 }
 
 /* Whether a part of the path is "..". A group's name may begin so. */
@@ -151,12 +88,12 @@ static bool leads_up(const char *path)
 }
 
 /* The group's path below what is mounted, or NULL if it is elsewhere: seen from another namespace it may be. */
-static const char *path_below(const struct group *group, struct word root)
+static const char *path_below(const struct group *group, struct zm_word root)
 {
     const char *below = group->path;
-    root.length = is_word(root, "/") ? 0 : root.length;
+    root.length = zm_word_is(root, "/") ? 0 : root.length;
     while (root.length > 0) {
-        if (*below == '\0' || take_character(&root) != (unsigned char) *below++) {
+        if (*below == '\0' || zm_mount_take_character(&root) != (unsigned char) *below++) {
             return NULL;
         }
     }
@@ -166,47 +103,12 @@ static const char *path_below(const struct group *group, struct word root)
     return strcmp(below, "/") != 0 ? below : "";
 }
 
-/* A mount of mountinfo: "id parent device root point options … - type source super-options". */
-struct mount {
-    uint64_t number;
-    uint64_t parent;
-    struct word root;
-    struct word point;
-    struct word type;
-    struct word super_options;
-};
-
-static uint64_t take_number(struct word *line)
-{
-    uint64_t number = 0;
-    struct word digits = take_word(line, ' ');
-    for (size_t i = 0; i < digits.length; i++) {
-        number = number * 10 + (unsigned char) digits.text[i] - '0';
-    }
-    return number;
-}
-
-/* The words have one blank between them, and the source may be empty. */
-static bool split_mount(struct word line, struct mount *mount)
-{
-    mount->number = take_number(&line);
-    mount->parent = take_number(&line);
-    take_word(&line, ' ');
-    mount->root = take_word(&line, ' ');
-    mount->point = take_word(&line, ' ');
-    while (line.length > 0 && !is_word(take_word(&line, ' '), "-")) {
-    }
-    mount->type = take_word(&line, ' ');
-    take_word(&line, ' ');
-    mount->super_options = line;
-    return line.length > 0;
-}
-
 /* Whether it is of the group's tree, and the group lies in what is mounted. */
-static bool find_place(const struct group *group, const struct mount *mount, struct place *place)
+static bool find_place(const struct group *group, const struct zm_mount *mount, struct place *place)
 {
-    bool is_tree = group->version == 2 ? is_word(mount->type, "cgroup2")
-                                       : is_word(mount->type, "cgroup") && has_word(mount->super_options, "memory");
+    bool is_tree = group->version == 2
+                       ? zm_word_is(mount->type, "cgroup2")
+                       : zm_word_is(mount->type, "cgroup") && zm_word_is_among(mount->super_options, "memory");
     const char *below = is_tree ? path_below(group, mount->root) : NULL;
     if (below == NULL) {
         return false;
@@ -249,6 +151,13 @@ static int read_own_limit(int folder, const char *name, uint64_t *bytes)
     return length < 0 ? (int) length : parse_limit(text, bytes);
 }
 
+/* In version 1, whether a group's limit is for those below it too: in kernels before 5.11 that could be chosen. */
+static bool has_hierarchy(int folder)
+{
+    char text[8];
+    return zm_file_read_text_of(folder, "memory.use_hierarchy", text, sizeof(text)) <= 0 || text[0] != '0';
+}
+
 /*
  * The least of the limits of the group and of those above it, as many levels as the mount has. Version 2's groups
  * without the file have no limit of their own: the tree's root, and those where the controller is off. A level that
@@ -277,6 +186,9 @@ static int read_limits_up(int version, int *folder, const char *below, uint64_t 
         }
         close(*folder);
         *folder = above;
+        if (version == 1 && !has_hierarchy(above)) {
+            return 0;
+        }
     }
 }
 
@@ -303,63 +215,45 @@ static int limit_in(int version, const struct place *place, uint64_t *bytes)
     return error;
 }
 
-/* Whether the path is that of a folder on the way to the place, or of the place itself. */
-static bool is_on_the_way(struct word path, const struct place *place)
-{
-    const char *at = place->point;
-    const char *below = place->below;
-    while (path.length > 0) {
-        if (*at == '\0' && below != NULL) {
-            at = below;
-            below = NULL;
-        } else if (*at == '\0' || take_character(&path) != (unsigned char) *at++) {
-            return false;
-        }
-    }
-    return *at == '/' || *at == '\0';
-}
-
-/*
- * Whether another mount lies over the place that was asked last: at the same point, or at a folder above it in the
- * mount that both are mounted in, or at one below it. Over its own root a process still sees what was there.
- */
-static bool is_covered_by(const struct search *search, const struct mount *mount)
-{
-    if (is_path(mount->point, search->place.point)) {
-        return true;
-    }
-    bool is_near = mount->parent == search->mount || mount->parent == search->parent;
-    return is_near && !is_word(mount->point, "/") && is_on_the_way(mount->point, &search->place);
-}
-
-/* Asks each place in turn. What lies under a later mount was not the place that it was taken for. */
-static int read_mount(void *context, const char *text, size_t length)
+/* The next place that was not found before. */
+static int find_next(void *context, const char *text, size_t length)
 {
     struct search *search = context;
-    struct mount mount;
-    if (!split_mount((struct word){text, length}, &mount)) {
+    struct zm_mount mount;
+    if (!zm_mount_split((struct zm_word){text, length}, &mount) ||
+        !find_place(search->group, &mount, &search->place) || search->met++ < search->asked) {
         return 0;
     }
-    if (is_covered_by(search, &mount)) {
-        search->error = search->error_before;
-        search->bytes = search->bytes_before;
-    }
-    if (!find_place(search->group, &mount, &search->place)) {
-        return 0;
-    }
+    search->asked++;
     search->mount = mount.number;
     search->parent = mount.parent;
-    search->error_before = search->error;
-    search->bytes_before = search->bytes;
-    uint64_t bytes;
-    int error = limit_in(search->group->version, &search->place, &bytes);
-    if (error != 0) {
-        search->error = search->error == -ENODATA ? error : search->error;
-    } else {
-        search->bytes = search->error != 0 || bytes < search->bytes ? bytes : search->bytes;
-        search->error = 0;
+    return FOUND;
+}
+
+static int limit_if_uncovered(const char *mounts, const struct search *search, uint64_t *bytes)
+{
+    const struct place *place = &search->place;
+    int covered =
+        zm_mounts_cover(mounts, &(struct zm_folder){search->mount, search->parent, place->point, place->below});
+    return covered == 0 ? limit_in(search->group->version, place, bytes) : covered < 0 ? covered : -ENODATA;
+}
+
+/* Of several errors the first one that says more than that there is no such place. */
+static int read_least_limit(const char *mounts, const struct group *group, uint64_t *bytes)
+{
+    struct search search = {.group = group};
+    int result = -ENODATA;
+    int found;
+    while ((found = zm_file_read_lines(AT_FDCWD, mounts, find_next, &search)) == FOUND) {
+        uint64_t limit;
+        int error = limit_if_uncovered(mounts, &search, &limit);
+        if (error == 0) {
+            *bytes = result != 0 || limit < *bytes ? limit : *bytes;
+        }
+        result = error == 0 || result == -ENODATA ? error : result;
+        search.met = 0;
     }
-    return 0;
+    return found < 0 ? found : result;
 }
 
 static int read_limit(const char *groups, const char *mounts, uint64_t *bytes)
@@ -373,10 +267,7 @@ static int read_limit(const char *groups, const char *mounts, uint64_t *bytes)
         *bytes = UINT64_MAX; /* a kernel without them, or a process in none */
         return 0;
     }
-    struct search search = {.group = &group, .error = -ENODATA, .error_before = -ENODATA};
-    error = error == 0 ? zm_file_read_lines(AT_FDCWD, mounts, read_mount, &search) : error;
-    *bytes = search.bytes;
-    return error != 0 ? error : search.error;
+    return error == 0 ? read_least_limit(mounts, &group, bytes) : error;
 }
 
 /* The process's groups are those of its first thread. When that has ended its mounts are EINVAL, and others tell. */

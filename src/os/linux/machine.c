@@ -44,11 +44,32 @@ static int system_thp(enum zm_thp *mode)
     return length >= 0 ? parse_thp(text, mode) : (int) length;
 }
 
+static int read_thp_enabled(void *context, const char *line, size_t length)
+{
+    static const char none[] = "THP_enabled:\t0";
+    bool is_disabled = length >= sizeof(none) - 1 && memcmp(line, none, sizeof(none) - 1) == 0;
+    *(int *) context |= is_disabled;
+    return is_disabled;
+}
+
+/*
+ * The process's own rule, which it may have from who started it. Where it may not ask, as in some sandboxes, /proc
+ * has it, since Linux 5.0.
+ */
+static int get_thp_disabled(void)
+{
+    int disabled = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
+    if (disabled < 0) {
+        disabled = 0;
+        zm_file_read_short_lines(AT_FDCWD, "/proc/thread-self/status", read_thp_enabled, &disabled);
+    }
+    return disabled;
+}
+
 int zm_os_thp(enum zm_thp *mode)
 {
     enum { EXCEPT_ADVISED = 2 }; /* with it, what asks for huge pages by madvise still gets them */
-    int disabled = prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0);
-    disabled = disabled < 0 ? 0 : disabled; /* where a process can't set it, or not ask */
+    int disabled = get_thp_disabled();
     int error = system_thp(mode);
     enum zm_thp most = disabled == 0 ? ZM_THP_ALWAYS : disabled & EXCEPT_ADVISED ? ZM_THP_MADVISE : ZM_THP_NEVER;
     if (error == 0 && *mode > most) {
