@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """src/sources.txt, for tests and the runs by hand: every source with its parts, and what of src/ can't run here.
 
-A listed file that is not there is an error, and so is a source that is not listed.
+A listed file that is not there is an error, and so is a source that is not listed. README.md says what tests it.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+ROW_OF_TESTS = re.compile(r"^\| `([^`]+\.[ch])` \| (.+) \|$", re.M)
 
 OTHER_SYSTEMS = {"allocator:darwin", "os:darwin", "os:freebsd", "os:none"}
 # Other systems' sources that the test `region` runs here.
@@ -42,3 +44,9 @@ def files_that_run_here(root: Path = ROOT) -> list[str]:
     elsewhere = {file.removesuffix(".c") for file in sources_elsewhere(root)}
     files = sorted(str(path.relative_to(root)) for path in (root / "src").rglob("*.[ch]"))
     return [file for file in files if file[:-2] not in elsewhere]
+
+
+def rows_of_tests(root: Path = ROOT) -> dict[str, list[str]]:
+    """The names, or patterns, in each row of README.md's table."""
+    rows = ROW_OF_TESTS.finditer((root / "tests" / "README.md").read_text())
+    return {f"src/{row[1]}": re.findall("`([^`]+)`", row[2]) for row in rows}

@@ -5,23 +5,15 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from sources import OTHER_SYSTEMS, ROOT, parts_of_sources
+from sources import OTHER_SYSTEMS, ROOT, parts_of_sources, rows_of_tests
 
-HERE = Path(__file__).parent
 INFO = Path(os.environ["ZMALLOC_BUILD"]) / "meson-info"
 
 CROSS = "make cross"  # in a row's place for tests: this machine can't run it
-ROW = re.compile(r"^\| `([^`]+\.[ch])` \| (.+) \|$", re.M)
-
-
-def read_table() -> dict[str, list[str]]:
-    rows = ROW.finditer((HERE / "README.md").read_text())
-    return {f"src/{row[1]}": re.findall("`([^`]+)`", row[2]) for row in rows}
 
 
 def options() -> dict[str, object]:
@@ -42,7 +34,7 @@ def parts_of_this_build() -> set[str]:
 
 
 def test_table_has_every_source() -> None:
-    table, sources = read_table(), parts_of_sources().keys()
+    table, sources = rows_of_tests(), parts_of_sources().keys()
     assert len(sources) > 20
     assert sources - table.keys() == set()
     others = table.keys() - sources
@@ -50,13 +42,13 @@ def test_table_has_every_source() -> None:
 
 
 def test_only_other_systems_have_none() -> None:
-    table = read_table()
+    table = rows_of_tests()
     elsewhere = {file for file, parts in parts_of_sources().items() if parts & OTHER_SYSTEMS}
     assert {file for file, tests in table.items() if tests == [CROSS]} <= elsewhere
 
 
 def test_every_source_of_this_build_has_a_test() -> None:
-    table, tests, parts = read_table(), tests_of_meson(), parts_of_this_build()
+    table, tests, parts = rows_of_tests(), tests_of_meson(), parts_of_this_build()
     untested = [
         file
         for file, those in parts_of_sources().items()
@@ -67,7 +59,7 @@ def test_every_source_of_this_build_has_a_test() -> None:
 
 def test_every_test_is_there() -> None:
     """Those in C. The modules' tests need their languages. Only the plain build with libc has all the others."""
-    table, tests = read_table(), tests_of_meson()
+    table, tests = rows_of_tests(), tests_of_meson()
     if options()["hardened"] or options()["size_prefix"] or os.environ["ZMALLOC_ALLOCATOR"] != "libc":
         pytest.skip("this build leaves out tests that need only one build; the one with libc has them")
     hardened = {file for file, parts in parts_of_sources().items() if "hardened" in parts}

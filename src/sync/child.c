@@ -128,12 +128,14 @@ static void run_hooks(struct zm_child_stage stage)
 /* Signals that an instruction raises can't be kept back, and a debugger's must not be. */
 static void block_signals(sigset_t *before)
 {
-    static const int raised[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
     sigset_t most;
     sigfillset(&most);
-    for (size_t i = 0; i < sizeof(raised) / sizeof(raised[0]); i++) {
-        sigdelset(&most, raised[i]);
-    }
+    sigdelset(&most, SIGTRAP);
+    sigdelset(&most, SIGSEGV);
+    sigdelset(&most, SIGBUS);
+    sigdelset(&most, SIGILL);
+    sigdelset(&most, SIGFPE);
+    sigdelset(&most, SIGABRT);
     pthread_sigmask(SIG_BLOCK, &most, before);
 }
 

@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 
 sys.path.append(str(HERE.parent))
-from sources import files_that_run_here  # noqa: E402
+from sources import files_that_run_here, rows_of_tests  # noqa: E402
 
 # The first pattern that a file fits says in which trees it is tried, one after the other.
 TREES_OF = {
@@ -42,18 +42,23 @@ TREES_OF = {
     "src/hardened/*": ["hardened"],
     "src/heap/heap.h": ["hardened"],
     "src/os/unix/random.c": ["hardened"],
-    "src/heap/block.h": ["libc-prefix", "libc"],
-    "src/zmalloc.c": ["libc", "libc-prefix", "tcmalloc"],
+    "src/heap/block.h": ["libc-prefix", "libc", "tcmalloc"],
+    "src/zmalloc.c": ["libc", "libc-prefix", "tcmalloc", "jemalloc"],
     "src/aligned.c": ["libc", "libc-prefix", "tcmalloc"],
     "src/call.h": ["libc", "libc-prefix", "tcmalloc"],
     "src/limit/claim.h": ["libc", "libc-prefix", "tcmalloc"],
-    "src/account/account.c": ["libc", "jemalloc"],
+    "src/account/account.c": ["libc", "jemalloc", "libc-asan"],
     "src/inspect/allocator.c": ["libc", "jemalloc"],
-    "*": ["libc"],
+    "*": ["libc", "libc-asan"],  # what reads or writes beyond an array, the second notices
 }
-OPTIONS_OF = {"libc-prefix": ["-Dsize_prefix=true"], "hardened": ["-Dhardened=true"]}
+OPTIONS_OF = {
+    "libc-prefix": ["-Dsize_prefix=true"],
+    "libc-asan": ["-Db_sanitize=address,undefined"],
+    "hardened": ["-Dhardened=true"],
+}
 
-# Which tests should notice: the quick ones first; later those first that noticed most changes to the file.
+# Which tests should notice: those that tests/README.md names for the file, then these, the quick ones first. Later
+# those come first that noticed most changes to the file.
 LIMITS = ["limit", "soft_limit", "oom_retry"]
 CALLS = ["account", "allocator", "totals", "oom", *LIMITS, "sizes", "aligned", "calls", "lua_alloc 5.4", "unload*",
          "served*", "hostile*", "hardened*", "python misuse", "programs death",
@@ -68,12 +73,12 @@ FORKS = ["unit_fork", "unit_child", "unit_amid", "fork_together", "fork_amid*", 
          "threads_fork"]  # fmt: skip
 READERS = ["unit_readers", "account", "totals", *THREADS[1:], *FORKS]
 TESTS_OF = {
-    "src/os/linux/smaps.*": ["smaps", "mappings", *PROCESS, "parser"],
+    "src/os/linux/smaps.*": ["unit_smaps", "smaps", "mappings", *PROCESS, "parser"],
     "src/os/linux/lines.*": ["smaps", *PROCESS, "cgroup", "parser"],
     "src/os/linux/cgroup.*": ["cgroup", "machine", *PROCESS, "parser", *FAULTS],
     "src/os/linux/mounts.*": ["cgroup", "machine", *PROCESS, "parser", *FAULTS],
     "src/os/linux/machine.*": ["machine", "cgroup", *PROCESS, "python process", *FAULTS],
-    "src/os/fields.*": ["smaps", *PROCESS, "region", "parser"],
+    "src/os/fields.*": ["unit_smaps", "smaps", *PROCESS, "region", "parser"],
     "src/os/unix/region.*": ["region"],
     "src/os/unix/remap.c": ["region"],
     "src/os/unix/posix.c": QUESTIONS + CALLS + FAULTS,
@@ -91,6 +96,8 @@ TESTS_OF = {
     "src/account/fork.*": [*FORKS, *READERS],
     "src/sync/child.*": [*FORKS, *LIMITS, *CALLS, *THREADS],
     "src/account/readers.*": READERS,
+    "src/account/roster.*": READERS,
+    "src/account/slots.*": READERS,
     "*": CALLS + THREADS + FAULTS,
 }
 
@@ -252,6 +259,12 @@ def first_that_fits(file: str, table: dict[str, list[str]]) -> list[str]:
     return next(row for pattern, row in table.items() if fnmatch(file, pattern))
 
 
+def names_of_tests(file: str, rows: dict[str, list[str]]) -> list[str]:
+    """A header has the row of its source."""
+    row = rows.get(file, rows.get(str(Path(file).with_suffix(".c")), []))
+    return [*row, *first_that_fits(file, TESTS_OF)]
+
+
 def patterns_that_fit_nothing(files: list[str]) -> list[str]:
     patterns = [pattern for table in (TREES_OF, TESTS_OF) for pattern in table]
     return [pattern for pattern in patterns if not any(fnmatch(file, pattern) for file in files)]
@@ -261,13 +274,14 @@ def choose(files: list[str], count: int, seed: int) -> list[File]:
     """As many of each file as it has of all possible changes, but three at least."""
     mutants = {file: mutants_of(ROOT, file) for file in files}
     total = sum(map(len, mutants.values()))
+    rows = rows_of_tests()
     chosen = []
     for file, all_of_it in mutants.items():
         random.Random(f"{seed} {file}").shuffle(all_of_it)
         wanted = max(3, round(count * len(all_of_it) / total))
         if all_of_it:
             trees = first_that_fits(file, TREES_OF)
-            chosen.append(File(file, wanted, all_of_it, trees, first_that_fits(file, TESTS_OF)))
+            chosen.append(File(file, wanted, all_of_it, trees, names_of_tests(file, rows)))
     return chosen
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from mutants import Mutant, changes_in, mutants_of, read_equivalents, stale
-from run import TESTS_OF, patterns_that_fit_nothing
-from sources import files_that_run_here
+from run import TESTS_OF, patterns_that_fit_nothing, names_of_tests
+from sources import files_that_run_here, rows_of_tests
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -93,6 +93,14 @@ def test_all_sources_can_be_changed() -> None:
 
 def test_every_pattern_is_about_a_source() -> None:
     assert patterns_that_fit_nothing(files_that_run_here()) == []
+
+
+def test_a_file_has_the_tests_of_its_row_first() -> None:
+    rows = {"src/os/linux/barrier.c": ["barrier"], "src/sync/plain.h": ["totals"]}
+    assert names_of_tests("src/os/linux/barrier.c", rows)[0] == "barrier"
+    assert names_of_tests("src/sync/plain.h", rows)[0] == "totals"
+    assert names_of_tests("src/account/roster.h", rows_of_tests())[0] == "unit_roster"
+    assert names_of_tests("src/os/unix/region.h", {}) == TESTS_OF["src/os/unix/region.*"]
 
 
 def test_a_judgement_without_its_line_is_stale(tmp_path: Path) -> None:

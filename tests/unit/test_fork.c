@@ -124,15 +124,20 @@ static void a_note_lasts_until_the_fork_is_over(void)
     check(find(&zm_self) == NULL);
 }
 
-/* It is not one of these that the note is of. */
+/* It is not one of these that the note is of. After each grace period readings are counted in the other phase. */
 static void note_readings(void)
 {
-    struct zm_reader visit = zm_readers_enter();
-    before_fork();
-    const struct forker *own = find(&zm_self);
-    check(own->readings[visit.phase] == 1 && own->readings[1 - visit.phase] == 0);
-    after_fork_in_parent();
-    check(zm_readers_leave(visit));
+    for (int i = 0; i < 3; i++) {
+        struct zm_reader visit = zm_readers_enter();
+        before_fork();
+        const struct forker *own = find(&zm_self);
+        check(own->readings[visit.phase] == 1 && own->readings[1 - visit.phase] == 0);
+        after_fork_in_parent();
+        check(zm_readers_leave(visit));
+        zm_readers_synchronize();
+        struct zm_reader next = zm_readers_enter();
+        check(next.phase != visit.phase && zm_readers_leave(next));
+    }
 }
 
 static atomic_bool has_note;
@@ -180,6 +185,32 @@ static struct forker *note(struct zm_thread *thread, struct zm_slot *slot)
     forker->readings[1] = 0;
     atomic_store(&forker->thread, thread);
     return forker;
+}
+
+/* Until it is known who forked; but for one whose memory is another's, or nobody's. */
+static void one_that_may_have_forked_is_spared(void)
+{
+    struct past past;
+    struct past other;
+    begin(&past);
+    begin(&other);
+    struct forker *of_other = note(other.thread, &other.slot);
+    struct forker *last = &forkers[FORKERS - 1];
+    last->slot = &past.slot;
+    atomic_store(&last->thread, past.thread);
+    end_unless_it_forks(&past.slot);
+    check(atomic_load(&past.slot.owner) == past.thread && last->slot == &past.slot);
+
+    atomic_store(&last->thread, NULL); /* it is not known to fork any more */
+    end_unless_it_forks(&past.slot);
+    check_ended(&past, 310, 205);
+    check(atomic_load(&other.slot.owner) == other.thread && of_other->slot == &other.slot);
+
+    atomic_store(&other.thread->slot, NULL);
+    end_unless_it_forks(&other.slot);
+    check(of_other->slot == NULL && last->slot == &past.slot);
+    check_ended(&other, 300, 200);
+    set_free(of_other);
 }
 
 /* Who settles the child first can't say of those that were in a fork; then the one that did fork can. */
@@ -297,6 +328,7 @@ int main(void)
     a_note_lasts_until_the_fork_is_over();
     note_readings();
     more_threads_fork_than_there_are_notes();
+    one_that_may_have_forked_is_spared();
     whether_a_thread_has_ended();
     their_readings_are_counted();
     one_that_forked_counts_its_own();

@@ -163,14 +163,14 @@ static bool begins_with(const char *text, size_t length, const struct zm_smaps *
 
 /*
  * Most fields are as in the mapping before. As long as the text goes on as it did there, the next fields are what was
- * made of those lines. Returns the length of that part of the text.
+ * made of those lines; before the first mapping there are none. Returns the length of that part of the text.
  */
 static size_t skip_kept_lines(struct zm_smaps *smaps, const char *text, size_t length)
 {
     struct zm_fields *fields = &smaps->mapping.fields;
     size_t first = fields->count;
     size_t most = smaps->kept.lines < fields->named ? smaps->kept.lines : fields->named;
-    if (!smaps->in_mapping || first >= most) {
+    if (first >= most) {
         return 0;
     }
     if (begins_with(text, length, smaps, first, most)) {
