@@ -323,7 +323,7 @@ ZMALLOC_API size_t zmalloc_soft_limit(void);
  *   dynamic.
  * - tcmalloc writes a line to standard error for failures.
  * - mimalloc 2 takes 32 MiB at once. With less than about 100 MiB a new thread may get none, though all blocks are
- *   freed.
+ *   freed. mimalloc 3 maps 1 GiB for the first block, and all of that counts as address space and as data.
  */
 
 /**

@@ -53,11 +53,20 @@ enum { ZM_JEMALLOC_LG_QUANTUM = 3 };
 enum { ZM_JEMALLOC_LG_QUANTUM = 4 };
 #endif
 
+/* From 5.3.1 on an option, which is on by default, has it round large blocks to whole pages. Sizes up to three and a
+ * half pages are never large. */
+#define ZM_JEMALLOC_NUMBER (JEMALLOC_VERSION_MAJOR * 10000 + JEMALLOC_VERSION_MINOR * 100 + JEMALLOC_VERSION_BUGFIX)
+#define ZM_JEMALLOC_CLASSES_UP_TO (ZM_JEMALLOC_NUMBER <= 50300 ? SIZE_MAX : (size_t) 7 << 11)
+
 /* The size class of a request, which is the usable size of its block: each doubling has four classes, and their step
  * is never less than the quantum. Computed, as to ask for it takes as long as to allocate. */
 static inline size_t zm_jemalloc_class(size_t size)
 {
     enum { LG_STEPS = 2, HIGHEST_BIT = sizeof(unsigned long) * 8 - 1 };
+    if (size > ZM_JEMALLOC_CLASSES_UP_TO) {
+        size_t asked = je_nallocx(size, 0);
+        return asked != 0 ? asked : SIZE_MAX;
+    }
     size_t last = size - 1;
     unsigned long bits = last | (size_t) 1 << (ZM_JEMALLOC_LG_QUANTUM + LG_STEPS);
     unsigned lg_step = ((unsigned) __builtin_clzl(bits) ^ HIGHEST_BIT) - LG_STEPS;
