@@ -12,9 +12,11 @@
 #include <stddef.h>
 
 /*
- * The threads that are in fork. In a child one of them is there, and the others are not: which one it is, only that
- * thread itself can say, in its handler. Until then another thread that finds itself in a new child, as the handler
- * of another library may have started one, spares them all.
+ * The threads that are in fork. In a child one of them is there, and the others are not: which one it is, that thread
+ * itself says in its handler. Another thread may find itself in a new child before that, as the handler of another
+ * library may have started one. It goes by the number that the thread has from the kernel. Where that is not to be
+ * had, it spares them all; then a reading is wrong, or worse, once a new thread has the memory of one that is not
+ * there.
  *
  * No lock is held over the fork. A thread that waited for it might be one that another library's handler waits for.
  */
@@ -22,6 +24,7 @@ enum { FORKERS = 64 };
 
 struct forker {
     _Atomic(struct zm_thread *) thread;
+    pthread_t id;
     struct zm_slot *slot; /* or NULL */
     unsigned readings[2]; /* that a signal handler interrupted to fork */
     atomic_bool is_taken;
@@ -81,6 +84,7 @@ static void before_fork(void)
     zm_readers_leave(reader);
 
     struct forker *forker = take();
+    forker->id = pthread_self();
     forker->slot = zm_slots_own();
     forker->readings[0] = zm_readers_own(0);
     forker->readings[1] = zm_readers_own(1);
@@ -116,9 +120,12 @@ static void end_thread(struct zm_slot *slot)
     zm_slots_set_free(slot);
 }
 
-static void end_unless_own(struct zm_slot *slot)
+/* The slot of the thread that forked, in a child where that is known. */
+static struct zm_slot *left;
+
+static void end_unless_left(struct zm_slot *slot)
 {
-    if (slot != zm_slots_own()) {
+    if (slot != left) {
         end_thread(slot);
     }
 }
@@ -142,6 +149,25 @@ static void end_unless_it_forks(struct zm_slot *slot)
     end_thread(slot);
 }
 
+/* It may have got it in a handler after the note. */
+static struct zm_slot *slot_of(const struct forker *forker)
+{
+    struct zm_thread *thread = atomic_load(&forker->thread);
+    struct zm_slot *slot = atomic_load(&thread->slot);
+    return slot != NULL && atomic_load(&slot->owner) == thread ? slot : NULL;
+}
+
+/* Or NULL. What this process had inherited itself is of a fork before. */
+static struct forker *find_who_forked(void)
+{
+    for (size_t i = 0; i < FORKERS; i++) {
+        if (is_known(&forkers[i]) && !forkers[i].is_inherited && zm_os_is_first_thread(forkers[i].id)) {
+            return &forkers[i];
+        }
+    }
+    return NULL;
+}
+
 /* False: no handler ran before this fork. */
 static bool inherit_forkers(unsigned readings[2])
 {
@@ -159,6 +185,18 @@ static bool inherit_forkers(unsigned readings[2])
     return any;
 }
 
+/* That thread is the one that is there; the memory, and the slot, of any other may be a new thread's soon. */
+static void end_all_but(const struct forker *who, struct zm_slot *slot, const unsigned readings[2])
+{
+    for (size_t i = 0; i < FORKERS; i++) {
+        forkers[i].is_counted = false;
+        forkers[i].slot = &forkers[i] == who ? slot : NULL;
+    }
+    zm_readers_start_child(readings);
+    left = slot;
+    zm_slots_each_owned(end_unless_left);
+}
+
 /*
  * A thread that has a slot before the child is settled has it from the parent: it is the one that forked. If no
  * handler ran, as after _Fork, and this thread has no slot, nobody knows who did, and all stay as they are.
@@ -166,14 +204,13 @@ static bool inherit_forkers(unsigned readings[2])
 static void end_others(bool is_last)
 {
     unsigned readings[2] = {0, 0};
+    const struct forker *who = find_who_forked();
     bool any = inherit_forkers(readings);
     if (is_last || zm_slots_own() != NULL) {
-        for (size_t i = 0; i < FORKERS; i++) {
-            forkers[i].is_counted = false;
-        }
-        zm_readers_start_child((const unsigned[]){zm_readers_own(0), zm_readers_own(1)});
+        end_all_but(NULL, zm_slots_own(), (const unsigned[]){zm_readers_own(0), zm_readers_own(1)});
         zm_readers_adopt_own();
-        zm_slots_each_owned(end_unless_own);
+    } else if (who != NULL) {
+        end_all_but(who, slot_of(who), who->readings);
     } else {
         zm_readers_start_child(readings);
         if (any) {

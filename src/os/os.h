@@ -5,6 +5,7 @@
 
 #include "os/mapping.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -43,6 +44,12 @@ void *zm_os_map_cleared_in_child(size_t bytes);
 
 /* Whether there is memory at these few bytes; true where that can't be told. */
 bool zm_os_is_mapped(const void *start, size_t bytes);
+
+/*
+ * Whether the thread has the process's own number: in a forked child that is the one that forked. By what stands in
+ * the thread's memory, which may not be there any more. False, too, where that can't be told.
+ */
+bool zm_os_is_first_thread(pthread_t thread);
 
 size_t zm_os_page_size(void);
 

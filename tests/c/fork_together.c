@@ -24,6 +24,9 @@ static _Thread_local bool stays_in_fork;
 static bool starts_thread_in_child;
 static bool ends_thread_in_child;
 static bool crosses_in_child;
+static bool starts_several_in_child;
+static bool reads_before_them;
+static bool allocates_in_prepare;
 static bool forks_in_handler;
 
 static atomic_int staying;
@@ -51,6 +54,50 @@ static void *allocate_and_read(void *argument)
     check_used(kept_by_all + zmalloc_size(block));
     zfree(block);
     return argument;
+}
+
+/* Threads that are all there at once: one of them has the memory of the thread that is not in the child. */
+enum { SEVERAL = 4, OF_EACH = 5000 };
+static atomic_int allocated_by_several;
+static atomic_int read_by_several;
+static atomic_int several_may_end;
+static pthread_t several[SEVERAL];
+static size_t kept_by_several;
+
+static void *allocate_and_read_together(void *argument)
+{
+    void *block = zmalloc(OF_EACH);
+    atomic_fetch_add(&allocated_by_several, 1);
+    wait_until(&allocated_by_several, SEVERAL);
+    check_used(kept_by_all + SEVERAL * zmalloc_size(block));
+    atomic_fetch_add(&read_by_several, 1);
+    wait_until(&several_may_end, 1);
+    zfree(block);
+    return argument;
+}
+
+static void have_several_read(void)
+{
+    for (int i = 0; i < SEVERAL; i++) {
+        several[i] = start(allocate_and_read_together, NULL);
+        wait_until(&allocated_by_several, i + 1); /* the first settles the child, if nobody has */
+    }
+    wait_until(&read_by_several, SEVERAL);
+    void *same = zmalloc(OF_EACH);
+    kept_by_several = SEVERAL * zmalloc_size(same);
+    zfree(same);
+}
+
+/* After the library's handler: whose memory, or slot, one of them has is known by then. */
+static void let_several_end(void)
+{
+    check_used(kept_by_all + kept_by_several);
+    atomic_store(&several_may_end, 1);
+    for (int i = 0; i < SEVERAL; i++) {
+        join(several[i]);
+    }
+    kept_by_several = 0;
+    check_used(kept_by_all);
 }
 
 static volatile int calls; /* of the soft limit's handler */
@@ -97,6 +144,8 @@ static void fork_in_prepare(void)
     }
 }
 
+static void *block_of_prepare;
+
 static void prepare(void)
 {
     if (stays_in_fork) {
@@ -105,6 +154,10 @@ static void prepare(void)
         while (!atomic_load(&may_go_on)) {
             usleep(500);
         }
+    }
+    if (allocates_in_prepare) {
+        block_of_prepare = zmalloc(KEPT);
+        kept_by_all += zmalloc_size(block_of_prepare);
     }
     if (forks_in_handler) {
         forks_in_handler = false;
@@ -120,6 +173,12 @@ static void begin_child(void)
     }
     if (starts_thread_in_child) {
         join(start(allocate_and_read, NULL));
+    }
+    if (starts_several_in_child) {
+        if (reads_before_them) {
+            check_used(kept_by_all);
+        }
+        have_several_read();
     }
     if (crosses_in_child) {
         join(start(cross_and_be_told_nothing, NULL));
@@ -139,6 +198,9 @@ __attribute__((section(".preinit_array"), used)) static void (*const first)(void
 static void live_in_child(void)
 {
     alarm(SECONDS_TO_HANG);
+    if (kept_by_several > 0) {
+        let_several_end();
+    }
     for (int i = 0; i < 2; i++) {
         allocate_and_read(NULL);
         join(start(allocate_and_read, NULL));
@@ -250,8 +312,28 @@ static void one_while_another_is_in_fork(bool with_large_stack)
         fork_and_check(NULL);
     }
     starts_thread_in_child = false;
+    ends_thread_in_child = false;
+    starts_several_in_child = true;
+    fork_and_check(NULL);
+    reads_before_them = true;
+    fork_and_check(NULL);
+    reads_before_them = false;
+    starts_several_in_child = false;
     let_go_on(other);
     kept_by_all -= size;
+}
+
+/* A thread that has made no call is live before it forks, and after the library's handler: it forked all the same. */
+static void one_that_comes_late(void)
+{
+    allocates_in_prepare = true;
+    starts_thread_in_child = true;
+    join(start(fork_and_check, NULL));
+    allocates_in_prepare = false;
+    starts_thread_in_child = false;
+    check_used(kept_by_all);
+    kept_by_all -= zmalloc_size(block_of_prepare);
+    zfree(block_of_prepare);
 }
 
 /* In the child its stack is gone before the library's handler comes. */
@@ -389,6 +471,7 @@ int main(void)
         one_in_a_handler();
     }
     if (!has_locks && !HARDENED) {
+        one_that_comes_late();
         one_while_another_is_in_fork(false);
         one_while_another_is_in_fork(true);
         others_while_one_forks_in_the_handler();

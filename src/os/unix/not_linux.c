@@ -39,3 +39,9 @@ int zm_os_barrier_in_all_threads(void)
 {
     return -ENOSYS;
 }
+
+bool zm_os_is_first_thread(pthread_t thread)
+{
+    (void) thread;
+    return false;
+}
