@@ -9,6 +9,7 @@
 #include "../c/threads.h"
 
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 static size_t page_size;
 
@@ -275,6 +276,73 @@ static void one_that_forked_counts_its_own(void)
     atomic_store(&zm_self.slot, NULL);
 }
 
+#ifdef __linux__
+static void *ask_for_own_number(void *argument)
+{
+    check(!zm_os_is_first_thread(pthread_self()));
+    pid_t child = fork();
+    if (child == 0) {
+        _exit(zm_os_is_first_thread(pthread_self()) ? 0 : 1);
+    }
+    int status;
+    check(waitpid(child, &status, 0) == child && status == 0);
+    return argument;
+}
+
+static void a_thread_that_forked_has_its_number(void)
+{
+    check(zm_os_is_first_thread(pthread_self()));
+    join(start(ask_for_own_number, NULL));
+    void *gone = mmap(NULL, page_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    check(gone != MAP_FAILED && munmap(gone, page_size) == 0);
+    check(!zm_os_is_first_thread((pthread_t) gone));
+}
+
+static struct forker *note_readings_of(struct past *past, pthread_t id, unsigned readings)
+{
+    struct forker *noted = note(past->thread, NULL);
+    noted->id = id;
+    noted->readings[0] = readings;
+    noted->readings[1] = readings + 1;
+    return noted;
+}
+
+/* Also by that number, where another thread settles the child: not by one that was inherited, as it is of a fork
+ * before. What it had got since the note is its own. */
+static void one_that_forked_is_known_to_others(void)
+{
+    struct past past;
+    struct past other;
+    begin(&past);
+    begin(&other);
+    pthread_t thread = start(ask_for_own_number, NULL);
+    struct forker *stale = note_readings_of(&other, pthread_self(), 9);
+    stale->is_inherited = true;
+    stale->is_counted = true;
+    struct forker *of_other = note_readings_of(&other, thread, 5);
+    of_other->slot = &other.slot;
+    struct forker *who = note_readings_of(&past, pthread_self(), 2);
+    start_child((struct zm_child_stage){.first = true});
+    join(thread);
+    check(left == &past.slot && who->slot == &past.slot && of_other->slot == NULL);
+    check(!who->is_counted && !of_other->is_counted && !stale->is_counted);
+    zm_readers_forget(0, 2);
+    zm_readers_forget(1, 3);
+    zm_readers_synchronize(); /* there were no more of them */
+    atomic_store(&other.slot.owner, NULL);
+    check(slot_of(of_other) == NULL);
+    atomic_store(&other.slot.owner, other.thread);
+    for (size_t i = 0; i < FORKERS; i++) {
+        forkers[i].is_inherited = false;
+        set_free(&forkers[i]);
+    }
+    end_thread(&past.slot);
+    check_ended(&past, 310, 205);
+    end_thread(&other.slot);
+    check_ended(&other, 310, 205);
+}
+#endif
+
 static void inherit(struct forker *forker, unsigned readings)
 {
     forker->is_inherited = true;
@@ -332,6 +400,10 @@ int main(void)
     whether_a_thread_has_ended();
     their_readings_are_counted();
     one_that_forked_counts_its_own();
+#ifdef __linux__
+    a_thread_that_forked_has_its_number();
+    one_that_forked_is_known_to_others();
+#endif
     only_one_of_them_forked();
     return 0;
 }
