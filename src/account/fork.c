@@ -12,11 +12,10 @@
 #include <stddef.h>
 
 /*
- * The threads that are in fork. In a child one of them is there, and the others are not: which one it is, that thread
- * itself says in its handler. Another thread may find itself in a new child before that, as the handler of another
- * library may have started one. It goes by the number that the thread has from the kernel. Where that is not to be
- * had, it spares them all; then a reading is wrong, or worse, once a new thread has the memory of one that is not
- * there.
+ * The threads that are in fork. In a child one of them is there, and the others are not. Another thread may find
+ * itself in a new child first, as the handler of another library may have started one. It tells who forked by the
+ * number that the kernel has for that thread. Where there is no such number it spares all whose memory is their own,
+ * until the thread that forked comes to its handler: then that memory may be a new thread's.
  *
  * No lock is held over the fork. A thread that waited for it might be one that another library's handler waits for.
  */
