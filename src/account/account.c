@@ -197,15 +197,16 @@ static size_t sum_freed(const struct zm_roster *roster)
 
 /*
  * An allocator that counts by itself does not release what it counts: a difference can be a little below zero. Very
- * little: only small blocks come and go without a lock, and a process of 32 bits can have nearly all of its 4 GiB in
- * use. What is counted here is released, so there a process of 32 bits can have the last bytes in use.
+ * little: only small blocks come and go without a lock. A process of 32 bits can have nearly all of its 4 GiB in use,
+ * but never their last MiB: jemalloc keeps at least 2 MiB for itself. What is counted here is released, so there a
+ * process of 32 bits can have the last bytes in use.
  */
 static size_t not_below_zero(size_t difference)
 {
     if (!ZM_COUNTED_BY_ALLOCATOR && SIZE_MAX == UINT32_MAX) {
         return difference;
     }
-    return difference < SIZE_MAX - SIZE_MAX / 1024 ? difference : 0;
+    return difference < SIZE_MAX - SIZE_MAX / 4096 ? difference : 0;
 }
 
 /*

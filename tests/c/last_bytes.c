@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * For 32 bits, linked statically: a process whose blocks take all addresses but the last few MiB. Used memory is
- * exact there, and a limit is kept.
+ * exact there, and a limit is kept. jemalloc keeps some for itself: with it they take all but the last 6 MiB.
  */
 #include "zmalloc.h"
 
