@@ -64,6 +64,8 @@ static void a_thread_that_is_there_has_its_last_sums(void)
     struct past past;
     begin(&past);
     end_thread(&past.slot);
+    atomic_store(past.allocated, 1); /* nobody looks there any more */
+    atomic_store(past.freed, 2);
     check_ended(&past, 310, 205);
 }
 
@@ -385,6 +387,117 @@ static void only_one_of_them_forked(void)
     check_ended(&reused, 310, 205);
 }
 
+static atomic_bool may_go;
+
+/* A thread with a slot. */
+struct living {
+    pthread_t thread;
+    _Atomic(struct zm_slot *) slot;
+};
+
+static void *live(void *argument)
+{
+    struct living *living = argument;
+    zfree(zmalloc(1000));
+    atomic_store(&living->slot, zm_slots_own());
+    while (!atomic_load(&may_go)) {
+        usleep(100);
+    }
+    return NULL;
+}
+
+static void begin_living(struct living *living)
+{
+    atomic_store(&may_go, false);
+    atomic_store(&living->slot, NULL);
+    living->thread = start(live, living);
+    while (atomic_load(&living->slot) == NULL) {
+        usleep(100);
+    }
+}
+
+static bool is_ended(const struct living *living)
+{
+    return atomic_load(&living->slot->owner) == NULL;
+}
+
+/* Another library's handler started it. */
+static void *settle_without_slot(void *argument)
+{
+    (void) argument;
+    check(zm_slots_own() == NULL);
+    start_child((struct zm_child_stage){.first = true});
+    return NULL;
+}
+
+/* Of two threads one is in a fork: it is spared, and its readings are counted. If nobody is, nobody ends. */
+static void a_thread_that_can_not_know_settles_it(void)
+{
+    struct living others[2];
+    begin_living(&others[0]);
+    begin_living(&others[1]);
+    join(start(settle_without_slot, NULL));
+    check(!is_ended(&others[0]) && !is_ended(&others[1]));
+
+    struct zm_slot *slot = others[0].slot;
+    struct forker *noted = note(atomic_load(&slot->owner), slot);
+    noted->readings[0] = 2;
+    noted->readings[1] = 3;
+    join(start(settle_without_slot, NULL));
+    check(!is_ended(&others[0]) && is_ended(&others[1]));
+    zm_readers_forget(0, 2);
+    zm_readers_forget(1, 3);
+    zm_readers_synchronize(); /* there were as many as that */
+    noted->is_inherited = false;
+    set_free(noted);
+    atomic_store(&may_go, true);
+    join(others[0].thread);
+    join(others[1].thread);
+}
+
+/* Amid a reading, in one phase and in the other. All others end, and of the readings its own are left. */
+static void *settle_with_slot(void *argument)
+{
+    struct living *other = argument;
+    zfree(zmalloc(1));
+    check(zm_slots_own() != NULL);
+    for (int i = 0; i < 2; i++) {
+        zm_readers_start_child((const unsigned[]){5, 7});
+        zm_readers_adopt_own();
+        struct zm_reader visit = zm_readers_enter();
+        start_child((struct zm_child_stage){.first = true, .last = i == 1});
+        check(!zm_readers_leave(visit));
+        zm_readers_synchronize();
+        visit = zm_readers_enter();
+        check(zm_readers_leave(visit));
+    }
+    check(atomic_load(&zm_slots_own()->owner) == &zm_self && is_ended(other));
+    return NULL;
+}
+
+static void the_thread_that_forked_settles_it(void)
+{
+    struct living other;
+    begin_living(&other);
+    join(start(settle_with_slot, &other));
+    atomic_store(&may_go, true);
+    join(other.thread);
+}
+
+/* What is noted before a fork: whose slot is whose, and how far all sums were. */
+static void *fork_with_slot(void *argument)
+{
+    zfree(zmalloc(1000));
+    struct zm_slot *slot = zm_slots_own();
+    before_fork();
+    check(slot != NULL && find(&zm_self)->slot == slot);
+    check(atomic_load(&slot->before_fork.allocated) == zm_counters_allocated(&slot->counters));
+    check(atomic_load(&slot->before_fork.freed) == zm_counters_freed(&slot->counters));
+    check(atomic_load(&slot->before_fork.freed) >= 1000);
+    after_fork_in_parent();
+    return argument;
+}
+
 int main(void)
 {
     alarm(60); /* who waits for a reader that is not there waits for ever */
@@ -405,5 +518,8 @@ int main(void)
     one_that_forked_is_known_to_others();
 #endif
     only_one_of_them_forked();
+    join(start(fork_with_slot, NULL));
+    a_thread_that_can_not_know_settles_it();
+    the_thread_that_forked_settles_it();
     return 0;
 }
