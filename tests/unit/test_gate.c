@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Each thread's gate: closed until its first block and from its end on, and moved by all reasons meanwhile. */
+#include "account/account.h"
+#include "account/slots.h"
+
+#include "../c/threads.h"
+
+/* No part of the library has these. */
+enum { ONE = 1 << 6, ANOTHER = 1 << 7 };
+
+static bool is_fast(size_t gate)
+{
+    bool could_be = ZM_COUNTED_BY_ALLOCATOR || zm_heap_grants();
+    return gate == (could_be ? (size_t) ZM_HEAP_UNALIGNED_UP_TO : ZM_SLOW_ALWAYS);
+}
+
+static pthread_key_t key;
+
+struct ending {
+    struct zm_slot *slot;
+    atomic_int rounds;
+};
+
+/* In the second round of destructors the library's has run. */
+static void check_end(void *value)
+{
+    struct ending *ending = value;
+    if (atomic_fetch_add(&ending->rounds, 1) == 0) {
+        check(pthread_setspecific(key, ending) == 0);
+        return;
+    }
+    check(zm_gate() == ZM_NOT_LIVE);
+    zm_gate_set(ONE, true);
+    check(zm_gate() == ZM_NOT_LIVE);
+    zm_gate_set(ONE, false);
+    check(zm_gate() == ZM_NOT_LIVE);
+    check(atomic_load(&ending->slot->thread) == NULL && zm_slots_own() == NULL);
+    zfree(zmalloc(100));
+    check(zm_gate() == ZM_NOT_LIVE);
+}
+
+static void *live_and_end(void *argument)
+{
+    struct ending *ending = argument;
+    check(zm_gate() == ZM_NOT_LIVE && !zm_account_is_live());
+    zm_gate_set(ONE, true);
+    zm_gate_set(ONE, false);
+    check(zm_gate() == ZM_NOT_LIVE);
+    void *block = zmalloc(100);
+    check(is_fast(zm_gate()) && zm_account_is_live());
+    check(ZM_COUNTED_BY_ALLOCATOR || atomic_load(&zm_self.allocated) == zmalloc_size(block));
+    zfree(block);
+    check(atomic_load(&zm_self.freed) == atomic_load(&zm_self.allocated));
+    check(atomic_load(&zm_self.allocated_apart) == 0 && atomic_load(&zm_self.freed_apart) == 0);
+    ending->slot = zm_slots_own();
+    check(atomic_load(&ending->slot->thread) == &zm_self);
+    check(pthread_setspecific(key, ending) == 0);
+    return NULL;
+}
+
+static void it_is_open_between_first_block_and_end(void)
+{
+    struct ending ending = {.rounds = 0};
+    check(pthread_key_create(&key, check_end) == 0);
+    join(start(live_and_end, &ending));
+    check(atomic_load(&ending.rounds) == 2);
+}
+
+static atomic_bool may_end;
+
+static void *live(void *argument)
+{
+    _Atomic(struct zm_thread *) *self = argument;
+    zfree(zmalloc(100));
+    atomic_store(self, &zm_self);
+    while (!atomic_load(&may_end)) {
+        usleep(100);
+    }
+    return NULL;
+}
+
+static pthread_t start_living(_Atomic(struct zm_thread *) *self)
+{
+    atomic_store(self, NULL);
+    pthread_t thread = start(live, self);
+    while (atomic_load(self) == NULL) {
+        usleep(100);
+    }
+    return thread;
+}
+
+/* One that was live before, and one that goes live while there is a reason. */
+static void all_reasons_are_gone_before_it_is_fast(void)
+{
+    _Atomic(struct zm_thread *) before;
+    _Atomic(struct zm_thread *) amid;
+    zfree(zmalloc(100));
+    pthread_t first = start_living(&before);
+    check(is_fast(zm_gate()) && is_fast(zm_gate_of(before)));
+    zm_gate_set(ONE, true);
+    check(zm_gate() == ZM_SLOW_ALWAYS && zm_gate_of(before) == ZM_SLOW_ALWAYS);
+    pthread_t second = start_living(&amid);
+    check(zm_gate_of(amid) == ZM_SLOW_ALWAYS);
+    zm_gate_set(ANOTHER, true);
+    zm_gate_set(ANOTHER, true);
+    check(zm_gate_has(ONE) && zm_gate_has(ANOTHER) && !zm_gate_has(ZM_GATE_LIMIT));
+    zm_gate_set(ONE, false);
+    check(!zm_gate_has(ONE) && zm_gate_has(ANOTHER));
+    check(zm_gate() == ZM_SLOW_ALWAYS && zm_gate_of(before) == ZM_SLOW_ALWAYS);
+    zm_gate_set(ANOTHER, false);
+    check(is_fast(zm_gate()) && is_fast(zm_gate_of(before)) && is_fast(zm_gate_of(amid)));
+    atomic_store(&may_end, true);
+    join(first);
+    join(second);
+}
+
+int main(void)
+{
+    alarm(60);
+    it_is_open_between_first_block_and_end();
+    all_reasons_are_gone_before_it_is_fast();
+    return 0;
+}
