@@ -375,12 +375,14 @@ static void only_one_of_them_forked(void)
     inherit(of_no_slot, 0);
     inherit(lost, 1);
     inherit(without_name, 0);
-    inherit(own, 0);
+    inherit(own, 1);
     struct forker *of_this_child = note(&others[0], &reused.slot);
-    zm_readers_start_child((const unsigned[]){2 + 1, 3 + 2});
+    zm_readers_start_child((const unsigned[]){2 + 1 + 1, 3 + 2 + 2});
 
     start_child((struct zm_child_stage){.last = true});
-    zm_readers_synchronize(); /* none of their readings is left */
+    zm_readers_forget(0, 1);
+    zm_readers_forget(1, 2);
+    zm_readers_synchronize(); /* none of their readings is left, and its own were */
     check_ended(&past, 310, 205);
     check(atomic_load(&reused.slot.owner) == reused.thread);
     check(atomic_load(&of_this_child->is_taken) && atomic_load(&of_this_child->thread) == &others[0]);
