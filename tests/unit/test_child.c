@@ -1,11 +1,30 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The locks, and how a child is settled: what waits, what is run, and what of it a child finds as new. */
-#include "sync/child.h"
+/* The locks, and how a child is settled: what waits, what is run, and what of it a child finds as new. It has the
+ * source in it, in the place of the library's, for a system that clears no page. */
+#include "sync/child.c"
 
 #include "../c/threads.h"
 
-#include <signal.h>
 #include <sys/wait.h>
+
+/* Before, it was as if it were. */
+static void it_is_settled_since_the_library_started(void)
+{
+    check(atomic_load(&ordinary.is_settled) && atomic_load(&ordinary.stamp) % 2 == 1);
+    check(atomic_load(&zm_child_page->is_settled));
+    check((zm_child_page == &ordinary) == (zm_os_map_cleared_in_child(sizeof(ordinary)) == NULL));
+    check(zm_child_page == &ordinary || zm_child_stamp() != atomic_load(&ordinary.stamp));
+}
+
+static void each_stamp_is_odd_and_new(void)
+{
+    size_t before = 1;
+    for (int i = 0; i < 100; i++) {
+        check(zm_child_stamp() % 2 == 1 && zm_child_stamp() >= before);
+        before = zm_child_stamp() + 1;
+        zm_child_new_stamp();
+    }
+}
 
 static uintptr_t taken;
 static atomic_bool has_lock;
@@ -148,10 +167,12 @@ static void one_thread_takes_them_all(void)
 static struct zm_child_stage stages[4];
 static atomic_uint runs;
 static sigset_t blocked;
+static size_t stamp_amid;
 
 static void note_stage(struct zm_child_stage stage)
 {
     stages[atomic_fetch_add(&runs, 1) % 4] = stage;
+    stamp_amid = zm_child_stamp();
     pthread_sigmask(SIG_SETMASK, NULL, &blocked);
 }
 
@@ -189,6 +210,24 @@ static void a_child_is_settled_once(void)
     atomic_store(&runs, 0);
 }
 
+/* Whatever the parent had taken. */
+static void without_a_page_the_handler_clears_the_state(void)
+{
+    struct zm_child_page *page = zm_child_page;
+    zm_child_page = &ordinary;
+    zm_lock_take_all(ZM_LOCK_LIMIT, ZM_LOCKS);
+    atomic_store(&ordinary.settler, 1);
+    size_t before = zm_child_stamp();
+    zm_child_handle();
+    check(atomic_exchange(&runs, 0) == 1 && stages[0].first && stages[0].last && stamp_amid == 0);
+    check(atomic_load(&ordinary.is_settled) && zm_child_stamp() % 2 == 1 && zm_child_stamp() != before);
+    check(!zm_lock_has_all() && atomic_load(&ordinary.settler) == 0);
+    for (int i = 0; i < ZM_LOCKS; i++) {
+        check(atomic_load(&ordinary.locks[i].holder) == 0);
+    }
+    zm_child_page = page;
+}
+
 static atomic_bool is_over;
 
 static void *check_child_page(void *argument)
@@ -220,12 +259,15 @@ int main(void)
         return SKIPPED;
     }
     alarm(60);
+    it_is_settled_since_the_library_started();
+    each_stamp_is_odd_and_new();
     another_thread_waits();
     the_same_thread_takes_it_again();
     a_child_finds_it_free();
     one_thread_takes_them_all();
     zm_child_set_hook(ZM_CHILD_LIMIT, note_stage);
     a_child_is_settled_once();
+    without_a_page_the_handler_clears_the_state();
     others_wait_for_who_settles_it();
     return 0;
 }

@@ -394,6 +394,18 @@ static void only_one_of_them_forked(void)
     check_ended(&reused, 310, 205);
 }
 
+/* By another thread, which can't know who forked, before the last stage. */
+static void a_reading_that_a_fork_came_amid_is_told_so(void)
+{
+    struct zm_reader visit = zm_readers_enter();
+    struct forker *own = note(&zm_self, NULL);
+    own->readings[visit.phase] = 1;
+    start_child((struct zm_child_stage){.first = true});
+    start_child((struct zm_child_stage){.last = true});
+    check(!zm_readers_leave(visit));
+    zm_readers_synchronize();
+}
+
 static atomic_bool may_go;
 
 /* A thread with a slot. */
@@ -525,6 +537,7 @@ int main(void)
     one_that_forked_is_known_to_others();
 #endif
     only_one_of_them_forked();
+    a_reading_that_a_fork_came_amid_is_told_so();
     join(start(fork_with_slot, NULL));
     a_thread_that_can_not_know_settles_it();
     the_thread_that_forked_settles_it();

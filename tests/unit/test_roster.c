@@ -61,8 +61,15 @@ static void add_used(struct zm_slot *slot, void *sum)
 static void check_sums(const struct zm_roster *roster)
 {
     size_t used = 0;
+    size_t allocated = 0;
+    size_t freed = 0;
     zm_slots_each(add_used, &used);
-    check(roster->used_before + zm_roster_sum(roster, false) - zm_roster_sum(roster, true) == used);
+    for (size_t i = 0; i < living; i++) {
+        allocated += atomic_load(&threads[i].allocated);
+        freed += atomic_load(&threads[i].freed);
+    }
+    check(zm_roster_sum(roster, false) == allocated && zm_roster_sum(roster, true) == freed);
+    check(roster->used_before + allocated - freed == used);
 }
 
 static struct zm_roster good_roster(void)
