@@ -179,11 +179,11 @@ static void note_stage(struct zm_child_stage stage)
 /* A handler that waits for the child to be settled must not interrupt who settles it; a debugger's step may. */
 static void check_signals(void)
 {
-    static const int ordinary[] = {SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM, SIGTERM, SIGCHLD};
+    static const int kept_back[] = {SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM, SIGTERM, SIGCHLD};
     static const int raised[] = {SIGTRAP, SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
     sigset_t now;
-    for (size_t i = 0; i < sizeof(ordinary) / sizeof(ordinary[0]); i++) {
-        check(sigismember(&blocked, ordinary[i]) == 1);
+    for (size_t i = 0; i < sizeof(kept_back) / sizeof(kept_back[0]); i++) {
+        check(sigismember(&blocked, kept_back[i]) == 1);
     }
     for (size_t i = 0; i < sizeof(raised) / sizeof(raised[0]); i++) {
         check(sigismember(&blocked, raised[i]) == 0);
