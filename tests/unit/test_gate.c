@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Each thread's gate: closed until its first block and from its end on, and moved by all reasons meanwhile. */
+/*
+ * A thread from its first block to its end: its gate, which is closed before and after, and moved by all reasons
+ * meanwhile; and what readers are told of it.
+ */
 #include "account/account.h"
-#include "account/slots.h"
+#include "account/readers.h"
+#include "account/roster.h"
 
 #include "../c/threads.h"
 
@@ -18,8 +22,30 @@ static pthread_key_t key;
 
 struct ending {
     struct zm_slot *slot;
+    size_t stamp;
+    bool in_child;
     atomic_int rounds;
 };
+
+/* Whoever comes or goes settles the child first, if this is one. */
+static void become_unsettled(void)
+{
+    atomic_store(&zm_child_page->is_settled, false);
+}
+
+static bool is_settled(void)
+{
+    return atomic_load(&zm_child_page->is_settled);
+}
+
+/* The roster holds, so the thread is not about to come or to go. */
+static bool has_roster(void)
+{
+    struct zm_roster roster;
+    struct zm_reader reader = zm_readers_enter();
+    bool has = zm_roster_get(&roster) && zm_roster_holds(&roster);
+    return zm_readers_leave(reader) && has;
+}
 
 /* In the second round of destructors the library's has run. */
 static void check_end(void *value)
@@ -29,7 +55,8 @@ static void check_end(void *value)
         check(pthread_setspecific(key, ending) == 0);
         return;
     }
-    check(zm_gate() == ZM_NOT_LIVE);
+    check(is_settled() && zm_child_stamp() != ending->stamp && !atomic_load(&ending->slot->counters.steady));
+    check(zm_gate() == ZM_NOT_LIVE && has_roster());
     zm_gate_set(ONE, true);
     check(zm_gate() == ZM_NOT_LIVE);
     zm_gate_set(ONE, false);
@@ -46,8 +73,14 @@ static void *live_and_end(void *argument)
     zm_gate_set(ONE, true);
     zm_gate_set(ONE, false);
     check(zm_gate() == ZM_NOT_LIVE);
+    size_t stamp = zm_child_stamp();
+    if (ending->in_child) {
+        become_unsettled();
+    }
     void *block = zmalloc(100);
-    check(is_fast(zm_gate()) && zm_account_is_live());
+    check(is_settled() && zm_child_stamp() != stamp);
+    check(is_fast(zm_gate()) && zm_account_is_live() && !zm_self.registers);
+    check(has_roster());
     check(ZM_COUNTED_BY_ALLOCATOR || atomic_load(&zm_self.allocated) == zmalloc_size(block));
     zfree(block);
     check(atomic_load(&zm_self.freed) == atomic_load(&zm_self.allocated));
@@ -55,15 +88,21 @@ static void *live_and_end(void *argument)
     ending->slot = zm_slots_own();
     check(atomic_load(&ending->slot->thread) == &zm_self);
     check(pthread_setspecific(key, ending) == 0);
+    ending->stamp = zm_child_stamp();
+    if (ending->in_child) {
+        become_unsettled();
+    }
     return NULL;
 }
 
 static void it_is_open_between_first_block_and_end(void)
 {
-    struct ending ending = {.rounds = 0};
     check(pthread_key_create(&key, check_end) == 0);
-    join(start(live_and_end, &ending));
-    check(atomic_load(&ending.rounds) == 2);
+    for (int in_child = 0; in_child < 2; in_child++) {
+        struct ending ending = {.in_child = in_child, .rounds = 0};
+        join(start(live_and_end, &ending));
+        check(atomic_load(&ending.rounds) == 2);
+    }
 }
 
 static atomic_bool may_end;
