@@ -34,6 +34,8 @@ static void begin(size_t count)
         check(threads[i].slot != NULL);
         zm_counters_attach(&threads[i].slot->counters, &threads[i].allocated, &threads[i].freed,
                            i % 2 == 0 ? &threads[i].apart : NULL);
+        struct zm_fixed fixed;
+        check(!zm_counters_get_fixed(&threads[i].slot->counters, &fixed));
         atomic_fetch_add(&threads[i].allocated, 30 + i);
         atomic_fetch_add(&threads[i].freed, 20);
         atomic_fetch_add(&threads[i].apart.allocated_apart, 3); /* as a handler may, before it is steady */
