@@ -109,9 +109,7 @@ void zm_lock_release_all(enum zm_lock_name first, enum zm_lock_name end)
     }
     atomic_store(&zm_child_page->has_all, 0);
     for (int i = (int) first; i < (int) end; i++) {
-        if (tokens[i] != 0) {
-            release(&zm_child_page->locks[i].holder, tokens[i]);
-        }
+        release(&zm_child_page->locks[i].holder, tokens[i]); /* 0: it stays as it is */
     }
 }
 

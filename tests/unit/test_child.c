@@ -82,6 +82,21 @@ static void the_same_thread_takes_it_again(void)
     wait_for_lock(thread);
 }
 
+/* As many times as there are levels: each is another one. */
+static void each_time_has_its_own_token(void)
+{
+    uintptr_t nested_tokens[LEVELS];
+    for (int i = 0; i < LEVELS; i++) {
+        nested_tokens[i] = zm_lock_take(ZM_LOCK_LIMIT);
+        for (int before = 0; before < i; before++) {
+            check(nested_tokens[before] != nested_tokens[i]);
+        }
+    }
+    for (int i = LEVELS - 1; i >= 0; i--) {
+        check(zm_lock_release(ZM_LOCK_LIMIT, nested_tokens[i]) == (i == LEVELS - 1));
+    }
+}
+
 static void check_child(void (*body)(void))
 {
     pid_t child = fork();
@@ -140,6 +155,14 @@ static void release_none_in_child(void)
     check(zm_lock_release(ZM_LOCK_LIMIT, token));
 }
 
+static void take_all_anew_in_child(void)
+{
+    zm_lock_take_all(ZM_LOCK_LIMIT, last);
+    check(zm_lock_has_all());
+    zm_lock_release_all(ZM_LOCK_LIMIT, last);
+    check(!zm_lock_has_all());
+}
+
 /* A thread that forks; one of them it may have already. Another fork in a handler of that one takes none. */
 static void one_thread_takes_them_all(void)
 {
@@ -153,6 +176,7 @@ static void one_thread_takes_them_all(void)
     check_child(release_none_in_child);
     zm_lock_take_all(ZM_LOCK_LIMIT, last);
     zm_lock_take_all(ZM_LOCK_LIMIT, last);
+    check_child(take_all_anew_in_child);
     zm_lock_release_all(ZM_LOCK_LIMIT, last);
     zm_lock_release_all(ZM_LOCK_LIMIT, last);
     check(zm_lock_has_all() && !atomic_load(&has_lock));
@@ -163,6 +187,16 @@ static void one_thread_takes_them_all(void)
         check((atomic_load(&zm_child_page->locks[i].holder) != 0) == (i == ZM_LOCK_QUARANTINE));
     }
     check(zm_lock_release(ZM_LOCK_QUARANTINE, own));
+}
+
+static void those_that_were_not_asked_for_stay(void)
+{
+    zm_lock_take_all(ZM_LOCK_LIMIT, ZM_LOCKS);
+    zm_lock_release_all(ZM_LOCK_LIMIT, ZM_LOCKS);
+    uintptr_t token = zm_lock_take(last);
+    zm_lock_take_all(ZM_LOCK_LIMIT, last);
+    zm_lock_release_all(ZM_LOCK_LIMIT, last);
+    check(zm_lock_release(last, token));
 }
 
 static struct zm_child_stage stages[4];
@@ -264,8 +298,10 @@ int main(void)
     each_stamp_is_odd_and_new();
     another_thread_waits();
     the_same_thread_takes_it_again();
+    each_time_has_its_own_token();
     a_child_finds_it_free();
     one_thread_takes_them_all();
+    those_that_were_not_asked_for_stay();
     zm_child_set_hook(ZM_CHILD_LIMIT, note_stage);
     a_child_is_settled_once();
     without_a_page_the_handler_clears_the_state();
