@@ -40,8 +40,7 @@ struct search {
     size_t asked; /* places that were found before, */
     size_t met;   /* and those of them that were met again */
     struct place place;
-    uint64_t mount;  /* its number, */
-    uint64_t parent; /* and that of the mount that it is mounted in */
+    uint64_t mount; /* that it is in */
 };
 
 /* "number:controllers:path" of /proc/self/cgroup; version 2's is "0::path". Other controllers' paths don't matter. */
@@ -226,15 +225,13 @@ static int find_next(void *context, const char *text, size_t length)
     }
     search->asked++;
     search->mount = mount.number;
-    search->parent = mount.parent;
     return FOUND;
 }
 
 static int limit_if_uncovered(const char *mounts, const struct search *search, uint64_t *bytes)
 {
     const struct place *place = &search->place;
-    int covered =
-        zm_mounts_cover(mounts, &(struct zm_folder){search->mount, search->parent, place->point, place->below});
+    int covered = zm_mounts_cover(mounts, search->mount, &(struct zm_folder){place->point, place->below});
     return covered == 0 ? limit_in(search->group->version, place, bytes) : covered < 0 ? covered : -ENODATA;
 }
 

@@ -7,9 +7,6 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* A line's reader has enough. */
-enum { FOUND = 1 };
-
 struct zm_word zm_word_take(struct zm_word *line, char separator)
 {
     const char *end = line->length > 0 ? memchr(line->text, separator, line->length) : NULL;
@@ -87,50 +84,6 @@ static size_t length_of(struct zm_word path)
     return length;
 }
 
-/*
- * The mounts that the path passes, from the folder's own upwards, and how much of the path leads to the mount point
- * where it leaves each for the next. A path with more of them is not looked at further up.
- */
-enum { MOST_LEVELS = 32 };
-
-struct level {
-    uint64_t mount;
-    size_t left_at;
-};
-
-struct way {
-    const struct zm_folder *folder;
-    size_t count;
-    struct level levels[MOST_LEVELS];
-    bool has_met_own; /* the line of the folder's mount */
-};
-
-/* Adds the level above the last one. Paths begin at the root, so above that there is none. */
-static int climb(void *context, const char *text, size_t length)
-{
-    struct way *way = context;
-    struct zm_mount mount;
-    if (!zm_mount_split((struct zm_word){text, length}, &mount) ||
-        mount.number != way->levels[way->count - 1].mount) {
-        return 0;
-    }
-    if (!zm_word_is(mount.point, "/") && way->count < MOST_LEVELS) {
-        way->levels[way->count++] = (struct level){mount.parent, length_of(mount.point)};
-    }
-    return FOUND;
-}
-
-static int climb_all(const char *mountinfo, struct way *way)
-{
-    size_t before;
-    int error;
-    do {
-        before = way->count;
-        error = zm_file_read_lines(AT_FDCWD, mountinfo, climb, way);
-    } while (error == FOUND && way->count > before);
-    return error < 0 ? error : 0;
-}
-
 /* Whether the path is that of a folder on the way to this one, or of this one itself. */
 static bool is_on_the_way(struct zm_word path, const struct zm_folder *folder)
 {
@@ -148,40 +101,76 @@ static bool is_on_the_way(struct zm_word path, const struct zm_folder *folder)
 }
 
 /*
- * Whether the path meets this mount in a mount that it passes, no later than the one for which it would leave that:
- * of two at one place, the kernel takes the later one.
+ * All mounts whose point is on the way, in the order of the lines: those that the path passes are among them, and so
+ * are those that cover it. Over its own root a process still sees what was there.
  */
-static bool is_met_first(const struct way *way, const struct zm_mount *mount)
+enum { MOST_ON_THE_WAY = 64 };
+
+struct met {
+    uint64_t mount;
+    uint64_t parent;
+    size_t at; /* this length of the path */
+};
+
+struct way {
+    const struct zm_folder *folder;
+    size_t count;
+    struct met mounts[MOST_ON_THE_WAY];
+};
+
+static int note_if_on_the_way(void *context, const char *text, size_t length)
 {
-    size_t at = length_of(mount->point);
+    struct way *way = context;
+    struct zm_mount mount;
+    if (zm_mount_split((struct zm_word){text, length}, &mount) && !zm_word_is(mount.point, "/") &&
+        is_on_the_way(mount.point, way->folder) && way->count < MOST_ON_THE_WAY) {
+        way->mounts[way->count++] = (struct met){mount.number, mount.parent, length_of(mount.point)};
+    }
+    return 0;
+}
+
+static size_t find(const struct way *way, uint64_t mount)
+{
+    size_t i = 0;
+    while (i < way->count && way->mounts[i].mount != mount) {
+        i++;
+    }
+    return i;
+}
+
+/* Whether the path meets another mount first in the one that this is mounted in: of two at one place, the later. */
+static bool is_met_later(const struct way *way, size_t index)
+{
+    const struct met *mount = &way->mounts[index];
     for (size_t i = 0; i < way->count; i++) {
-        const struct level *level = &way->levels[i];
-        bool is_next = i > 0 && mount->number == way->levels[i - 1].mount;
-        if (mount->parent == level->mount && !is_next) {
-            return at < level->left_at || (at == level->left_at && way->has_met_own);
+        const struct met *other = &way->mounts[i];
+        bool is_first = other->at < mount->at || (other->at == mount->at && i > index);
+        if (other->parent == mount->parent && is_first) {
+            return true;
         }
     }
     return false;
 }
 
-/* Over its own root a process still sees what was there. */
-static int find_cover(void *context, const char *text, size_t length)
+static bool has_mount_in(const struct way *way, uint64_t parent)
 {
-    struct way *way = context;
-    struct zm_mount mount;
-    if (!zm_mount_split((struct zm_word){text, length}, &mount)) {
-        return 0;
+    for (size_t i = 0; i < way->count; i++) {
+        if (way->mounts[i].parent == parent && way->mounts[i].mount != parent) {
+            return true;
+        }
     }
-    way->has_met_own |= mount.number == way->folder->mount;
-    bool covers = is_on_the_way(mount.point, way->folder) && is_met_first(way, &mount);
-    return covers && !zm_word_is(mount.point, "/") ? FOUND : 0;
+    return false;
 }
 
-int zm_mounts_cover(const char *mountinfo, const struct zm_folder *folder)
+/* From the mount upwards, through no more than there are. */
+int zm_mounts_cover(const char *mountinfo, uint64_t mount, const struct zm_folder *folder)
 {
-    struct way way = {.folder = folder, .count = 2};
-    way.levels[0] = (struct level){folder->mount, SIZE_MAX};
-    way.levels[1] = (struct level){folder->parent, strlen(folder->point)};
-    int error = climb_all(mountinfo, &way);
-    return error == 0 ? zm_file_read_lines(AT_FDCWD, mountinfo, find_cover, &way) : error;
+    struct way way = {.folder = folder};
+    int error = zm_file_read_lines(AT_FDCWD, mountinfo, note_if_on_the_way, &way);
+    bool covers = has_mount_in(&way, mount);
+    for (size_t i = find(&way, mount), passed = 0; i < way.count && passed < way.count && !covers; passed++) {
+        covers = is_met_later(&way, i);
+        i = find(&way, way.mounts[i].parent);
+    }
+    return error == 0 ? covers : error;
 }

@@ -37,13 +37,11 @@ unsigned char zm_mount_take_character(struct zm_word *path);
 
 /* A folder in a mount: the mount point, and the path below it, which is "" or begins with a slash. */
 struct zm_folder {
-    uint64_t mount;
-    uint64_t parent; /* the mount that this one is mounted in */
     const char *point;
     const char *below;
 };
 
-/* 1: its path leads elsewhere, as another mount lies over a part of it; 0: it leads there; or a negative errno. */
-int zm_mounts_cover(const char *mountinfo, const struct zm_folder *folder);
+/* 1: its path leads elsewhere, as another mount lies over a part of it; 0: into that mount; or a negative errno. */
+int zm_mounts_cover(const char *mountinfo, uint64_t mount, const struct zm_folder *folder);
 
 #endif
