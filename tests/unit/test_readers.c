@@ -326,8 +326,40 @@ static void the_base_left_last_is_whole(void)
     }
 }
 
+/* Its own word may be from before a fork, in a handler or not: then it has the forks of all first. */
+static void a_thread_catches_up_with_forks(void)
+{
+    enum { FORKS = 5, INTERRUPTED = 3 };
+    unsigned phase = (unsigned) (atomic_load(&turns) % 2);
+    unsigned all = atomic_load(&readers[phase]);
+    unsigned own = atomic_load(&zm_self.readings[phase]);
+    for (unsigned count = 0; count <= INTERRUPTED; count += INTERRUPTED) {
+        atomic_store(&readers[phase], FORKS * A_FORK + count + 1); /* one is another thread's */
+        atomic_store(&zm_self.readings[phase], (FORKS - 1) * A_FORK + count);
+        struct zm_reader visit = zm_readers_enter();
+        check(visit.phase == phase && visit.forks == FORKS);
+        check(atomic_load(&readers[phase]) == FORKS * A_FORK + count + 2);
+        check(atomic_load(&zm_self.readings[phase]) == FORKS * A_FORK + count + 1);
+        check(zm_readers_leave(visit));
+        check(atomic_load(&readers[phase]) == FORKS * A_FORK + count + 1);
+        check(zm_readers_own(phase) == count);
+    }
+    atomic_store(&readers[phase], all);
+    atomic_store(&zm_self.readings[phase], own);
+}
+
+static void a_reader_settles_the_child(void)
+{
+    atomic_store(&zm_child_page->is_settled, false);
+    struct zm_reader visit = zm_readers_enter();
+    check(atomic_load(&zm_child_page->is_settled));
+    check(zm_readers_leave(visit));
+}
+
 int main(void)
 {
+    a_thread_catches_up_with_forks();
+    a_reader_settles_the_child();
     an_end_waits_for_the_reader_inside();
     ends_at_once_wait_too();
     a_turn_serves_all_who_wait();
