@@ -344,6 +344,11 @@ static void a_thread_catches_up_with_forks(void)
         check(atomic_load(&readers[phase]) == FORKS * A_FORK + count + 1);
         check(zm_readers_own(phase) == count);
     }
+    /* One that is counted nowhere, as a child began without it, takes off no other's. */
+    atomic_store(&readers[phase], FORKS * A_FORK);
+    atomic_store(&zm_self.readings[phase], FORKS * A_FORK + 1);
+    check(zm_readers_leave((struct zm_reader){.phase = phase, .forks = FORKS}));
+    check(atomic_load(&readers[phase]) == FORKS * A_FORK && zm_readers_own(phase) == 0);
     atomic_store(&readers[phase], all);
     atomic_store(&zm_self.readings[phase], own);
 }
