@@ -26,13 +26,13 @@ struct victim {
 };
 
 /* Nothing here may be seen through by the compiler, which would warn, or leave a write out. */
-static char *volatile hidden;
+static uintptr_t volatile hidden;
 static size_t volatile sink;
 
 static char *hide(void *ptr)
 {
-    hidden = ptr;
-    return hidden;
+    hidden = (uintptr_t) ptr;
+    return (char *) hidden;
 }
 
 static void flip(char *byte)
