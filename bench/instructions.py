@@ -29,7 +29,7 @@ MOST_OF_CALLS: dict[str, dict[str, float]] = {
 }
 
 # And with a limit set, which is far away: more than without.
-MOST_WITH_LIMIT = 250
+MOST_WITH_LIMIT = 25
 
 
 def instructions_of(tree: Tree, contender: str, workload: str) -> float:

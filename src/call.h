@@ -35,6 +35,14 @@ static inline void *zm_hand_out(void *block, size_t size, size_t *usable)
     return zm_hand_out_aligned(block, ZM_PREFIX, size, usable);
 }
 
+/* A copy to keep over a call. Else a compiler keeps the parameter from the start on, and a way out that is before the
+ * call needs the stack too. */
+static inline size_t zm_keep(size_t size)
+{
+    __asm__("" : "+r"(size));
+    return size;
+}
+
 /* Kept out of the functions that first try the fast path, which then need no stack for it. */
 #define ZM_SLOW_PATH __attribute__((noinline))
 

@@ -5,6 +5,7 @@
 #include "call.h"
 #include "limit/claim.h"
 #include "oom.h"
+#include "slow.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -78,109 +79,77 @@ static inline bool free_fast(void *ptr)
     return true;
 }
 
-/* Neither by what is set nor as no allocator serves it. */
-static inline bool is_unlimited(size_t size)
-{
-    return ZM_LIKELY(size <= ZM_LARGEST && !zm_limit_is_set());
-}
-
-static ZM_SLOW_PATH void *allocate_within_limits(size_t size, size_t *usable, void *(*allocate)(size_t))
-{
-    struct zm_claim claim = zm_claim_new(size, ZM_PREFIX);
-    void *block = claim.granted ? allocate(zm_block_size(size)) : NULL;
-    return zm_claim_commit(&claim, zm_hand_out(zm_claim_keep(&claim, block, 0), size, usable));
-}
-
-/* By one of the allocator's calls. */
-static inline void *allocate_by(void *(*allocate)(size_t), size_t size, size_t *usable)
-{
-    zm_account_expect_block();
-    return is_unlimited(size) ? zm_hand_out(allocate(zm_block_size(size)), size, usable)
-                              : allocate_within_limits(size, usable, allocate);
-}
-
-/* For those calls that go to the handler. */
-static inline void *allocate_or_oom(void *(*allocate)(size_t), size_t size, size_t *usable)
-{
-    unsigned tries = 0;
-    void *ptr;
-    do {
-        ptr = allocate_by(allocate, size, usable);
-    } while (!ZM_LIKELY(ptr != NULL) && zm_oom_try_again(size, &tries));
-    return ptr;
-}
-
-static ZM_SLOW_PATH void *try_malloc_slow(size_t size, size_t *usable)
-{
-    return allocate_by(zm_heap_allocate, size, usable);
-}
-
-static ZM_SLOW_PATH void *malloc_slow(size_t size, size_t *usable)
-{
-    return allocate_or_oom(zm_heap_allocate, size, usable);
-}
-
 void *ztrymalloc_usable(size_t size, size_t *usable)
 {
     void *ptr = malloc_fast(size, usable);
-    return ZM_LIKELY(ptr != NULL) ? ptr : try_malloc_slow(size, usable);
+    return ZM_LIKELY(ptr != NULL) ? ptr : zm_try_malloc_anew(size, usable);
 }
 
 void *zmalloc_usable(size_t size, size_t *usable)
 {
     void *ptr = malloc_fast(size, usable);
-    return ZM_LIKELY(ptr != NULL) ? ptr : malloc_slow(size, usable);
+    return ZM_LIKELY(ptr != NULL) ? ptr : zm_malloc_anew(size, usable);
 }
 
 void *ztrymalloc(size_t size)
 {
-    void *ptr = malloc_fast(size, NULL);
-    return ZM_LIKELY(ptr != NULL) ? ptr : try_malloc_slow(size, NULL);
+    struct zm_thread *self = zm_thread_self();
+    if (!zm_may_be_fast(self, size)) {
+        return zm_try_malloc_slow(size);
+    }
+    size_t kept = zm_keep(size);
+    void *ptr = count_fast(self, zm_heap_allocate(size), kept, NULL);
+    return ZM_LIKELY(ptr != NULL) ? ptr : zm_try_malloc_anew(kept, NULL);
 }
 
 void *zmalloc(size_t size)
 {
-    void *ptr = malloc_fast(size, NULL);
-    return ZM_LIKELY(ptr != NULL) ? ptr : malloc_slow(size, NULL);
+    struct zm_thread *self = zm_thread_self();
+    if (!zm_may_be_fast(self, size)) {
+        return zm_malloc_slow(size);
+    }
+    size_t kept = zm_keep(size);
+    void *ptr = count_fast(self, zm_heap_allocate(size), kept, NULL);
+    return ZM_LIKELY(ptr != NULL) ? ptr : zm_malloc_anew(kept, NULL);
 }
 
 void *zmalloc_no_tcache(size_t size)
 {
-    return allocate_or_oom(zm_heap_allocate_uncached, size, NULL);
-}
-
-static ZM_SLOW_PATH void *try_calloc_slow(size_t size, size_t *usable)
-{
-    return allocate_by(zm_heap_allocate_zeroed, size, usable);
-}
-
-static ZM_SLOW_PATH void *calloc_slow(size_t size, size_t *usable)
-{
-    return allocate_or_oom(zm_heap_allocate_zeroed, size, usable);
+    return zm_malloc_uncached(size);
 }
 
 void *ztrycalloc_usable(size_t size, size_t *usable)
 {
     void *ptr = calloc_fast(size, usable);
-    return ZM_LIKELY(ptr != NULL) ? ptr : try_calloc_slow(size, usable);
+    return ZM_LIKELY(ptr != NULL) ? ptr : zm_try_calloc_anew(size, usable);
 }
 
 void *zcalloc_usable(size_t size, size_t *usable)
 {
     void *ptr = calloc_fast(size, usable);
-    return ZM_LIKELY(ptr != NULL) ? ptr : calloc_slow(size, usable);
+    return ZM_LIKELY(ptr != NULL) ? ptr : zm_calloc_anew(size, usable);
 }
 
 void *ztrycalloc(size_t size)
 {
-    void *ptr = calloc_fast(size, NULL);
-    return ZM_LIKELY(ptr != NULL) ? ptr : try_calloc_slow(size, NULL);
+    struct zm_thread *self = zm_thread_self();
+    if (!zm_may_be_fast(self, size)) {
+        return zm_try_calloc_slow(size);
+    }
+    size_t kept = zm_keep(size);
+    void *ptr = count_fast(self, zm_heap_allocate_zeroed(size), kept, NULL);
+    return ZM_LIKELY(ptr != NULL) ? ptr : zm_try_calloc_anew(kept, NULL);
 }
 
 void *zcalloc(size_t size)
 {
-    void *ptr = calloc_fast(size, NULL);
-    return ZM_LIKELY(ptr != NULL) ? ptr : calloc_slow(size, NULL);
+    struct zm_thread *self = zm_thread_self();
+    if (!zm_may_be_fast(self, size)) {
+        return zm_calloc_slow(size);
+    }
+    size_t kept = zm_keep(size);
+    void *ptr = count_fast(self, zm_heap_allocate_zeroed(size), kept, NULL);
+    return ZM_LIKELY(ptr != NULL) ? ptr : zm_calloc_anew(kept, NULL);
 }
 
 void *zcalloc_num(size_t num, size_t size)
@@ -231,15 +200,21 @@ static void *reallocate(void *ptr, size_t size, size_t *usable)
     return zm_claim_commit(&claim, moved);
 }
 
+/* A block that is to have nothing goes. */
+static inline bool free_instead(void *ptr, size_t size, size_t *usable)
+{
+    if (ptr == NULL || size != 0) {
+        return false;
+    }
+    zfree(ptr);
+    zm_set_if(usable, 0);
+    return true;
+}
+
 static inline void *reallocate_once(void *ptr, size_t size, size_t *usable)
 {
     if (ptr == NULL) {
-        return try_malloc_slow(size, usable);
-    }
-    if (size == 0) {
-        zfree(ptr);
-        zm_set_if(usable, 0);
-        return NULL;
+        return zm_try_malloc_anew(size, usable);
     }
     zm_account_expect_block();
     return zm_block_offset(ptr) == ZM_PREFIX ? reallocate(ptr, size, usable) : move(ptr, size, usable);
@@ -247,18 +222,20 @@ static inline void *reallocate_once(void *ptr, size_t size, size_t *usable)
 
 static ZM_SLOW_PATH void *try_realloc_slow(void *ptr, size_t size, size_t *usable)
 {
-    return reallocate_once(ptr, size, usable);
+    return free_instead(ptr, size, usable) ? NULL : reallocate_once(ptr, size, usable);
 }
 
 static ZM_SLOW_PATH void *realloc_slow(void *ptr, size_t size, size_t *usable)
 {
-    bool frees = ptr != NULL && size == 0;
+    if (free_instead(ptr, size, usable)) {
+        return NULL;
+    }
     unsigned tries = 0;
     void *moved;
     do {
         zm_heap_expect(ptr, "zrealloc"); /* again, after the handler */
         moved = reallocate_once(ptr, size, usable);
-    } while (moved == NULL && !frees && zm_oom_try_again(size, &tries));
+    } while (moved == NULL && zm_oom_try_again(size, &tries));
     return moved;
 }
 

@@ -52,6 +52,7 @@ static void get_slot(const _Atomic size_t *allocated, const _Atomic size_t *free
         zm_slots_give_back();
         return;
     }
+    zm_self.quota.allocated = allocated;
     zm_counters_attach(&slot->counters, allocated, freed, ZM_COUNTED_BY_ALLOCATOR ? &zm_self : NULL);
     zm_child_new_stamp();
     zm_gate_go_live(slot);
@@ -91,8 +92,8 @@ static void end_thread(void *value)
     }
     zm_counters_set_steady(&slot->counters, false);
     zm_child_new_stamp();
+    zm_quota_drop(&zm_self.quota); /* and it gets none any more */
     zm_gate_leave(slot);
-    zm_quota_clear(&slot->quota);
     zm_counters_detach(&slot->counters);
     zm_slots_give_back();
 }

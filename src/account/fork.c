@@ -115,7 +115,6 @@ static void end_thread(struct zm_slot *slot)
         zm_counters_detach_lost(&slot->counters, &slot->before_fork);
     }
     atomic_store(&slot->thread, NULL);
-    zm_quota_clear(&slot->quota);
     zm_slots_set_free(slot);
 }
 

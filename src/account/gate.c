@@ -9,7 +9,13 @@
 
 atomic_uint zm_gate_reasons;
 
-_Thread_local struct zm_thread zm_self = {.slow_up_to = ZM_NOT_LIVE, .alone_stamp = ZM_NEVER_A_STAMP};
+static const _Atomic size_t zero;
+
+_Thread_local struct zm_thread zm_self = {
+    .slow_up_to = ZM_NOT_LIVE,
+    .alone_stamp = ZM_NEVER_A_STAMP,
+    .quota.allocated = &zero,
+};
 
 static size_t usual(void)
 {
@@ -40,10 +46,11 @@ static void follow_reasons(struct zm_thread *thread)
     } while (slow != is_slow());
 }
 
-/* Whoever changes the mask meanwhile either finds this thread live, or is seen here. */
+/* Whoever changes the mask meanwhile either finds this thread live, or is seen here. Until then all is slow: a signal
+ * handler may come. */
 void zm_gate_go_live(struct zm_slot *slot)
 {
-    __atomic_store_n(&zm_self.slow_up_to, usual(), __ATOMIC_SEQ_CST);
+    __atomic_store_n(&zm_self.slow_up_to, ZM_SLOW_ALWAYS, __ATOMIC_SEQ_CST);
     atomic_store(&slot->thread, &zm_self);
     follow_reasons(&zm_self);
 }

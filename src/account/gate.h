@@ -12,6 +12,26 @@
 
 struct zm_slot;
 
+/*
+ * A thread's quota of what a limit leaves. It has credit, which it uses without asking, while its count of bytes
+ * allocated stays below a mark; 0: it has none. Who sets these, and who takes them back: see limit/quota.c.
+ */
+struct zm_quota {
+    _Atomic size_t until;            /* the mark */
+    _Atomic size_t reserved;         /* for a block that is being made */
+    const _Atomic size_t *allocated; /* its thread's count */
+    _Atomic size_t lent;             /* the mark by which the thread may still go */
+    _Atomic size_t fenced;           /* the mark where the system has no barrier for all threads */
+};
+
+/* By the thread itself, at any time. Released: who sees that nothing is lent sees what was counted by then. */
+static inline void zm_quota_drop(struct zm_quota *quota)
+{
+    atomic_store_explicit(&quota->until, 0, memory_order_relaxed);
+    atomic_store_explicit(&quota->lent, 0, memory_order_release);
+    atomic_store_explicit(&quota->fenced, 0, memory_order_release);
+}
+
 /* What a thread keeps. */
 struct zm_thread {
     /* The gate. Requests up to this size take the slow path: those too small to be aligned, or all. Another thread
@@ -35,6 +55,9 @@ struct zm_thread {
     /* It has begun to end; it is about to get its slot, or amid a free. Then it does not try to get one. */
     bool ends;
     bool registers;
+    /* How many of its calls are about to change its quota: one, and those of signal handlers amid that. */
+    unsigned char asking;
+    struct zm_quota quota;
 };
 
 /* Values of the gate at which every request is slow. The first also says that the thread is not live. */

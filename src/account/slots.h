@@ -9,27 +9,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/*
- * A thread's quota of what a limit leaves. Bytes move from credit to reserved, from there into the account, and only
- * then leave reserved. A reader that takes the three in that order misses none, and may count some twice.
- */
-struct zm_quota {
-    _Atomic size_t credit;   /* and not used yet; others may take it back */
-    _Atomic size_t reserved; /* for a block that is about to be allocated */
-};
-
-static inline void zm_quota_clear(struct zm_quota *quota)
-{
-    atomic_store(&quota->credit, 0);
-    atomic_store(&quota->reserved, 0);
-}
-
 /* A slot: what is known of one thread. It outlives its thread, sums included, and then serves another. */
 struct zm_slot {
     _Alignas(128) struct zm_counters counters;
     _Atomic(struct zm_thread *) owner;  /* NULL: nobody */
     _Atomic(struct zm_thread *) thread; /* while it is live */
-    struct zm_quota quota;
     struct zm_sums before_fork; /* as far as they were known when a thread was about to fork */
 };
 

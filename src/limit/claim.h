@@ -5,6 +5,7 @@
 
 #include "heap/block.h"
 #include "limit/limit.h"
+#include "util/set_if.h"
 
 /* What it may have once it has grown, when it can't be had back as it was. */
 static inline size_t zm_claim_largest_size(size_t size)
@@ -22,8 +23,7 @@ static inline struct zm_claim zm_claim(size_t size, size_t offset, size_t old, s
     if (!zm_limit_is_set()) {
         return (struct zm_claim){.granted = true};
     }
-    size_t bytes = expected_size(size) + offset;
-    return zm_limit_claim(bytes > old ? bytes - old : 0);
+    return zm_limit_claim(expected_size(size) + offset, old);
 }
 
 static inline struct zm_claim zm_claim_new(size_t size, size_t offset)
@@ -38,8 +38,8 @@ static inline void *zm_claim_keep(struct zm_claim *claim, void *block, size_t ol
         return block;
     }
     size_t bytes = zm_heap_usable_size(block);
-    size_t reserved = claim->bytes + old;
-    if (bytes > reserved && !zm_limit_extend(claim, bytes - reserved)) {
+    size_t reserved = claim->bytes + (claim->at_once ? 0 : old);
+    if (bytes > reserved && !zm_limit_extend(claim, bytes - reserved, old)) {
         zm_heap_free(block);
         return NULL;
     }
@@ -50,9 +50,64 @@ static inline void *zm_claim_keep(struct zm_claim *claim, void *block, size_t ol
 static inline void *zm_claim_commit(const struct zm_claim *claim, void *ptr)
 {
     if (claim->quota != NULL) {
-        zm_limit_commit(claim);
+        zm_limit_commit(claim, ptr != NULL);
     }
     return ptr;
+}
+
+/*
+ * Small new blocks are had by this thread's credit alone: claim, allocate, hand out. Either may say no; then all is
+ * to be done from the start. Where it is known before what the block will count, that is claimed before; elsewhere
+ * after, and the block is asked for, or goes, if there is no credit for it.
+ */
+enum { ZM_CLAIM_BEFORE = ZM_COUNTED_BY_ALLOCATOR || !ZM_KNOWS_SIZE || ZM_HARDENED };
+
+/* Or enough is known: an allocator that counts does so exactly, and none of its classes is twice as large as a
+ * request, but for the smallest. */
+static inline size_t zm_claim_before(size_t size)
+{
+    enum { SMALLEST = 16 };
+    return ZM_COUNTED_BY_ALLOCATOR ? 2 * size + SMALLEST : size + ZM_PREFIX;
+}
+
+static inline bool zm_claim_small(struct zm_thread *self, size_t size)
+{
+    enum { LEAST = ZM_KNOWS_SIZE ? ZM_HEAP_UNALIGNED_UP_TO + 1 : 0, MOST = 8192 };
+    return ZM_LIKELY(size - LEAST <= MOST - LEAST) &&
+           ZM_LIKELY(ZM_CLAIM_BEFORE ? zm_quota_use(self, zm_claim_before(size)) : zm_quota_has_credit(self));
+}
+
+/* For a block that is there, and is not counted yet. */
+static __attribute__((noinline, unused)) void *zm_claim_ask(void *block, size_t bytes)
+{
+    struct zm_claim claim = zm_limit_claim(bytes, 0);
+    if (!claim.granted) {
+        zm_heap_free(block);
+        return NULL;
+    }
+    zm_account_allocated(bytes);
+    return zm_claim_commit(&claim, block);
+}
+
+static inline __attribute__((always_inline)) void *zm_claim_hand_out_small(struct zm_thread *self, void *block,
+                                                                           size_t size)
+{
+    size_t bytes = zm_claim_before(size);
+    if (!ZM_LIKELY(block != NULL)) {
+        if (ZM_CLAIM_BEFORE) {
+            zm_quota_commit(self, bytes);
+        }
+        return NULL;
+    }
+    if (!ZM_CLAIM_BEFORE) {
+        bytes = zm_heap_granted_size(block, size);
+        if (!ZM_LIKELY(zm_quota_use(self, bytes))) {
+            return zm_claim_ask(block, bytes);
+        }
+    }
+    zm_account_allocated_when_live(self, bytes);
+    zm_quota_commit(self, bytes);
+    return zm_block_open(block, ZM_PREFIX, size);
 }
 
 #endif

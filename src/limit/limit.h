@@ -21,15 +21,19 @@ struct zm_claim {
     size_t bytes;
     bool granted;
     bool may_cross; /* the soft limit, with this block */
+    bool at_once;   /* by this thread's credit, and with all that the thread will count */
 };
 
-/* If it has a quota, zm_limit_commit must follow: when the block is in the account, or is not to be had. */
-struct zm_claim zm_limit_claim(size_t bytes);
+/*
+ * For a block of so many bytes in the place of an old one. The thread will count all bytes of both; the claim is for
+ * what is new. If it has a quota, zm_limit_commit must follow: when the block is in the account, or is not to be had.
+ */
+struct zm_claim zm_limit_claim(size_t bytes, size_t old);
 
 /* As the block is larger than was thought. If there is no room for that, the claim is as it was. */
-bool zm_limit_extend(struct zm_claim *claim, size_t bytes);
+bool zm_limit_extend(struct zm_claim *claim, size_t bytes, size_t old);
 
-/* Calls back if the soft limit was crossed. */
-void zm_limit_commit(const struct zm_claim *claim);
+/* Calls back if the soft limit was crossed. If there is no block after all, the credit that was lent for it goes. */
+void zm_limit_commit(const struct zm_claim *claim, bool is_there);
 
 #endif

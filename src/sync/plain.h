@@ -32,6 +32,15 @@ static inline void zm_plain_add(_Atomic size_t *word, size_t value)
 #endif
 }
 
+static inline void zm_plain_subtract(_Atomic size_t *word, size_t value)
+{
+#ifdef ZM_PLAIN_WORDS
+    __asm__ volatile("sub %1, %0" : "+m"(*(size_t *) word) : "r"(value) : "memory", "cc");
+#else
+    zm_plain_add(word, 0 - value);
+#endif
+}
+
 /* Acquires. Whoever needs an order among several, or must not have it loaded twice, has a fence for signals there.
  * clang moves plain loads over such a fence, so it gets atomic ones. */
 static inline size_t zm_plain_load(const _Atomic size_t *word)

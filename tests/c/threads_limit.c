@@ -3,6 +3,7 @@
  * Threads that want more than the limit leaves them, by every call, and free each other's blocks: what they hold
  * never passes it, and whenever all pause it is what the account says. Then the limits change while they are at it.
  */
+#include "no_barrier.h"
 #include "threads.h"
 
 #include <time.h>
@@ -221,9 +222,25 @@ static void change_limits(void)
     }
 }
 
+/* A second argument has the system refuse memory barriers: from the start, or while threads have credit. */
+static void refuse(void)
+{
+    static bool done;
+    if (!done && !refuse_barrier(BOTH)) {
+        puts("skipped: a process can't filter its system calls");
+        _exit(SKIPPED);
+    }
+    done = true;
+}
+
 int main(int argc, char **argv)
 {
     unsigned scale = scale_from(argc, argv);
+    const char *how = argc > 2 ? argv[2] : "";
+    bool refused_later = strcmp(how, "refused_later") == 0;
+    if (strcmp(how, "refused") == 0) {
+        refuse();
+    }
     size_t base = zmalloc_used_memory();
     for (unsigned i = 0; i < WORKERS; i++) {
         workers[i].random = seeded(i);
@@ -233,7 +250,7 @@ int main(int argc, char **argv)
         check(zmalloc_set_limit(base + LIMIT) == 0);
         check(zmalloc_set_soft_limit(base + LIMIT / 2, LIMIT / 8, count_crossing, &crossings) == 0);
         atomic_store(&limit_in_force, LIMIT);
-        run(base, NULL);
+        run(base, refused_later ? refuse : NULL);
         atomic_store(&limit_in_force, 0);
         run(base, change_limits);
     }

@@ -41,8 +41,6 @@ static void begin(struct past *past)
     note_sums(&past->slot, NULL);
     atomic_store(past->allocated, 310);
     atomic_store(past->freed, 205);
-    atomic_store(&past->slot.quota.credit, 7);
-    atomic_store(&past->slot.quota.reserved, 9);
 }
 
 static void check_sums(const struct past *past, size_t allocated, size_t freed)
@@ -55,7 +53,6 @@ static void check_ended(const struct past *past, size_t allocated, size_t freed)
 {
     check_sums(past, allocated, freed);
     check(atomic_load(&past->slot.owner) == NULL && atomic_load(&past->slot.thread) == NULL);
-    check(atomic_load(&past->slot.quota.credit) == 0 && atomic_load(&past->slot.quota.reserved) == 0);
     munmap(past->pages, PAGES * page_size);
 }
 
