@@ -45,7 +45,7 @@ TREES_OF = {
     "src/heap/block.h": ["libc-prefix", "libc", "tcmalloc"],
     "src/zmalloc.c": ["libc", "libc-prefix", "tcmalloc", "jemalloc"],
     "src/aligned.c": ["libc", "libc-prefix", "tcmalloc"],
-    "src/slow.c": ["libc", "libc-prefix", "tcmalloc"],
+    "src/slow.c": ["libc", "libc-prefix", "tcmalloc", "jemalloc"],
     "src/call.h": ["libc", "libc-prefix", "tcmalloc"],
     "src/limit/claim.h": ["libc", "libc-prefix", "tcmalloc"],
     "src/account/account.c": ["libc", "jemalloc", "libc-asan"],

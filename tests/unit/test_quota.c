@@ -11,6 +11,7 @@
 #include "../c/no_barrier.h"
 #include "../c/threads.h"
 
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 enum { ROOM = 8 << 20, PIECE = 1000 };
@@ -310,6 +311,63 @@ static void no_mark_is_near_the_end_of_its_type(void)
     }
 }
 
+/* It is not live, and shares a quota with others like it. In a child that is one where nobody else's bytes are. */
+static void *reserve_without_slot(void *argument)
+{
+    struct zm_quota *first = zm_quota_own();
+    size_t before = promised();
+    check(first != &zm_self.quota);
+    atomic_fetch_add(&first->reserved, PIECE);
+    check(promised() == before + PIECE);
+    zm_quota_start_child();
+    check(zm_quota_own() != first && promised() == before);
+    for (int children = 1; zm_quota_own() != first; children++) {
+        check(children < 100);
+        zm_quota_start_child();
+    }
+    check(promised() == before); /* what is left there from so long ago is no promise */
+    return argument;
+}
+
+static void threads_without_a_slot_promise_too(void)
+{
+    join(start(reserve_without_slot, NULL));
+}
+
+static size_t refusals;
+
+static void count_refusal(size_t size)
+{
+    check(size == PIECE);
+    refusals++;
+}
+
+/* Each of them counts its block once, and what it has reserved is reserved no more; also if there is no room. */
+static void every_call_asks_for_its_bytes(void)
+{
+    void *(*const calls[])(size_t) = {ztrymalloc, zmalloc, ztrycalloc, zcalloc};
+    size_t used = zmalloc_used_memory();
+    zmalloc_set_oom_handler(count_refusal);
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        for (int times = 0; times < 3; times++) {
+            unsigned char *block = calls[i](PIECE);
+            check(block != NULL);
+            check_used(used + zmalloc_size(block));
+            check(atomic_load(&zm_self.quota.reserved) == 0);
+            check(i < 2 || (block[0] == 0 && memcmp(block, block + 1, PIECE - 1) == 0));
+            memset(block, 1, PIECE);
+            zfree(block);
+        }
+        limit_to(used + PIECE / 2);
+        check(calls[i](PIECE) == NULL && refusals == (i + 1) / 2);
+        check(atomic_load(&zm_self.quota.reserved) == 0);
+        check_used(used);
+        limit_to(used + ROOM);
+    }
+    refusals = 0;
+    zmalloc_set_oom_handler(NULL);
+}
+
 static void run_all(void)
 {
     size_t used = zmalloc_used_memory();
@@ -325,6 +383,8 @@ static void run_all(void)
     a_call_is_lent_nothing_after_a_handler_that_asks();
     a_call_is_lent_nothing_after_others_took_it_back();
     no_mark_is_near_the_end_of_its_type();
+    threads_without_a_slot_promise_too();
+    every_call_asks_for_its_bytes();
     limit_to(0);
     check_used(used);
 }
@@ -379,13 +439,33 @@ static void run_where_refused_later(void)
     check_child(child);
 }
 
+/* What the kernel says that it can. */
+static bool could_have_barrier(void)
+{
+#ifdef SYS_membarrier
+    enum { QUERY = 0, PRIVATE_EXPEDITED = 1 << 3 };
+    long commands = syscall(SYS_membarrier, QUERY, 0, 0);
+    return commands > 0 && (commands & PRIVATE_EXPEDITED) != 0;
+#else
+    return false;
+#endif
+}
+
+static void the_first_limit_prepares_the_barrier(void)
+{
+    has_barrier = could_have_barrier();
+    limit_to(ROOM);
+    zfree(ztrymalloc(PIECE));
+    check(zm_quota_has_credit(&zm_self) == has_barrier);
+    check((zm_os_barrier_in_all_threads() == 0) == has_barrier);
+}
+
 int main(void)
 {
     if (may_fork()) {
         run_where_refused(REGISTERING); /* before it is registered: a child inherits that */
     }
-    zm_quota_prepare();
-    has_barrier = zm_os_barrier_in_all_threads() == 0;
+    the_first_limit_prepares_the_barrier();
     if (!has_barrier) {
         puts("this system has no barrier in all threads");
     }

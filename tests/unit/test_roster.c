@@ -106,6 +106,17 @@ static void sums_are_those_of_the_slots(void)
     }
 }
 
+/* A chunk is full before the next one is mapped. */
+static void chunks_are_no_more_than_are_needed(void)
+{
+    size_t room = 0;
+    for (const struct zm_chunk *chunk = &zm_slots; chunk != NULL; chunk = atomic_load(&chunk->next)) {
+        check(room < MOST);
+        room += chunk->length;
+    }
+    check(room >= MOST);
+}
+
 static size_t made_at(const struct zm_roster *roster)
 {
     return roster->stamp;
@@ -238,6 +249,7 @@ int main(void)
 {
     an_unsettled_child_has_none();
     sums_are_those_of_the_slots();
+    chunks_are_no_more_than_are_needed();
     it_holds_until_a_thread_comes_or_goes();
     there_is_none_amid_a_change();
     there_is_none_while_another_makes_it();
