@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What coverage leaves out, and why: files that are there. A line that is gone stops the run itself."""
+"""What coverage leaves out, and why: files and lines that are there."""
 
 from __future__ import annotations
 
@@ -74,6 +74,10 @@ def test_reasons_are_about_files_that_are_there() -> None:
     assert len(names) > 20
     assert {name for name in names if not (ROOT / name).is_file()} == set()
     assert names & sources_elsewhere() == set()
+
+
+def test_no_reason_is_stale() -> None:
+    assert stale(ROOT, read_left(HERE / "left.txt")) == []
 
 
 def test_what_is_excluded_is_there() -> None:
