@@ -16,7 +16,7 @@ extern void *PLAIN_ALIGNED(size_t alignment, size_t size);
 extern void PLAIN_FREE(void *ptr);
 extern size_t PLAIN_SIZE(void *ptr);
 
-#if defined(CONTENDER_zmalloc) || defined(CONTENDER_limited)
+#if defined(CONTENDER_zmalloc) || defined(CONTENDER_limited) || defined(CONTENDER_linked)
 
 #include <zmalloc.h>
 
@@ -36,6 +36,34 @@ __attribute__((constructor)) static void set_limit(void)
 }
 
 #endif
+
+#elif defined(CONTENDER_loaded) || defined(CONTENDER_module)
+
+#include <dlfcn.h>
+#include <stdio.h>
+
+/* By a process that runs already, as an interpreter loads a module. */
+static void *(*contender_malloc)(size_t size);
+static void *(*contender_calloc)(size_t size);
+static void *(*contender_realloc)(void *ptr, size_t size);
+static void (*contender_free)(void *ptr);
+static void *(*contender_malloc_usable)(size_t size, size_t *usable);
+static void *(*contender_aligned)(size_t alignment, size_t size);
+
+__attribute__((constructor)) static void load(void)
+{
+    void *library = dlopen(LOADED, RTLD_NOW | RTLD_LOCAL);
+    if (library == NULL) {
+        fprintf(stderr, "%s\n", dlerror());
+        exit(2);
+    }
+    *(void **) &contender_malloc = dlsym(library, "zmalloc");
+    *(void **) &contender_calloc = dlsym(library, "zcalloc");
+    *(void **) &contender_realloc = dlsym(library, "zrealloc");
+    *(void **) &contender_free = dlsym(library, "zfree");
+    *(void **) &contender_malloc_usable = dlsym(library, "zmalloc_usable");
+    *(void **) &contender_aligned = dlsym(library, "zaligned_alloc");
+}
 
 #elif defined(CONTENDER_plain)
 

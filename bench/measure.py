@@ -26,6 +26,7 @@ class Tree:
     """A build directory and the allocator in it."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.bench = folder / "bench"
         self.module = folder / "bindings" / "python"
         options = json.loads((folder / "meson-info" / "intro-buildoptions.json").read_text())

@@ -92,9 +92,25 @@ static inline size_t zm_allocator_good_size(size_t size)
     return size <= PTRDIFF_MAX ? zm_jemalloc_class(size) : SIZE_MAX; /* the last ones are larger than it has */
 }
 
+/*
+ * In a shared library, to find a thread's storage takes a call. Who calls these has just found ours, and jemalloc's
+ * lies at a fixed distance from it: we pass it on. A program knows where either is. The names are from our patch.
+ */
+#if defined(JEMALLOC_TLS) && defined(__PIC__) && !defined(__PIE__)
+#define ZM_JEMALLOC_PASSES_TSD
+struct tsd_s;
+extern _Thread_local struct tsd_s je_tsd_tls __attribute__((visibility("hidden")));
+extern void *je_malloc_tsd(size_t size, struct tsd_s *tsd);
+extern void je_free_tsd(void *block, struct tsd_s *tsd);
+#endif
+
 static inline void *zm_allocator_allocate(size_t size)
 {
+#ifdef ZM_JEMALLOC_PASSES_TSD
+    return je_malloc_tsd(size, &je_tsd_tls);
+#else
     return je_malloc(size);
+#endif
 }
 
 static inline void *zm_allocator_allocate_zeroed(size_t size)
@@ -114,7 +130,11 @@ static inline void *zm_allocator_reallocate(void *block, size_t size)
 
 static inline void zm_allocator_free(void *block)
 {
+#ifdef ZM_JEMALLOC_PASSES_TSD
+    je_free_tsd(block, &je_tsd_tls);
+#else
     je_free(block);
+#endif
 }
 
 #else

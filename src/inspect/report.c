@@ -15,10 +15,17 @@ enum {
     SIZE = ZM_END_OF(struct zmalloc_report, shared_hugetlb)
 };
 
-static double ratio(size_t part, size_t whole)
+/* Numbers with a fraction need registers that all else may be compiled without: see src/meson.build. */
+#ifdef ZM_GENERAL_REGISTERS_ONLY
+#define ZM_WITH_FRACTIONS __attribute__((target("sse2")))
+#else
+#define ZM_WITH_FRACTIONS
+#endif
+
+ZM_WITH_FRACTIONS static void set_ratio(double *to, size_t part, size_t whole)
 {
     bool known = part != ZMALLOC_UNKNOWN && whole != ZMALLOC_UNKNOWN;
-    return known && part != 0 && whole != 0 ? (double) whole / (double) part : (double) NAN;
+    *to = known && part != 0 && whole != 0 ? (double) whole / (double) part : (double) NAN;
 }
 
 /* What the level adds to the one below, which it then takes the place of, if it is known. */
@@ -95,8 +102,8 @@ static void fill(struct zmalloc_report *report, int walk)
     report->allocator_frag_bytes = climb(&below, report->active);
     report->allocator_rss_bytes = climb(&below, report->resident);
     report->rss_overhead_bytes = climb(&below, report->rss);
-    report->mem_fragmentation_ratio = ratio(report->used, report->rss);
-    report->allocator_frag_smallbins_ratio = ratio(info.small_allocated, info.small_active);
+    set_ratio(&report->mem_fragmentation_ratio, report->used, report->rss);
+    set_ratio(&report->allocator_frag_smallbins_ratio, info.small_allocated, info.small_active);
 }
 
 int zmalloc_report(struct zmalloc_report *report, int walk)

@@ -58,7 +58,7 @@ struct fault {
 static const struct fault faults[] = {
     {"everything", EVERY, 0, false},
 #ifdef FAULTS_JEMALLOC
-    {"je_malloc", ALLOCATE, ENOMEM, false},
+    {"je_malloc_tsd", ALLOCATE, ENOMEM, false},
     {"je_calloc", ALLOCATE_ZEROED, ENOMEM, false},
     {"je_mallocx", ALLOCATE_ALIGNED, ENOMEM, false},
     {"je_realloc", REALLOCATE, ENOMEM, false},
@@ -291,11 +291,13 @@ int __wrap_posix_memalign(void **block, size_t alignment, size_t size)
 #endif
 
 #ifdef FAULTS_JEMALLOC
+WRAP_ALLOCATE(je_malloc_tsd, ALLOCATE, (size_t size, void *tsd), (size, tsd))
 WRAP_ALLOCATE(je_malloc, ALLOCATE, (size_t size), (size))
 WRAP_ALLOCATE(je_calloc, ALLOCATE_ZEROED, (size_t number, size_t size), (number, size))
 WRAP_ALLOCATE(je_mallocx, ALLOCATE_ALIGNED, (size_t size, int flags), (size, flags))
 WRAP_REALLOCATE(je_realloc, REALLOCATE)
 WRAP_FREE(je_free, (void *block), (block))
+WRAP_FREE(je_free_tsd, (void *block, void *tsd), (block, tsd))
 WRAP_FREE(je_dallocx, (void *block, int flags), (block, flags))
 WRAP_FREE(je_sdallocx, (void *block, size_t size, int flags), (block, size, flags))
 

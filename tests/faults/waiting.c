@@ -9,8 +9,14 @@
 #include <sched.h>
 #include <semaphore.h>
 
+#define PARAMETERS (size_t size)
+#define ARGUMENTS (size)
 #ifdef FAULTS_JEMALLOC
-#define WRAPPED je_malloc
+#define WRAPPED je_malloc_tsd
+#undef PARAMETERS
+#undef ARGUMENTS
+#define PARAMETERS (size_t size, void *tsd)
+#define ARGUMENTS (size, tsd)
 #elif defined(FAULTS_TCMALLOC)
 #define WRAPPED tc_malloc
 #elif defined(FAULTS_MIMALLOC)
@@ -32,14 +38,14 @@ static sem_t has_ended;
 static void (*when_others_wait)(void);
 static _Atomic size_t waits;
 
-void *REAL(size_t size);
-void *WRAP(size_t size);
+void *REAL PARAMETERS;
+void *WRAP PARAMETERS;
 
 /* Who stands still in here gets nothing in the end. */
-void *WRAP(size_t size)
+void *WRAP PARAMETERS
 {
     if (!stands_still) {
-        return REAL(size);
+        return REAL ARGUMENTS;
     }
     sem_post(&arrived);
     sem_wait(&may_go_on);

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tree import BUILD, SOURCE, introspect, run, tool
+from tree import BUILD, SOURCE, copies_of, introspect, run, tool
 
 # Who installs the package has none of the paths of this build.
 os.environ.pop("PYTHONPATH", None)
@@ -52,9 +51,8 @@ def forget_jemalloc(project: Path) -> None:
 def stand_in_for_jemalloc(project: Path) -> None:
     """This tree has built the very same jemalloc already, so that it need not take another minute."""
     built = next(BUILD.glob("subprojects/jemalloc-*/jemalloc/libzmalloc-jemalloc.a"))
-    results = shlex.join([str(built), str(built.with_name("jemalloc.h"))])
     for script in project.glob("subprojects/**/jemalloc/build.sh"):
-        script.write_text(f'set -e\nmkdir -p "$3"\ncp {results} "$3"\n')
+        script.write_text(copies_of(built))
 
 
 class Interpreter:

@@ -55,6 +55,11 @@ def option(name: str) -> Any:
     return next(each["value"] for each in introspect("buildoptions") if each["name"] == name)
 
 
+def has_private_jemalloc() -> bool:
+    """Whether jemalloc is built into the library."""
+    return any(project["name"] == "jemalloc" for project in introspect("projectinfo")["subprojects"])
+
+
 def copy_source(folder: Path) -> Path:
     """The source tree without what is built or fetched, but with jemalloc at hand as this tree built it."""
     copy = folder / "source"
@@ -70,9 +75,14 @@ def copy_source(folder: Path) -> Path:
         # Unpacked already, so that Meson fetches nothing; and for the long build stands a copy of its results.
         unpacked = subprojects / built.parents[1].name
         shutil.copytree(SOURCE / "subprojects" / "packagefiles" / "jemalloc", unpacked)
-        results = shlex.join([str(built), str(built.with_name("jemalloc.h"))])
-        (unpacked / "jemalloc" / "build.sh").write_text(f'set -e\nmkdir -p "$3"\ncp {results} "$3"\n')
+        (unpacked / "jemalloc" / "build.sh").write_text(copies_of(built))
     return copy
+
+
+def copies_of(built: Path) -> str:
+    """A script that stands for jemalloc's long build: it copies the results of an earlier one."""
+    archive, header = shlex.quote(str(built)), shlex.quote(str(built.with_name("jemalloc.h")))
+    return f'case $2 in *.h) cp {header} "$2" ;; *) cp {archive} "$2" ;; esac\n'
 
 
 def build_library(source: Path, folder: Path, *options: str) -> Path:

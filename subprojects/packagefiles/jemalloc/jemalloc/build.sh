@@ -1,31 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: BSD-3-Clause
-# Configures and makes jemalloc in a folder of its own, then copies the archive and the header out.
-# Usage: build.sh SOURCE WORK OUT SETTING... -- COMPILER...
+# Builds jemalloc in a folder of its own, and copies what is wanted of it out. Usage:
+#   build.sh configure HEADER WORK SOURCE SETTING... -- COMPILER...
+#   build.sh make ARCHIVE WORK NAME [FLAG...]     NAME: what jemalloc's Makefile calls the archive
 set -eu
-
-source=$(realpath "$1")
-mkdir -p "$2"
-work=$(realpath "$2")
-out=$(realpath "$3")
-shift 3
-settings=
-while [ "$1" != -- ]; do
-    settings="$settings $1"
-    shift
-done
-shift
-compiler=$*
 
 # Whoever installs zmalloc must not install jemalloc too, nor pass their make's settings on.
 unset DESTDIR MAKEFLAGS MAKELEVEL MFLAGS
 
-cd "$work"
+what=$1
+result=$(realpath "$(dirname "$2")")/$(basename "$2")
+mkdir -p "$3"
+work=$(realpath "$3")
 log=$work/build.log
-
-# Nothing stays of an earlier build. The name of the link is all that configure and make see of where the source is.
-rm -rf source src include lib
-ln -s "$source" source
 
 step() {
     echo "jemalloc: $1 (log: $log)"
@@ -37,10 +24,32 @@ step() {
     }
 }
 
+if [ "$what" = make ]; then
+    name=$4
+    shift 4
+    cd "$work"
+    step "compiling, about a minute" make -j "$(getconf _NPROCESSORS_ONLN)" "lib/$name" EXTRA_CFLAGS="-g1 $*"
+    cp "lib/$name" "$result"
+    exit
+fi
+
+source=$(realpath "$4")
+shift 4
+settings=
+while [ "$1" != -- ]; do
+    settings="$settings $1"
+    shift
+done
+shift
+compiler=$*
+
+# Nothing stays of an earlier build. The name of the link is all that configure and make see of where the source is.
+cd "$work"
+rm -rf source src include lib
+ln -s "$source" source
+
 : >"$log"
 # shellcheck disable=SC2086 # a list of words
 step "configuring, about 20 seconds" sh source/configure CC="$compiler" $settings \
-    --with-jemalloc-prefix=je_ --disable-initial-exec-tls --disable-cxx EXTRA_CFLAGS=-g1
-step "compiling, about a minute" make -j "$(getconf _NPROCESSORS_ONLN)" lib/libjemalloc_pic.a
-cp lib/libjemalloc_pic.a "$out/libzmalloc-jemalloc.a"
-cp include/jemalloc/jemalloc.h "$out/jemalloc.h"
+    --with-jemalloc-prefix=je_ --disable-initial-exec-tls --disable-cxx
+cp include/jemalloc/jemalloc.h "$result"
