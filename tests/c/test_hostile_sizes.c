@@ -209,8 +209,7 @@ static void ask_product(size_t num, size_t size)
     expect(ends_are_zero(ptr, product), "zcalloc_num", product);
     check_handler("zcalloc_num", product, false);
     expect(zmalloc_used_memory() == used_before + zmalloc_size(ptr), "zcalloc_num", product);
-    size_t part = least(zmalloc_usable_size(ptr), 256);
-    fill(ptr, 0, part, 3);
+    fill(ptr, 0, least(product, 256), 3); /* what was asked for: gcc 14's sanitizer knows of no more */
     zfree(ptr);
     check_released("zcalloc_num", product);
 }
