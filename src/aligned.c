@@ -49,6 +49,14 @@ static inline void *aligned_fast(size_t alignment, size_t size, size_t *usable)
     return count_fast(self, block, needs_size ? zm_heap_live_usable_size(block) : 0, usable);
 }
 
+/* The request whose size class the block will have, for one that is counted before its size could be looked at. */
+static inline size_t expected(size_t alignment, size_t size)
+{
+    enum { UP_TO = 4096 };
+    bool is_rounded = ZM_COUNTED_BY_ALLOCATOR && alignment <= UP_TO && size <= UP_TO;
+    return is_rounded ? (size + alignment - 1) & -alignment : size;
+}
+
 static inline void *try_once(size_t alignment, size_t size, size_t *usable)
 {
     if (!is_power_of_two(alignment)) {
@@ -59,7 +67,7 @@ static inline void *try_once(size_t alignment, size_t size, size_t *usable)
     size_t at = alignment < ZM_ALIGNMENT ? ZM_ALIGNMENT : alignment;
     size_t offset = ZM_KNOWS_SIZE ? 0 : at > ZM_PREFIX ? at : ZM_PREFIX;
     bool fits = at <= ZM_LARGEST && size <= ZM_LARGEST - at;
-    struct zm_claim claim = zm_claim_new(fits ? size : SIZE_MAX, offset);
+    struct zm_claim claim = zm_claim_new(fits ? expected(at, size) : SIZE_MAX, offset);
     void *block = claim.granted ? zm_heap_allocate_aligned(at, zm_block_size(size) - ZM_PREFIX + offset) : NULL;
     return zm_claim_commit(&claim, zm_hand_out_aligned(zm_claim_keep(&claim, block, 0), offset, size, usable));
 }
