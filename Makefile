@@ -12,19 +12,23 @@ BROKEN_MIMALLOC = $(shell grep -s '^.define MI_MALLOC_VERSION 30[01]\>' /usr/inc
 # A variant is an allocator, and behind hyphens what else is special about the build. It is built in build/VARIANT.
 VARIANTS = jemalloc tcmalloc libc $(if $(BROKEN_MIMALLOC),,mimalloc) libc-prefix
 # These run only the tests that another compiler, a sanitizer or the hardened build concerns: those in C; with
-# AddressSanitizer also those in Python and Lua. jemalloc-hardened can be built too.
-CHECKED_VARIANTS := libc-clang libc-asan libc-tsan jemalloc-tsan libc-hardened
+# AddressSanitizer also those in Python and Lua, and with another quantum those of sizes. jemalloc-hardened can be
+# built too.
+CHECKED_VARIANTS := jemalloc-quantum8 libc-clang libc-asan libc-tsan jemalloc-tsan libc-hardened
+BENCH_VARIANTS := $(VARIANTS) jemalloc-quantum8
 # What make soak runs, for as long as asked.
 SOAKED_VARIANTS := $(VARIANTS) libc-hardened libc-asan
 
 WORDS = $(wordlist 2,9,$(subst -, ,$*))
 ENVIRONMENT_clang = CC=clang CXX=clang++
 OPTIONS_prefix = -Dsize_prefix=true
+OPTIONS_quantum8 = -Djemalloc_quantum=8 -Dexamples=disabled -Dpython=disabled -Dlua=disabled
 OPTIONS_hardened = -Dhardened=true -Dbenchmarks=disabled -Dexamples=disabled
 OPTIONS_asan = -Db_sanitize=address,undefined -Dbenchmarks=disabled -Dexamples=disabled
 OPTIONS_tsan = -Db_sanitize=thread -Dc_args=-fsanitize=undefined -Dc_link_args=-fsanitize=undefined \
     -Dpython=disabled -Dlua=disabled -Dbenchmarks=disabled -Dexamples=disabled
-SUITES = $(if $(filter $(CHECKED_VARIANTS),$*),--suite c $(if $(filter asan,$(WORDS)),--suite python --suite lua) \
+SUITES = $(if $(filter quantum8,$(WORDS)),quantum sizes aligned limit calls hostile_sizes,$(SUITES_OF_CHECKED))
+SUITES_OF_CHECKED = $(if $(filter $(CHECKED_VARIANTS),$*),--suite c $(if $(filter asan,$(WORDS)),--suite python --suite lua) \
     $(if $(filter hardened,$(WORDS)),--suite hardened --suite python))
 
 COMMON = -Dtests=enabled -Dpython_command=$(PYTHON) --werror
@@ -87,8 +91,8 @@ distros: ## make a bare root of each Debian of DISTROS="trixie forky" and run ma
 	@tools/distros $(or $(DISTROS),trixie forky)
 
 bench: setup ## build every variant and run the benchmarks; ARGS="--subject churn --json FILE" for some
-	@for variant in $(VARIANTS); do $(MAKE) --no-print-directory build-$$variant || exit; done
-	@$(PYTHON) bench/run.py $(VARIANTS:%=build/%) $(ARGS)
+	@for variant in $(BENCH_VARIANTS); do $(MAKE) --no-print-directory build-$$variant || exit; done
+	@$(PYTHON) bench/run.py $(BENCH_VARIANTS:%=build/%) $(ARGS)
 
 soak: setup ## repeat the long forms of the tests for MINUTES=10; prints their figures
 	@for variant in $(SOAKED_VARIANTS); do $(MAKE) --no-print-directory build-$$variant || exit; done

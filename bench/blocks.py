@@ -10,6 +10,7 @@ from pathlib import Path
 
 from measure import CONTENDERS, Results, Tree, alternate, table
 
+KEYS = 1_000_000
 WORKLOADS = ["mixed", "fixed", "usable", "calloc", "aligned", "realloc"]
 
 
@@ -109,4 +110,23 @@ def footprint(trees: list[Tree], rounds: int) -> Results:
     columns = ["", "bytes a block", "a thread (TLS)", "a slot", "thread with one block, plain, µs",
                "zmalloc / plain", "slots / plain"]  # fmt: skip
     table("footprint", columns, rows)
+    return results
+
+
+def texts() -> list[Path]:
+    """Real text: this project's own documents."""
+    project = Path(__file__).parent.parent
+    return [*sorted(project.glob("*.md")), *sorted((project / "docs").glob("*.rst")), project / "include/zmalloc.h"]
+
+
+def keys(trees: list[Tree], _: int) -> Results:
+    """The memory of a million small keys and values, cut from text."""
+    results: Results = {}
+    rows = []
+    for tree in trees:
+        asked, used, rss = map(float, tree.run("keys-zmalloc", KEYS, *texts()).stdout.split())
+        results[tree.name] = {"asked": asked, "used": used, "rss": rss}
+        rows.append([tree.name, f"{asked:.1f}", f"{used:.1f}", f"{used / asked:.3f}", f"{rss:.1f}"])
+    columns = ["", "asked for, bytes a key", "in use", "in use / asked for", "RSS"]
+    table("keys: a hash table of a million keys and values of 8 to 40 bytes", columns, rows)
     return results

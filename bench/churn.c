@@ -44,6 +44,8 @@ static void usable(long operations)
     }
 }
 
+#ifndef WITHOUT_ALIGNED /* as a server's own layer is */
+
 static void aligned(long operations)
 {
     uint32_t state = 1;
@@ -55,6 +57,8 @@ static void aligned(long operations)
         *(volatile char *) held[place] = 1;
     }
 }
+
+#endif
 
 static void zeroed(long operations)
 {
@@ -85,8 +89,10 @@ static const struct {
     const char *name;
     void (*run)(long operations);
 } workloads[] = {
-    {"mixed", mixed},   {"fixed", fixed},     {"usable", usable},
-    {"calloc", zeroed}, {"aligned", aligned}, {"realloc", growth},
+#ifndef WITHOUT_ALIGNED
+    {"aligned", aligned},
+#endif
+    {"mixed", mixed},     {"fixed", fixed}, {"usable", usable}, {"calloc", zeroed}, {"realloc", growth},
 };
 
 int main(int argc, char **argv)

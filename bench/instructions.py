@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 
 from measure import CONTENDERS, MODELS, Results, Tree, table
@@ -32,16 +33,23 @@ MOST_OF_CALLS: dict[str, dict[str, float]] = {
 MOST_WITH_LIMIT = 25
 
 
+CALLGRIND = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+
+
+def collected(done: subprocess.CompletedProcess[str]) -> int:
+    """The instructions that callgrind counted."""
+    match = re.search(r"Collected : (\d+)", done.stderr)
+    if match is None:
+        sys.exit(f"callgrind printed no count:\n{done.stderr}")
+    return int(match[1])
+
+
 def instructions_of(tree: Tree, contender: str, workload: str) -> float:
     """Instructions of one operation, harness included: start and end cancel out between a short and a long run."""
-    valgrind = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-    counts = []
-    for operations in (100_000, 400_000):
-        done = tree.run(f"churn-{contender}", workload, operations, wrapper=valgrind)
-        match = re.search(r"Collected : (\d+)", done.stderr)
-        if match is None:
-            sys.exit(f"callgrind printed no count:\n{done.stderr}")
-        counts.append(int(match[1]))
+    counts = [
+        collected(tree.run(f"churn-{contender}", workload, operations, wrapper=CALLGRIND))
+        for operations in (100_000, 400_000)
+    ]
     return (counts[1] - counts[0]) / 300_000
 
 

@@ -35,6 +35,9 @@ class Tree:
         self.allocator = str(allocator)
         kinds = [kind for kind in ("size_prefix", "hardened") if values[kind]]
         self.name = ", ".join([self.allocator, *kinds]).replace("size_prefix", "prefix")
+        self.has_default_quantum = values["jemalloc_quantum"] == "16"
+        if not self.has_default_quantum:
+            self.name += f", quantum {values['jemalloc_quantum']}"
 
     def has_module(self) -> bool:
         """Whether the Python module was built in it."""

@@ -21,10 +21,12 @@ from pathlib import Path
 import blocks
 import in_python
 import questions
+import servers
 from instructions import instructions
 from libraries import libraries
 from measure import Tree
 
+# All but the last are run where none is named: it fetches sources.
 SUBJECTS = {
     "instructions": instructions,
     "libraries": libraries,
@@ -32,10 +34,12 @@ SUBJECTS = {
     "threads": blocks.threads,
     "read": blocks.read,
     "footprint": blocks.footprint,
+    "keys": blocks.keys,
     "ask": questions.ask,
     "python": in_python.python,
     "processes": in_python.processes,
     "monitor": questions.monitor,
+    "servers": servers.servers,
 }
 
 
@@ -57,8 +61,12 @@ def main() -> None:
     options = parser.parse_args()
 
     trees = [Tree(folder) for folder in options.trees]
+    usual = [tree for tree in trees if tree.has_default_quantum]
     print(f"Machine: {machine()}")
-    results = {name: SUBJECTS[name](trees, options.rounds) for name in options.subject or SUBJECTS}
+    results = {
+        name: SUBJECTS[name](trees if name in ("keys", "servers") else usual, options.rounds)
+        for name in options.subject or [name for name in SUBJECTS if name != "servers"]
+    }
     if options.json is not None:
         options.json.write_text(json.dumps({"machine": machine(), "results": results}, indent=2) + "\n")
     if options.check and any("failed" in figures for figures in results.values()):

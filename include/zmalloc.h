@@ -8,7 +8,7 @@
  *
  * - Sizes are bytes. The account counts a block by its usable size: what the allocator set aside for it. That is at
  *   least what was asked for.
- * - Every pointer returned is aligned for max_align_t.
+ * - Every pointer returned is aligned for max_align_t. See ZMALLOC_QUANTUM for the exception.
  * - zmalloc, zcalloc, zrealloc and zstrdup call the out-of-memory handler when a request fails. They return NULL
  *   only if the handler returned. Their ztry forms never call the handler: they return NULL.
  * - A request of 0 bytes returns a unique pointer that can be freed. Requests above PTRDIFF_MAX fail.
@@ -76,6 +76,14 @@
 #ifndef ZMALLOC_SIZE_PREFIX
 #define HAVE_MALLOC_SIZE 1
 #endif
+
+/*
+ * ZMALLOC_QUANTUM is defined as 8 where the library was built with -Djemalloc_quantum=8. It is then in the flags of
+ * pkg-config. Blocks of 24, 40 or 56 bytes take no more than that, and those of up to 8 bytes take 8. In return, a
+ * block is aligned for max_align_t only if its usable size is a multiple of 16, and for 8 bytes otherwise. A request
+ * that is a multiple of 16 has such a block, and so has every object of a type that needs it, or array of them; what
+ * follows such an object in the same block may change that. Calls for aligned blocks align as they always do.
+ */
 
 /*
  * Structs with figures begin with their size, so that they can grow: a later version may add fields, at the end and

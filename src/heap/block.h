@@ -29,7 +29,7 @@ enum {
 /* The largest request. */
 #define ZM_LARGEST ((size_t) PTRDIFF_MAX - ZM_PREFIX - ZM_HEAP_OVERHEAD)
 
-/* What to ask the heap for: never 0, and never so little that it would align for less than max_align_t. */
+/* What to ask the heap for: never 0, and never so little that it would align for less than was promised. */
 static inline size_t zm_block_size(size_t size)
 {
     size_t whole = size + ZM_PREFIX;

@@ -97,9 +97,15 @@ static const struct release releases[] = {
         }                                                                                                            \
     } while (0)
 
-static inline bool aligned(const void *ptr)
+/* As every block is promised to be. */
+static inline bool aligned(void *ptr)
 {
-    return (uintptr_t) ptr % _Alignof(max_align_t) == 0;
+#ifdef ZMALLOC_QUANTUM
+    size_t promised = zmalloc_usable_size(ptr) % 16 == 0 ? _Alignof(max_align_t) : ZMALLOC_QUANTUM;
+#else
+    size_t promised = _Alignof(max_align_t);
+#endif
+    return (uintptr_t) ptr % promised == 0;
 }
 
 static inline bool allocator_is(const char *name)

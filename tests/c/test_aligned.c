@@ -9,7 +9,7 @@ enum { LARGEST_ALIGNMENT = 4 << 20 };
 
 static const size_t sizes[] = {0, 1, 7, 8, 16, 17, 48, 100, 1000, 4095, 4096, 5000, 40000, 300000, 3 << 20};
 
-static bool aligned_for(const void *ptr, size_t alignment)
+static bool aligned_for(void *ptr, size_t alignment)
 {
     return aligned(ptr) && (uintptr_t) ptr % alignment == 0;
 }

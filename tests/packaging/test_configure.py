@@ -93,6 +93,13 @@ def test_jemalloc_without_make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     run(*MESON, "setup", tmp_path / "libc", SOURCE, *LIBC, NO_PYTHON)
 
 
+@pytest.mark.parametrize("option", ["-Dallocator=libc", "-Dhardened=true", "-Dsize_prefix=true"])
+def test_a_quantum_that_nothing_heeds(option: str, tmp_path: Path) -> None:
+    command = [*MESON, "setup", tmp_path / "build", SOURCE, *LIBC[1:], "-Dallocator=jemalloc", option]
+    said = failure(*command, NO_PYTHON, "-Djemalloc_quantum=8")
+    assert "jemalloc_quantum: only for the jemalloc that is built in, without size_prefix and hardened" in said
+
+
 def test_a_user_s_own_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The module goes where that user's Python looks. Without root nothing else can be installed to."""
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -53,6 +53,7 @@ def test_files_are_in_place(installed: Installed) -> None:
         assert Path(f"{library}.{version}").is_file()
     assert installed.pkg_config("--modversion") == [version]
     assert ("-DZMALLOC_SIZE_PREFIX" in installed.pkg_config("--cflags")) is PREFIXED
+    assert ("-DZMALLOC_QUANTUM=8" in installed.pkg_config("--cflags")) is (option("jemalloc_quantum") == "8")
 
 
 def test_command_is_in_place(installed: Installed) -> None:

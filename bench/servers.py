@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The memory layers of servers beside zmalloc: their own zmalloc.c over their own jemalloc, from Debian's sources."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from blocks import KEYS, texts
+from instructions import CALLGRIND, collected, instructions_of
+from measure import Results, Tree, table
+
+# The package and the suite that its source is taken from.
+SERVERS = [("redis", "bookworm"), ("redis", "forky"), ("valkey", "forky")]
+
+# What a server's own build says, and the names that contender.h asks for.
+FLAGS = ["-O3", "-std=gnu11", "-w", "-D_GNU_SOURCE", "-DUSE_JEMALLOC", "-fno-omit-frame-pointer"]
+NAMES = ["MALLOC=je_malloc", "CALLOC=je_calloc", "REALLOC=je_realloc", "FREE=je_free", "SIZE=je_malloc_usable_size",
+         "ALIGNED=je_aligned_alloc"]  # fmt: skip
+
+# What their zmalloc.c calls of the rest of the server: where it gives up.
+REST = """
+#include <stdlib.h>
+void _serverAssert(const char *condition, const char *file, int line) { abort(); }
+void _serverPanic(const char *file, int line, const char *text, ...) { abort(); }
+"""
+
+HERE = Path(__file__).parent
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> str:
+    """The output of a command; CalledProcessError with what it said if it fails."""
+    done = subprocess.run([str(word) for word in command], cwd=cwd, check=True, capture_output=True, text=True)
+    return done.stdout
+
+
+def mirror() -> str:
+    """The machine's own mirror: the first one that serves Debian itself."""
+    lists = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
+    text = "".join(path.read_text() for path in lists if path.is_file())
+    found = re.search(r"^(?:URIs:|deb(?: \[[^]]*\])?) *(https?:\S*/debian/?)(?:\s|$)", text, re.MULTILINE)
+    if found is None:
+        raise OSError("this machine has no Debian mirror")
+    return found[1]
+
+
+def source(package: str, suite: str, folder: Path) -> Path:
+    """The unpacked source, by an apt of its own: nothing of the machine's is changed."""
+    unpacked = folder / "source"
+    if not unpacked.exists():
+        for name in ("lists/partial", "cache/archives/partial"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / "status").touch()
+        keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+        (folder / "sources.list").write_text(f"deb-src [signed-by={keys}] {mirror()} {suite} main\n")
+        (folder / "apt.conf").write_text(
+            f'Dir::Etc::sourcelist "{folder}/sources.list";\nDir::Etc::sourceparts "/dev/null";\n'
+            f'Dir::State "{folder}";\nDir::State::lists "{folder}/lists";\nDir::State::status "{folder}/status";\n'
+            f'Dir::Cache "{folder}/cache";\nAPT::Sandbox::User "root";\nAcquire::Check-Valid-Until "false";\n'
+        )
+        apt = ["apt-get", "-qq", "-c", folder / "apt.conf"]
+        run(*apt, "update")
+        run(*apt, "source", "--download-only", package, cwd=folder)
+        partial = folder / "partial"
+        partial.mkdir(exist_ok=True)
+        run("tar", "-x", "-f", next(folder.glob("*.orig.tar.*")), "--strip-components=1", cwd=partial)
+        partial.rename(unpacked)
+    return unpacked
+
+
+class Server(Tree):
+    """A server's source, whose jemalloc is built as its own Makefile does; programs with its zmalloc.c as a Tree's."""
+
+    def __init__(self, package: str, suite: str, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.bench = folder
+        sources = source(package, suite, folder)
+        description = next(folder.glob("*.dsc")).read_text()
+        version = re.search(r"^Version: (?:\d+:)?([^-+~\n]*)", description, re.MULTILINE)
+        self.name = f"{package} {version[1] if version else ''}"
+        jemalloc = sources / "deps/jemalloc"
+        if not (jemalloc / "lib/libjemalloc.a").exists():
+            run("make", "-C", sources / "deps", "-j2", "jemalloc")
+        include = [f"-I{sources / 'src'}", f"-I{jemalloc / 'include'}", f"-I{jemalloc / 'include/jemalloc'}"]
+        (folder / "rest.c").write_text(REST)
+        for program, contender in (("churn", "zmalloc"), ("churn", "plain"), ("churn", "none"), ("read", "zmalloc"),
+                                   ("keys", "zmalloc")):  # fmt: skip
+            run("cc", *FLAGS, *include, *(f"-DPLAIN_{name}" for name in NAMES), f"-DCONTENDER_{contender}",
+                "-DWITHOUT_ALIGNED", "-o", folder / f"{program}-{contender}", HERE / f"{program}.c",
+                sources / "src/zmalloc.c", folder / "rest.c", jemalloc / "lib/libjemalloc.a", "-lpthread", "-ldl",
+                "-lm")  # fmt: skip
+
+
+def reading(tree: Tree, threads: int) -> float:
+    """Instructions of one reading of the bytes in use, where so many threads live."""
+    counts = [collected(tree.run("read-zmalloc", threads, "idle", count, wrapper=CALLGRIND)) for count in (1000, 4000)]
+    return (counts[1] - counts[0]) / 3000
+
+
+def figures(tree: Tree) -> dict[str, float]:
+    """What a layer adds to its allocator's calls, what a reading takes, and the memory of a small key."""
+    adds = {}
+    for workload in ("mixed", "usable", "realloc"):
+        plain = instructions_of(tree, "plain", workload)
+        adds[workload] = instructions_of(tree, "zmalloc", workload) - plain
+        if workload == "mixed":
+            adds = {"plain": plain - instructions_of(tree, "none", workload), **adds}
+    one, nine = reading(tree, 1), reading(tree, 9)
+    used = float(tree.run("keys-zmalloc", KEYS, *texts()).stdout.split()[1])
+    return {**adds, "reading": one, "each further thread": (nine - one) / 8, "key": used}
+
+
+def servers(trees: list[Tree], rounds: int) -> Results:
+    """Instructions and memory of servers' layers, and of zmalloc over jemalloc."""
+    del rounds  # they come out the same every time
+    results: Results = {}
+    rows = []
+    layers: list[Tree] = []
+    for package, suite in SERVERS:
+        try:
+            layers.append(Server(package, suite, Path("build/servers").resolve() / f"{package}-{suite}"))
+        except (OSError, subprocess.CalledProcessError, StopIteration) as error:
+            said = getattr(error, "stderr", None) or error
+            rows.append([f"{package} of {suite}", f"can't be had: {str(said).strip().splitlines()[-1:]}"])
+            print(f"servers: {package} of {suite}: {said}", file=sys.stderr)
+    for tree in [*(tree for tree in trees if tree.name.startswith("jemalloc")), *layers]:
+        results[tree.name] = figures(tree)
+        rows.append([tree.name, *(f"{value:.1f}" for value in results[tree.name].values())])
+    columns = ["", "a plain pair", "more for a pair", "more with the usable size", "more for growth by realloc",
+               "a reading", "each further thread", "bytes in use a small key"]  # fmt: skip
+    table("servers: instructions of their own layers over their own jemalloc, and memory", columns, rows)
+    return results
