@@ -128,7 +128,7 @@ def servers(trees: list[Tree], rounds: int) -> Results:
     for tree in [*(tree for tree in trees if tree.name.startswith("jemalloc")), *layers]:
         results[tree.name] = figures(tree)
         rows.append([tree.name, *(f"{value:.1f}" for value in results[tree.name].values())])
-    columns = ["", "a plain pair", "more for a pair", "more with the usable size", "more for growth by realloc",
-               "a reading", "each further thread", "bytes in use a small key"]  # fmt: skip
+    columns = ["", "plain", "the layer, more", "usable, more", "realloc, more", "a reading", "a thread further",
+               "bytes a key"]  # fmt: skip
     table("servers: instructions of their own layers over their own jemalloc, and memory", columns, rows)
     return results
