@@ -28,14 +28,16 @@ OPTIONS_asan = -Db_sanitize=address,undefined -Dbenchmarks=disabled -Dexamples=d
 OPTIONS_tsan = -Db_sanitize=thread -Dc_args=-fsanitize=undefined -Dc_link_args=-fsanitize=undefined \
     -Dpython=disabled -Dlua=disabled -Dbenchmarks=disabled -Dexamples=disabled
 SUITES = $(if $(filter quantum8,$(WORDS)),quantum sizes aligned limit calls hostile_sizes,$(SUITES_OF_CHECKED))
-SUITES_OF_CHECKED = $(if $(filter $(CHECKED_VARIANTS),$*),--suite c $(if $(filter asan,$(WORDS)),--suite python --suite lua) \
+SUITES_OF_CHECKED = $(if $(filter $(CHECKED_VARIANTS),$*),--suite c \
+    $(if $(filter asan,$(WORDS)),--suite python --suite lua) \
     $(if $(filter hardened,$(WORDS)),--suite hardened --suite python))
 
 COMMON = -Dtests=enabled -Dpython_command=$(PYTHON) --werror
 OPTIONS = -Dallocator=$(firstword $(subst -, ,$*)) -Dpython=enabled -Dlua=enabled $(COMMON) \
     $(foreach word,$(WORDS),$(OPTIONS_$(word)))
 
-# The variants above test the Lua module for 5.4. For the other Luas one allocator is enough. Not all systems have 5.5.
+# The variants above test the Lua module for 5.4. For the other Luas one allocator is enough. Not all systems have
+# 5.5.
 LUA_VARIANTS = lua5.1 lua5.2 lua5.3 $(shell pkg-config --exists lua5.5 2>&1 && echo lua5.5) luajit
 LUA_OPTIONS = -Dallocator=libc -Dlua=enabled -Dlua_version=$* -Dpython=disabled -Dbenchmarks=disabled \
     -Dexamples=disabled $(COMMON)

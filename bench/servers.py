@@ -71,7 +71,7 @@ def source(package: str, suite: str, folder: Path) -> Path:
 
 
 class Server(Tree):
-    """A server's source, whose jemalloc is built as its own Makefile does; programs with its zmalloc.c as a Tree's."""
+    """A server's source, with its jemalloc built by its own Makefile. Its programs are as a Tree's."""
 
     def __init__(self, package: str, suite: str, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,8 @@ class Server(Tree):
 
 def reading(tree: Tree, threads: int) -> float:
     """Instructions of one reading of the bytes in use, where so many threads live."""
-    counts = [collected(tree.run("read-zmalloc", threads, "idle", count, wrapper=CALLGRIND)) for count in (1000, 4000)]
+    runs = (tree.run("read-zmalloc", threads, "idle", count, wrapper=CALLGRIND) for count in (1000, 4000))
+    counts = [collected(run) for run in runs]
     return (counts[1] - counts[0]) / 3000
 
 

@@ -46,8 +46,8 @@ static inline int zm_allocator_thread_counters(const _Atomic size_t **allocated,
 }
 
 /* The step between its smallest size classes, as it chooses it by the processor, or as we had it built. */
-#if defined(ZMALLOC_QUANTUM) || defined(__arm__) || defined(__m68k__) || defined(__nios2__) || defined(__or1k__) || defined(__arc__) ||          \
-    (defined(__mips__) && !defined(__mips_n32) && !defined(__mips_n64))
+#if defined(ZMALLOC_QUANTUM) || defined(__arm__) || defined(__m68k__) || defined(__nios2__) || defined(__or1k__) ||  \
+    defined(__arc__) || (defined(__mips__) && !defined(__mips_n32) && !defined(__mips_n64))
 enum { ZM_JEMALLOC_LG_QUANTUM = 3 };
 #else
 enum { ZM_JEMALLOC_LG_QUANTUM = 4 };

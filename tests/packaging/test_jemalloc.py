@@ -15,7 +15,8 @@ from tree import LIBRARY_ALONE, MESON, SOURCE, run
 
 PATCHES = {path.name for path in SOURCE.glob("subprojects/packagefiles/jemalloc/jemalloc/patches/*.patch")}
 JEMALLOC = ["-Dallocator=jemalloc", *LIBRARY_ALONE]
-JEMALLOCS = ["jemalloc", "jemalloc-pic", "jemalloc-for-programs"]  # targets; an archive that nothing needs is not made
+# Targets; an archive that nothing needs is not made.
+JEMALLOCS = ["jemalloc", "jemalloc-pic", "jemalloc-for-programs"]
 
 # Nothing answers there: what would be fetched can't be.
 NO_NETWORK = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}

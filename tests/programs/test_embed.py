@@ -11,7 +11,8 @@ from tree import BUILD, run
 
 EMBED = BUILD / "examples" / "embed"
 
-pytestmark = pytest.mark.skipif(not EMBED.exists(), reason="built without headers of Lua 5.4 or 5.5, or without examples")
+REASON = "built without headers of Lua 5.4 or 5.5, or without examples"
+pytestmark = pytest.mark.skipif(not EMBED.exists(), reason=REASON)
 
 
 def figures(*script: str) -> list[int]:

@@ -53,8 +53,8 @@ def test_is_never_unloaded_and_can_be_loaded_late() -> None:
     flags = dynamic_section()
     assert "NODELETE" in flags
     assert "TEXTREL" not in flags
-    # A process that is already running has only a little static TLS left to give: glibc keeps 512 bytes for all that it
-    # loads.
+    # A process that is already running has only a little static TLS left to give: glibc keeps 512 bytes for all that
+    # it loads.
     segments = run(tool("readelf"), "--segments", "--wide", SHARED)
     tls = next(line.split() for line in segments.splitlines() if line.split()[:1] == ["TLS"])
     assert "STATIC_TLS" not in flags or int(tls[5], 16) <= 128

@@ -103,7 +103,8 @@ class Terminal:
         )  # fmt: skip
         os.close(slave)
         self.text = ""
-        self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode  # a read may end in a character
+        # A read may end in a character.
+        self._decode = codecs.getincrementaldecoder("utf-8")("surrogateescape").decode
 
     def type(self, keys: bytes) -> None:
         os.write(self._master, keys)
