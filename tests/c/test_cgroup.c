@@ -231,6 +231,7 @@ static const struct said said[] = {
     {"a source with a blank", "0::/limited\n", "30 1 0:27 / /mnt/tree rw - cgroup2 a\\040b rw\n", 400 * MIB},
     {"a mount point with a blank", "0::/limited\n", "30 1 0:27 / /mnt/t\\040ree rw - cgroup2 cgroup2 rw\n", 30 * MIB},
     {"a mount point with a backslash", "0::/\n", "30 1 0:27 / /mnt/t\\134040ree rw - cgroup2 cgroup2 rw\n", 20 * MIB},
+    {"a backslash and no octal digits", "0::/\n", "30 1 0:27 / /mnt/t\\089ree rw - cgroup2 cgroup2 rw\n", 10 * MIB},
     {"a root with a blank", "0::/out er/limited\n", "30 1 0:27 /out\\040er /mnt/tree rw - cgroup2 cgroup2 rw\n",
      400 * MIB},
     {"a group with a blank", "0::/li mited\n", MOUNTED, 60 * MIB},
@@ -356,6 +357,7 @@ static void make_tree(void)
     make_group("t ree", NULL, NULL);
     make_group("t ree/limited", file, "31457280\n");
     make_group("t\\040ree", file, "20971520\n");
+    make_group("t\\089ree", file, "10485760\n");
     make_group("part", file, "max\n");
     make_group("part/more", file, "524288000\n");
     make_group("tree/li mited", file, "62914560\n");
