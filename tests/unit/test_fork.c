@@ -302,6 +302,16 @@ static void a_thread_that_forked_has_its_number(void)
     check(!zm_os_is_first_thread((pthread_t) gone));
 }
 
+/* A fork of its own would be amid what the child of another does here. */
+static void *live_for_a_while(void *argument)
+{
+    check(!zm_os_is_first_thread(pthread_self()));
+    while (!atomic_load(&may_end)) {
+        usleep(100);
+    }
+    return argument;
+}
+
 static struct forker *note_readings_of(struct past *past, pthread_t id, unsigned readings)
 {
     struct forker *noted = note(past->thread, NULL);
@@ -319,7 +329,8 @@ static void one_that_forked_is_known_to_others(void)
     struct past other;
     begin(&past);
     begin(&other);
-    pthread_t thread = start(ask_for_own_number, NULL);
+    atomic_store(&may_end, false);
+    pthread_t thread = start(live_for_a_while, NULL);
     struct forker *stale = note_readings_of(&other, pthread_self(), 9);
     stale->is_inherited = true;
     stale->is_counted = true;
@@ -327,6 +338,7 @@ static void one_that_forked_is_known_to_others(void)
     of_other->slot = &other.slot;
     struct forker *who = note_readings_of(&past, pthread_self(), 2);
     start_child((struct zm_child_stage){.first = true});
+    atomic_store(&may_end, true);
     join(thread);
     check(left == &past.slot && who->slot == &past.slot && of_other->slot == NULL);
     check(!who->is_counted && !of_other->is_counted && !stale->is_counted);
