@@ -43,6 +43,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/*
+ * A library built with -Dsymbol_prefix=my_ has my_zmalloc for zmalloc, and so on, where the linker looks, so that it
+ * can be linked beside another library that has a call of the same name; zlib's archive has a zcalloc. Programs write
+ * zmalloc all the same: the prefix is in the flags of pkg-config. dlsym needs the whole name.
+ */
+#ifdef ZMALLOC_SYMBOL_PREFIX
+#include "zmalloc_symbols.h"
+#endif
+
 /** The version of this header, and of the library that it came with. */
 #define ZMALLOC_VERSION_MAJOR 0
 #define ZMALLOC_VERSION_MINOR 2

@@ -6,27 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tree import ALLOCATOR, BUILD, HEADER, HEADERS, introspect, option, run, tool
+from tree import (
+    ALLOCATOR, BUILD, HEADER, HEADERS_TEXT, header_functions, introspect, option, run, symbols, tool,
+)  # fmt: skip
 
 SHARED = BUILD / "src" / "libzmalloc.so.0.2"
 CORE = BUILD / "src" / "libzmalloc-core.a"
 
 needs_shared = pytest.mark.skipif(option("default_library") == "static", reason="no shared library in this tree")
-
-
-HEADERS_TEXT = "\n".join(header.read_text() for header in HEADERS)
-
-
-def header_functions() -> set[str]:
-    """The functions that the headers declare."""
-    return set(re.findall(r"^ZMALLOC_API\s[^;(]*?(\w+)\(", HEADERS_TEXT, re.MULTILINE))
-
-
-def symbols(file: Path, *flags: str) -> set[str]:
-    """Names of an object's symbols, their versions cut off."""
-    lines = run(tool("nm"), *flags, "--format=posix", file).splitlines()
-    names = (line.split()[0] for line in lines if line and not line.endswith(":"))
-    return {name.split("@")[0] for name in names}
 
 
 def dynamic_section() -> str:
@@ -40,7 +27,8 @@ def test_header_has_functions() -> None:
 
 @needs_shared
 def test_exports_the_headers_and_nothing_else() -> None:
-    assert symbols(SHARED, "--dynamic", "--defined-only") == header_functions()
+    calls = {option("symbol_prefix") + name for name in header_functions()}
+    assert symbols(SHARED, "--dynamic", "--defined-only") == calls
 
 
 @needs_shared

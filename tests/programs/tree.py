@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -19,6 +20,7 @@ PREFIXED = os.environ["ZMALLOC_PREFIX"] == "1"
 MESON = shlex.split(os.environ["ZMALLOC_MESON"])
 HEADER = SOURCE / "include" / "zmalloc.h"
 HEADERS = [HEADER, HEADER.with_name("zmalloc_lua.h")]
+HEADERS_TEXT = "\n".join(header.read_text() for header in HEADERS)
 STRANGER = Path(__file__).with_name("stranger.c")
 
 # Everything but the library: what tests of its build and installation need not build again.
@@ -58,6 +60,18 @@ def option(name: str) -> Any:
 def has_private_jemalloc() -> bool:
     """Whether jemalloc is built into the library."""
     return any(project["name"] == "jemalloc" for project in introspect("projectinfo")["subprojects"])
+
+
+def header_functions() -> set[str]:
+    """The functions that the headers declare."""
+    return set(re.findall(r"^ZMALLOC_API\s[^;(]*?(\w+)\(", HEADERS_TEXT, re.MULTILINE))
+
+
+def symbols(file: Path, *flags: str) -> set[str]:
+    """Names of an object's symbols, their versions cut off."""
+    lines = run(tool("nm"), *flags, "--format=posix", file).splitlines()
+    names = (line.split()[0] for line in lines if line and not line.endswith(":"))
+    return {name.split("@")[0] for name in names}
 
 
 def copy_source(folder: Path) -> Path:
