@@ -212,12 +212,14 @@ static void register_thread(void)
     left = zmalloc(200);
 }
 
+/* Each size has a way of its own to the limits. What is cleared or copied is little, as it takes a step a byte. */
 static void allocate_and_free(void)
 {
-    void *block = zmalloc(3000);
+    void *block = zmalloc(1000);
     block = zrealloc(block, 9000);
     zfree(block);
-    zfree(zcalloc(70000));
+    zfree(zmalloc(70000));
+    zfree(zcalloc(9000));
     zfree(zaligned_alloc(256, 100));
 }
 
