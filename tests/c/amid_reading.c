@@ -14,13 +14,11 @@ int main(void)
 }
 #else
 
-#include "own_code.h"
+#include "single_steps.h"
 
-#include <signal.h>
 #include <sys/wait.h>
-#include <ucontext.h>
 
-enum { STEP = 0x100, LARGE = 5000, SMALL = 3000, OF_A_THREAD = 200, SECONDS_TO_HANG = 100, MOST_STEPS = 100000 };
+enum { LARGE = 5000, SMALL = 3000, OF_A_THREAD = 200, SECONDS_TO_HANG = 100, MOST_STEPS = 100000 };
 
 static struct own_code code;
 
@@ -35,21 +33,11 @@ static void *held;
 static void *made;
 static pid_t child;
 
-static void step(bool on)
-{
-    if (on) {
-        __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" ::: "memory", "cc");
-    } else {
-        __asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" ::: "memory", "cc");
-    }
-}
-
 static void handle_step(int signal, siginfo_t *info, void *context)
 {
     (void) signal;
     (void) info;
-    uintptr_t instruction = (uintptr_t) ((ucontext_t *) context)->uc_mcontext.gregs[REG_RIP];
-    if (instruction >= code.begin && instruction < code.end && ++steps == wanted && !acted) {
+    if (is_in_own_code(context, code) && ++steps == wanted && !acted) {
         acted = true;
         act();
     }

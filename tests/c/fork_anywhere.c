@@ -15,13 +15,11 @@ int main(void)
 }
 #else
 
-#include "own_code.h"
+#include "single_steps.h"
 
-#include <signal.h>
 #include <sys/wait.h>
-#include <ucontext.h>
 
-enum { HOLDERS = 4, NEW_THREADS = 6, SOME = 16, STEP = 0x100, SECONDS_TO_HANG = 100, ROOM = 1 << 30 };
+enum { HOLDERS = 4, NEW_THREADS = 6, SOME = 16, SECONDS_TO_HANG = 100, ROOM = 1 << 30 };
 
 static struct own_code code;
 static size_t held_by_others;
@@ -53,15 +51,6 @@ enum { HANDLERS_MAY_ACT = false };
 enum { HANDLERS_MAY_ACT = true };
 #endif
 
-static void step(bool on)
-{
-    if (on) {
-        __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" ::: "memory", "cc");
-    } else {
-        __asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" ::: "memory", "cc");
-    }
-}
-
 static void read_all(void)
 {
     size_t used = zmalloc_used_memory();
@@ -88,7 +77,7 @@ static void fork_here(ucontext_t *context)
     was_there = true;
     pid_t child = fork();
     check(child >= 0);
-    context->uc_mcontext.gregs[REG_EFL] &= ~STEP;
+    stop_steps(context);
     if (child == 0) {
         alarm(SECONDS_TO_HANG);
         is_child = true;
@@ -107,16 +96,14 @@ static void handle_step(int signal, siginfo_t *info, void *context)
 {
     (void) signal;
     (void) info;
-    ucontext_t *at = context;
-    uintptr_t instruction = (uintptr_t) at->uc_mcontext.gregs[REG_RIP];
-    if (instruction < code.begin || instruction >= code.end) {
+    if (!is_in_own_code(context, code)) {
         return;
     }
     steps++;
     if (action == READ) {
         read_all();
     } else if (action == FORK && steps == wanted && !is_child) {
-        fork_here(at);
+        fork_here(context);
     }
 }
 

@@ -1,18 +1,37 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Where the library's own code is in memory, without that of an allocator in the same file. */
-#ifndef OWN_CODE_H
-#define OWN_CODE_H
+/* A thread that runs one instruction at a time, and which of them are the library's own. For x86-64. */
+#ifndef SINGLE_STEPS_H
+#define SINGLE_STEPS_H
 
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <ucontext.h>
 #include <unistd.h>
 
+/* From now on each instruction of this thread raises SIGTRAP, or none does. */
+static inline void step(bool on)
+{
+    if (on) {
+        __asm__ volatile("pushfq; orq $0x100, (%%rsp); popfq" ::: "memory", "cc");
+    } else {
+        __asm__ volatile("pushfq; andq $~0x100, (%%rsp); popfq" ::: "memory", "cc");
+    }
+}
+
+/* The same from a handler, for what it has interrupted. */
+static inline void stop_steps(ucontext_t *interrupted)
+{
+    interrupted->uc_mcontext.gregs[REG_EFL] &= ~0x100;
+}
+
+/* The library's, without that of an allocator in the same file. */
 struct own_code {
     uintptr_t begin;
     uintptr_t end;
@@ -68,6 +87,12 @@ static inline struct own_code find_own_code(void)
     struct own_code code = {0, 0};
     dl_iterate_phdr(look_for_own_code, &code);
     return code;
+}
+
+static inline bool is_in_own_code(const ucontext_t *interrupted, struct own_code code)
+{
+    uintptr_t instruction = (uintptr_t) interrupted->uc_mcontext.gregs[REG_RIP];
+    return instruction >= code.begin && instruction < code.end;
 }
 
 #endif
