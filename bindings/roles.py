@@ -66,6 +66,7 @@ RESULTS = (
     Result("known_size", "size_t *returned", "size_t", "int | None", ("integer?",), ("returned",)),
     Result("integer", "int *mode", "int", "int", ("integer",), ("mode",)),
     Result("boolean", "int *enabled", "int", "bool", ("boolean",), ("enabled",)),
+    Result("boolean", "int *helps", "int", "bool", ("boolean",), ("helps",)),
     Result("memory_limits", "struct zmalloc_memory_limits *limits", "struct zmalloc_memory_limits", "MemoryLimits",
            ("zmalloc.MemoryLimits",), ("limits",), macro="zm_struct_result"),
     Result("report", "struct zmalloc_report *report", "struct zmalloc_report", "Report", ("zmalloc.Report",),

@@ -587,6 +587,30 @@ ZMALLOC_API int jemalloc_purge(void);
  */
 ZMALLOC_API int zmalloc_purge(size_t *returned);
 
+/* Fragmentation. */
+
+/*
+ * Small blocks stand side by side in slabs: pages for blocks of one size. Such pages can go back to the operating
+ * system only when no block is left in them. So a program that has freed most of its blocks may hold nearly as many
+ * pages as before. To defragment is to move the blocks that are left closer together. Only the program can do that,
+ * as it knows all pointers to a block.
+ *
+ * These calls need jemalloc, with its experimental.utilization.query and its statistics, as the one that we build has
+ * them. Elsewhere they return -ENOTSUP, and change nothing. A pointer that is no block is as wrong here as in zfree.
+ * They may fail with -ENOMEM, too, while jemalloc has no memory for its answers.
+ */
+
+/**
+ * Writes to *helps whether to move the block would help to empty a slab: 1 or 0. It does if the slab is not the one
+ * that new blocks come from, is not full, is no fuller than the others of its size class on average, and if there is
+ * room for its blocks in those. Large blocks have their pages to themselves: 0. NULL: 0. On error *helps is 0.
+ * -EINVAL if helps is NULL.
+ *
+ * To move the block, allocate with zmalloc_no_tcache, copy, and free with zfree_no_tcache. The thread's cache would
+ * give out places in such slabs again.
+ */
+ZMALLOC_API int zmalloc_defrag_hint(void *ptr, int *helps);
+
 /* All of it. */
 
 /**

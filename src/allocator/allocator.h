@@ -103,6 +103,31 @@ static inline int zm_allocator_thread_counters(const _Atomic size_t **allocated,
 }
 #endif
 
+/* What moving a block would do. */
+struct zm_defrag_hint {
+    bool helps; /* to empty a slab: pages for blocks of one size */
+};
+
+/*
+ * One that can tell that defines ZM_ALLOCATOR_HINTS_DEFRAG. -ENOTSUP: it can't after all.
+ */
+#ifdef ZM_ALLOCATOR_HINTS_DEFRAG
+int zm_allocator_prepare_defrag(void);
+int zm_allocator_defrag_hint(void *block, struct zm_defrag_hint *hint);
+#else
+static inline int zm_allocator_prepare_defrag(void)
+{
+    return -ENOTSUP;
+}
+
+static inline int zm_allocator_defrag_hint(void *block, struct zm_defrag_hint *hint)
+{
+    (void) block;
+    (void) hint;
+    return -ENOTSUP;
+}
+#endif
+
 /* What an allocator can't tell. */
 #define ZM_UNKNOWN SIZE_MAX
 

@@ -3,6 +3,7 @@
 #include "allocator/allocator.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/types.h>
 
@@ -190,4 +191,93 @@ int zm_allocator_set_decay(long dirty, long muzzy)
         set_times(old_dirty, old_muzzy);
     }
     return error == -EFAULT ? -EINVAL : error; /* EFAULT: jemalloc's word for a time that it refuses */
+}
+
+/* A question that is asked of many blocks: its name is resolved once. Threads that do so at once find the same. */
+enum { MOST_LEVELS = 4 };
+
+struct question {
+    const char *text;
+    _Atomic size_t name[MOST_LEVELS];
+    _Atomic size_t length; /* 0: not yet */
+};
+
+static struct question utilization = {.text = "experimental.utilization.query"};
+
+static int resolve(struct question *question)
+{
+    size_t name[MOST_LEVELS];
+    size_t length = MOST_LEVELS;
+    int error = -ZM_JEMALLOC(mallctlnametomib)(question->text, name, &length);
+    for (size_t i = 0; error == 0 && i < length; i++) {
+        atomic_store_explicit(&question->name[i], name[i], memory_order_relaxed);
+    }
+    if (error == 0) {
+        atomic_store_explicit(&question->length, length, memory_order_release);
+    }
+    return error;
+}
+
+static int ask_of(struct question *question, void *block, void *answer, size_t size)
+{
+    size_t name[MOST_LEVELS];
+    size_t length = atomic_load_explicit(&question->length, memory_order_acquire);
+    for (size_t i = 0; i < length; i++) {
+        name[i] = atomic_load_explicit(&question->name[i], memory_order_relaxed);
+    }
+    return -ZM_JEMALLOC(mallctlbymib)(name, length, answer, &size, &block, sizeof(block));
+}
+
+/* The query is experimental: a version may have dropped it. Without statistics it knows nothing of a bin. */
+static int prepare_defrag(void)
+{
+    bool counts = false;
+    int error = ctl_read("config.stats", &counts, sizeof(counts));
+    if (error == 0 && !counts) {
+        return -ENOTSUP;
+    }
+    error = error == 0 ? resolve(&utilization) : error;
+    return error == -EAGAIN ? -ENOMEM : error == -ENOENT ? -ENOTSUP : error;
+}
+
+int zm_allocator_prepare_defrag(void)
+{
+    return atomic_load_explicit(&utilization.length, memory_order_acquire) != 0 ? 0 : prepare_defrag();
+}
+
+/* As jemalloc fills it in. Places that threads' caches hold are taken. */
+struct utilization {
+    void *current; /* the slab that new blocks come from */
+    size_t free;   /* places in the block's slab */
+    size_t places;
+    size_t size;
+    size_t bin_free; /* and in all slabs of the bin */
+    size_t bin_places;
+};
+
+/*
+ * Blocks leave the slabs that are no fuller than the others of their bin, and fill those, the current one first. How
+ * full that one is by itself can't be seen. If it is taken for empty, the average of the others is not overestimated,
+ * so the emptiest of them always qualifies. If all that is free in the bin is less than a slab, none can be emptied.
+ */
+static bool helps_to_move(void *block, const struct utilization *slab)
+{
+    bool is_current = (uintptr_t) block - (uintptr_t) slab->current < slab->size;
+    if (slab->free == 0 || is_current || slab->bin_free < slab->places) {
+        return false;
+    }
+    uint64_t others_places = slab->bin_places - slab->places;
+    uint64_t others_free = slab->bin_free - slab->places;
+    return slab->free * others_places >= others_free * slab->places;
+}
+
+int zm_allocator_defrag_hint(void *block, struct zm_defrag_hint *hint)
+{
+    struct utilization slab = {0};
+    int error = zm_allocator_prepare_defrag();
+    error = error == 0 ? ask_of(&utilization, block, &slab, sizeof(slab)) : error;
+    if (error == 0) {
+        hint->helps = helps_to_move(block, &slab);
+    }
+    return error;
 }

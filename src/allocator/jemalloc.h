@@ -191,6 +191,7 @@ static inline size_t zm_allocator_usable_size(void *block)
 
 #define ZM_ALLOCATOR_DECAYS
 #define ZM_ALLOCATOR_GOES_UNCACHED
+#define ZM_ALLOCATOR_HINTS_DEFRAG
 
 static inline void *zm_allocator_allocate_uncached(size_t size)
 {

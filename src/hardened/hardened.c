@@ -237,6 +237,11 @@ size_t zm_hardened_usable_size(void *ptr)
     return ptr != NULL ? block_in_use(ptr).size : 0;
 }
 
+void *zm_hardened_block_of(void *ptr)
+{
+    return (char *) ptr - block_in_use(ptr).offset;
+}
+
 void zm_hardened_empty_quarantine(const char *call)
 {
     current_call = call;

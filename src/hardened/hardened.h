@@ -32,6 +32,9 @@ void *zm_hardened_move(void *ptr, void *moved, size_t size);
 
 size_t zm_hardened_usable_size(void *ptr);
 
+/* The allocator's block that this one is in. */
+void *zm_hardened_block_of(void *ptr);
+
 /* Gives the allocator all that is in quarantine. */
 void zm_hardened_empty_quarantine(const char *call);
 

@@ -108,6 +108,11 @@ static inline size_t zm_heap_granted_size(void *ptr, size_t size)
     return ZM_HARDENED ? size : zm_allocator_granted_size(ptr, size);
 }
 
+static inline int zm_heap_defrag_hint(void *ptr, struct zm_defrag_hint *hint)
+{
+    return zm_allocator_defrag_hint(ZM_HARDENED ? zm_hardened_block_of(ptr) : ptr, hint);
+}
+
 static inline int zm_heap_purge(const char *call)
 {
     if (ZM_HARDENED) {

@@ -116,6 +116,21 @@ static void purge(void)
     check(status == 0 || (status == -1 && (!must_succeed() || is_unsupported(zmalloc_purge(NULL)))));
 }
 
+static void ask_for_hint(void)
+{
+    void *block = zmalloc(100);
+    int usually = 7;
+    int helps = 7;
+    int usual = zmalloc_defrag_hint(block, &usually);
+    check(usual == 0 || is_unsupported(usual));
+    arm();
+    int status = zmalloc_defrag_hint(block, &helps);
+    calm();
+    check(status == usual || (status < 0 && !must_succeed()));
+    check(helps == (status == 0 ? usually : 0));
+    zfree(block);
+}
+
 static int64_t known(int64_t difference)
 {
     return difference != ZMALLOC_UNKNOWN_DIFFERENCE ? difference : 0;
@@ -160,6 +175,7 @@ static const struct operation all[] = {
     {"zmalloc_set_decay", set_decay, NULL},
     {"zmalloc_purge", purge, NULL},
     {"jemalloc_purge", purge, NULL},
+    {"zmalloc_defrag_hint", ask_for_hint, NULL},
     {"zmalloc_report", report, NULL},
     {"zmalloc_report with the walk", report_with_walk, NULL},
 };

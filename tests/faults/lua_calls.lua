@@ -58,6 +58,7 @@ local calls = {
    zmalloc_size = with_block "zmalloc_size",
    zmalloc_usable_size = with_block "zmalloc_usable_size",
    extend_to_usable = with_block("extend_to_usable", 100),
+   zmalloc_defrag_hint = with_block "zmalloc_defrag_hint",
    zmadvise_dontneed = function() return zmalloc.zmadvise_dontneed, zmalloc.zmalloc(50000) end,
 
    ["a Block, aligned"] = plain(zmalloc.Block, 100, 256),

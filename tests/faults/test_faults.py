@@ -192,6 +192,7 @@ OPERATIONS: dict[str, Operation] = {
     "zmalloc_background_thread_enabled": zmalloc.zmalloc_background_thread_enabled,
     "zmalloc_decay": zmalloc.zmalloc_decay,
     "zmalloc_set_decay": lambda: zmalloc.zmalloc_set_decay(10000, 0),
+    "zmalloc_defrag_hint": with_block(zmalloc.zmalloc_defrag_hint),
     "jemalloc_purge": zmalloc.jemalloc_purge,
     "zmalloc_purge": zmalloc.zmalloc_purge,
     "zmalloc_report": lambda: zmalloc.zmalloc_report(True),

@@ -87,6 +87,7 @@ local blocks = {
    {"zmalloc_size", "ptr", zmalloc.zmalloc_size},
    {"zmalloc_usable_size", "ptr", zmalloc.zmalloc_usable_size},
    {"zmadvise_dontneed", "ptr", zmalloc.zmadvise_dontneed},
+   {"zmalloc_defrag_hint", "ptr", zmalloc.zmalloc_defrag_hint},
    {"zrealloc", "ptr", function(value) return zmalloc.zrealloc(value, 10) end},
    {"ztryrealloc", "ptr", function(value) return zmalloc.ztryrealloc(value, 10) end},
    {"zrealloc_usable", "ptr", function(value) return zmalloc.zrealloc_usable(value, 10) end},

@@ -163,6 +163,12 @@ local calls = {
       return math.type(dirty) == math.type(muzzy) and (dirty == nil) == (library ~= "jemalloc")
    end},
    zmalloc_set_decay = {only_jemalloc(10000, 0), is_nothing},
+   zmalloc_defrag_hint = {function(f) return only_jemalloc(block())(f) end, function(helps)
+      if library == "jemalloc" then
+         return type(helps) == "boolean"
+      end
+      return helps == nil
+   end},
    zmalloc_purge = {function(f) return f() end, is_size},
    zmalloc_report = {function(f) return f(1) end, function(report)
       return is_number(report.rss) and is_number(report.pss)

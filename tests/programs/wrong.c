@@ -322,6 +322,13 @@ static void use_zmadvise_dontneed(char *ptr, size_t size)
     zmadvise_dontneed(ptr);
 }
 
+static void use_zmalloc_defrag_hint(char *ptr, size_t size)
+{
+    int helps;
+    (void) size;
+    sink = (size_t) zmalloc_defrag_hint(ptr, &helps);
+}
+
 static void use_zlibc_free(char *ptr, size_t size)
 {
     (void) size;
@@ -407,6 +414,7 @@ static const struct call calls[] = {
     {"zmalloc_size", use_zmalloc_size},
     {"zmalloc_usable_size", use_zmalloc_usable_size},
     {"zmadvise_dontneed", use_zmadvise_dontneed},
+    {"zmalloc_defrag_hint", use_zmalloc_defrag_hint},
     {"extend_to_usable", use_extend_to_usable},
 };
 

@@ -117,6 +117,7 @@ BLOCKS = [
     ("zmalloc_size", "ptr", zmalloc.zmalloc_size),
     ("zmalloc_usable_size", "ptr", zmalloc.zmalloc_usable_size),
     ("zmadvise_dontneed", "ptr", zmalloc.zmadvise_dontneed),
+    ("zmalloc_defrag_hint", "ptr", zmalloc.zmalloc_defrag_hint),
     ("zrealloc", "ptr", lambda value: zmalloc.zrealloc(value, 10)),
     ("ztryrealloc", "ptr", lambda value: zmalloc.ztryrealloc(value, 10)),
     ("zrealloc_usable", "ptr", lambda value: zmalloc.zrealloc_usable(value, 10)),

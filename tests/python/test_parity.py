@@ -146,6 +146,10 @@ CALLS = {
         lambda result: LIBRARY != "jemalloc" or (result.dirty_ms, result.muzzy_ms) == tuple(result),
     ),
     "zmalloc_set_decay": (only_jemalloc("zmalloc_set_decay", 10_000, 0), is_none),
+    "zmalloc_defrag_hint": (
+        only_jemalloc("zmalloc_defrag_hint", None),
+        lambda result: type(result) is bool if LIBRARY == "jemalloc" else result is None,
+    ),
     "jemalloc_purge": (lambda f: f(), lambda result: result == 0),
     "zmalloc_purge": (lambda f: f(), is_status),
     "zmalloc_report": (lambda f: f(1), lambda report: is_number(report.rss) and is_number(report.pss)),
