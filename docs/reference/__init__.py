@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from sphinx.application import Sphinx
 
-from . import c, cli, guide, lua, picture, python
+from . import c, cli, course, guide, lua, picture, python
 
 PARTS = {"c": c.part, "cli": cli.part, "lua": lua.part, "python": python.part}
 
@@ -18,6 +18,7 @@ def fill(app: Sphinx, page: str, source: list[str]) -> None:
 def setup(app: Sphinx) -> None:
     app.connect("source-read", fill)
     app.connect("doctree-read", guide.link)
+    app.add_directive("course", course.Course)
     app.add_directive("house", picture.House)
     app.add_directive("passage", picture.Passage)
     for kind in lua.KINDS:
