@@ -42,7 +42,8 @@ class Result(NamedTuple):
 
 
 ARGUMENTS = (
-    Argument("size", ("size_t size", "size_t num", "size_t bytes", "size_t hysteresis"), "int", "integer"),
+    Argument("size", ("size_t size", "size_t num", "size_t bytes", "size_t hysteresis", "size_t start",
+                      "size_t max_us"), "int", "integer"),
     Argument("alignment", ("size_t alignment",), "int", "integer"),
     Argument("pid", ("long pid",), "int | None", "integer", default="-1"),
     Argument("long", ("long dirty_ms", "long muzzy_ms"), "int", "integer"),
@@ -52,6 +53,8 @@ ARGUMENTS = (
     Argument("field", ("char *field", "const char *field"), "str", "string", macro="zm_text_argument"),
     Argument("string_or_null", ("const char *string",), "str | bytes | None", "string?", macro="zm_text_argument"),
     Argument("block_or_null", ("void *ptr",), "Block | None", "zmalloc.Block?", macro=""),
+    Argument("blocks", ("void *const *blocks, size_t count", "void **blocks, size_t count"),
+             "list[Block | None] | tuple[Block | None, ...]", "zmalloc.Block[]", macro=""),
     Argument("null", ("void *libc_block",), "None", "nil", name="ptr", macro=""),
     Argument("handler", ("void (*handler)(size_t size)",), "Callable[[int], object] | None", "fun(size: integer)?",
              macro=""),
@@ -71,6 +74,9 @@ RESULTS = (
            ("zmalloc.MemoryLimits",), ("limits",), macro="zm_struct_result"),
     Result("report", "struct zmalloc_report *report", "struct zmalloc_report", "Report", ("zmalloc.Report",),
            ("report",), macro="zm_struct_result"),
+    Result("defrag", "struct zmalloc_defrag *done", "struct zmalloc_defrag", "Defrag", ("zmalloc.Defrag",), ("done",),
+           macro="zm_struct_result"),
+    Result("booleans", "int *hints", "", "list[bool]", ("boolean[]",), ("hints",), macro=""),
     Result("usable", "size_t *usable", "", "UsableBlock", ("integer",), ("usable",), macro=""),
     Result("integer_or_none", "long long *res", "", "int | None", ("integer?",), ("number",), macro=""),
     Result("allocator_info", "size_t *allocated, size_t *active, size_t *resident", "", "AllocatorInfo",
@@ -109,8 +115,13 @@ MEMBERS = {
     "zmalloc_field": ("dict[str, int]", "table<string, integer>"),
 }
 LIMIT = ("int | float | None", "number?")
-STRUCTS = {"zmalloc_mapping": "Mapping", "zmalloc_memory_limits": "MemoryLimits", "zmalloc_report": "Report"}
-MEMBERS_OF = {"zmalloc_memory_limits": {"size_t": LIMIT}}
+STRUCTS = {
+    "zmalloc_mapping": "Mapping",
+    "zmalloc_memory_limits": "MemoryLimits",
+    "zmalloc_defrag": "Defrag",
+    "zmalloc_report": "Report",
+}
+MEMBERS_OF = {"zmalloc_memory_limits": {"size_t": LIMIT}, "zmalloc_defrag": {"size_t": ("int", "integer")}}
 NOT_IN_SCRIPTS = {"zmalloc_mapping": "count"}
 
 # Python's named tuples that are no struct in C.
@@ -129,7 +140,7 @@ def argument(call: Call, declaration: str) -> Argument | None:
     """The role of what a script hands over, if it is that."""
     if call.name == "zlibc_free":
         declaration = "void *libc_block"
-    return next((role for role in ARGUMENTS if declaration in role.declarations), None)
+    return next((role for role in ARGUMENTS if declaration in (split(each)[0] for each in role.declarations)), None)
 
 
 def result(declaration: str) -> Result | None:
@@ -140,6 +151,8 @@ def result(declaration: str) -> Result | None:
             return role
         if declaration in others:
             return None
+    if any(declaration in split(each)[1:] for role in ARGUMENTS for each in role.declarations):
+        return None
     stop(f"the argument '{declaration}'")
 
 

@@ -51,6 +51,13 @@
   $1 = block != NULL ? block->memory : NULL;
 }
 
+/* A list of Blocks: it is the script's own that is gone through. */
+%typemap(in) (void *const *blocks, size_t count) (script_value list), (void **blocks, size_t count) (script_value list) {
+  TAKE(&list, blocks, $input, "$symname", "blocks");
+  $1 = NULL;
+  $2 = 0;
+}
+
 /* Its argument is no block of ours, and typemaps choose by an argument's name. */
 #define zlibc_free(ptr) zlibc_free(void *libc_block)
 %typemap(in) void *libc_block {
@@ -168,7 +175,7 @@
 %}
 
 /* At the very end, when every result is made. */
-%typemap(ret) void *, char * %{
+%typemap(ret) void *, char *, int zmalloc_defrag %{
   AFTER_PRESSURE;
 %}
 
@@ -255,4 +262,10 @@
   if (result == 0) {
     CALL(keep_pressure_handler, script3);
   }
+%}
+
+%exception zmalloc_defrag %{
+  (void) arg1;
+  (void) arg2;
+  TRY(defrag_blocks, list1, arg3, arg4, arg5, &result);
 %}

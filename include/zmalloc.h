@@ -611,6 +611,45 @@ ZMALLOC_API int zmalloc_purge(size_t *returned);
  */
 ZMALLOC_API int zmalloc_defrag_hint(void *ptr, int *helps);
 
+/**
+ * The same for count blocks; entries may be NULL. If count is 0, nothing is written, and the result says whether the
+ * allocator can tell. On error all hints are 0. -EINVAL if a pointer is NULL and count is not 0.
+ */
+ZMALLOC_API int zmalloc_defrag_hints(void *const *blocks, size_t count, int *hints);
+
+/** What a call of zmalloc_defrag did. */
+struct zmalloc_defrag {
+    size_t size;        /* of this struct: set before the call, which sets it to what it filled */
+    size_t position;    /* where the next call starts: the number of pointers, if all are done */
+    size_t asked;       /* blocks that were asked about: entries that are not NULL */
+    size_t moved;       /* blocks that were moved */
+    size_t moved_bytes; /* and their bytes, by zmalloc_size */
+    size_t refused;     /* blocks that stayed where they are, as there was no memory for another */
+    size_t freed_bytes; /* in slabs that their last block has left: by so much the allocator's active bytes fell, if
+                           no other thread allocated from such slabs or freed into them meanwhile */
+};
+
+/**
+ * Moves those of the blocks whose move helps, and writes their new addresses into the array. Entries may be NULL. A
+ * moved block is as large and as well aligned as before, and holds the same. It counts as one block freed and one
+ * allocated, like a reallocation. No other thread may use the blocks or the array meanwhile, and nobody the old
+ * addresses afterwards. No block may stand in the array twice.
+ *
+ * The call begins at blocks[start], and returns when all are done, or after about max_us microseconds; 0 is without
+ * end. At least one is done. The array may change between two calls: who is missed will be met in the next round.
+ *
+ *     struct zmalloc_defrag step = {.size = sizeof(step)};
+ *     while (step.position < count && zmalloc_defrag(blocks, count, step.position, 500, &step) == 0) {
+ *         serve_others();
+ *     }
+ *
+ * Pages that became free go back after the decay times, or at once by zmalloc_purge. A hardened library quarantines
+ * the old places like any freed block. So no slab is empty before zmalloc_purge, and freed_bytes is 0. -EINVAL if
+ * done is NULL, its size is not set or too small, or blocks is NULL and count is not 0; then nothing is written. On
+ * any other error the figures are those of what was done before it.
+ */
+ZMALLOC_API int zmalloc_defrag(void **blocks, size_t count, size_t start, size_t max_us, struct zmalloc_defrag *done);
+
 /* All of it. */
 
 /**
@@ -655,6 +694,11 @@ struct zmalloc_report {
     /* Pages of hugetlbfs. They are in no other figure: neither in rss, pss, uss nor in private_dirty. */
     size_t private_hugetlb; /* Private_Hugetlb: mapped by this process alone */
     size_t shared_hugetlb;  /* Shared_Hugetlb: mapped by others too */
+
+    size_t muzzy; /* what the allocator has told the kernel that it may take: it may be in rss, and is not in
+                     resident. jemalloc: stats.arenas.all.pmuzzy; 0 unless zmalloc_set_decay sets muzzy_ms */
+    size_t allocator_frag_smallbins_bytes; /* free places in slabs that hold small blocks, a part of
+                                              allocator_frag_bytes: what zmalloc_defrag can make less. jemalloc */
 };
 
 /**

@@ -14,6 +14,7 @@
 #include "pressure.h"
 #include "block.h"
 #include "results.h"
+#include "defrag.h"
 
 /* What fails raises Lua's errors, and does not return. */
 #define TRY(function, ...) function(L, __VA_ARGS__)
@@ -69,4 +70,18 @@ typedef int script_value;
 %}
 %typemap(argout) (int (*visit)(const struct zmalloc_mapping *mapping, void *context), void *context) %{
   RESULT(mappings, $2);
+%}
+
+/* The hints are on the stack already. */
+%typemap(in, numinputs=0) int *hints %{
+  $1 = NULL;
+%}
+%typemap(argout) int *hints %{
+  SWIG_arg++;
+%}
+%exception zmalloc_defrag_hints %{
+  (void) arg1;
+  (void) arg2;
+  (void) arg3;
+  TRY(hint_blocks, list1, &result);
 %}

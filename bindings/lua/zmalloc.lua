@@ -272,6 +272,33 @@ function zmalloc.thp()
    return ({[0] = "never", "madvise", "always"})[mode]
 end
 
+-- Whether to move the Block would help to give memory back; see zmalloc_defrag_hint. An error if the allocator can't
+-- tell: jemalloc can.
+---@param block? zmalloc.Block
+---@return boolean
+function zmalloc.defrag_hint(block)
+   local helps = answer("defrag_hint", pcall(zmalloc.zmalloc_defrag_hint, block))
+   return helps
+end
+
+-- Moves those Blocks of a table whose move helps to empty pages; see zmalloc_defrag. What is in them stays the same.
+-- The call does the blocks after the first options.start, and returns after about options.max_seconds. Then position
+-- is less than #blocks, and is the next call's start.
+---@param blocks zmalloc.Block[]
+---@param options? {max_seconds: number?, start: integer?}
+---@return zmalloc.Defrag
+function zmalloc.defrag(blocks, options)
+   check_options("defrag", options, {max_seconds = "number", start = "number"}, 3)
+   local seconds = options and rawget(options, "max_seconds") or math.huge
+   if seconds < 0 or seconds ~= seconds then
+      error("defrag: argument 'max_seconds' must not be negative", 2)
+   end
+   local max_us = seconds < 1e6 and math.max(1, math.floor(seconds * 1e6)) or 0
+   local start = options and rawget(options, "start") or 0
+   local done = answer("defrag", pcall(zmalloc.zmalloc_defrag, blocks, start, max_us))
+   return done
+end
+
 -- Whether the options of a scope ask for all threads.
 local function wants_all_threads(options)
    check_options("track", options, {all_threads = "boolean"}, 4)

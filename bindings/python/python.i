@@ -31,6 +31,7 @@ static inline PyObject *type_with_module(PyType_Spec *spec)
 #include "results.h"
 #include "mappings.h"
 #include "figures.h"
+#include "defrag.h"
 #include "sampling.h"
 
 #define TRY(function, ...)                                                                                           \
@@ -104,6 +105,19 @@ typedef PyObject *script_value;
 %}
 %typemap(freearg) (int (*visit)(const struct zmalloc_mapping *mapping, void *context), void *context) %{
   forget_records(&records$argnum);
+%}
+
+%typemap(in, numinputs=0) int *hints (PyObject *list = NULL) %{
+  $1 = NULL;
+%}
+%typemap(argout) int *hints %{
+  Py_XSETREF(resultobj, list$argnum);
+%}
+%exception zmalloc_defrag_hints %{
+  (void) arg1;
+  (void) arg2;
+  (void) arg3;
+  TRY(hint_blocks, list1, &list3, &result);
 %}
 
 /* For monitors alone. */

@@ -118,9 +118,10 @@ def pytest() -> list[str]:
 
 def part() -> str:
     stub = parsed(Path(zmalloc.__file__).with_name("_zmalloc.pyi"))
-    watching = parsed(PACKAGE / "_monitor" / "series.py") | parsed(PACKAGE / "_monitor" / "monitor.py")
-    monitors = {name: nodes for name, nodes in watching.items() if hasattr(zmalloc, name)}
-    declared = parsed(PACKAGE / "__init__.py") | parsed(PACKAGE / "_track.py") | monitors | stub
+    parts: Declarations = {}
+    for file in ("_defrag.py", "_monitor/series.py", "_monitor/monitor.py"):
+        parts |= {name: nodes for name, nodes in parsed(PACKAGE / file).items() if hasattr(zmalloc, name)}
+    declared = parsed(PACKAGE / "__init__.py") | parsed(PACKAGE / "_track.py") | parts | stub
     groups = {"Calls": [], "Types": [], "Constants": []} | {f"C: {title}": [] for title in c.names().values()}
     for name, nodes in declared.items():
         groups[group(name, nodes)].append(item(name, nodes, stub))

@@ -105,15 +105,19 @@ static inline int zm_allocator_thread_counters(const _Atomic size_t **allocated,
 
 /* What moving a block would do. */
 struct zm_defrag_hint {
-    bool helps; /* to empty a slab: pages for blocks of one size */
+    bool helps;     /* to empty a slab: pages for blocks of one size */
+    size_t empties; /* bytes of the slab if no other block is in it, or 0 */
 };
 
 /*
- * One that can tell that defines ZM_ALLOCATOR_HINTS_DEFRAG. -ENOTSUP: it can't after all.
+ * One that can tell that, and has a place for a block that moves, defines ZM_ALLOCATOR_HINTS_DEFRAG. -ENOTSUP: it
+ * can't after all. The place is in the block's own arena, past the thread's cache, for as many bytes as the block
+ * has: so it is as well aligned, as only blocks in slabs are worth moving.
  */
 #ifdef ZM_ALLOCATOR_HINTS_DEFRAG
 int zm_allocator_prepare_defrag(void);
 int zm_allocator_defrag_hint(void *block, struct zm_defrag_hint *hint);
+void *zm_allocator_allocate_for_move(void *block, size_t size);
 #else
 static inline int zm_allocator_prepare_defrag(void)
 {
@@ -125,6 +129,12 @@ static inline int zm_allocator_defrag_hint(void *block, struct zm_defrag_hint *h
     (void) block;
     (void) hint;
     return -ENOTSUP;
+}
+
+static inline void *zm_allocator_allocate_for_move(void *block, size_t size)
+{
+    (void) block;
+    return zm_allocator_allocate_uncached(size);
 }
 #endif
 
@@ -138,6 +148,7 @@ struct zm_allocator_info {
     size_t mapped;          /* bytes of address space for blocks; without what is retained */
     size_t retained;        /* bytes of address space kept for later, whose memory the kernel has back */
     size_t metadata;        /* bytes for the allocator's own use */
+    size_t muzzy;           /* bytes that the kernel may take, and are not resident for the allocator */
     size_t small_allocated; /* bytes in small blocks handed out, */
     size_t small_active;    /* and in all the places for such blocks in the pages that are set up for them */
 };

@@ -95,6 +95,18 @@ static int read_bins(struct zm_allocator_info *info)
     return error;
 }
 
+static int read_muzzy(struct zm_allocator_info *info)
+{
+    size_t pages = 0;
+    size_t page = 0;
+    int error = ctl_read("stats.arenas." ALL_ARENAS ".pmuzzy", &pages, sizeof(pages));
+    error = error != 0 ? error : ctl_read("arenas.page", &page, sizeof(page));
+    if (error == 0) {
+        info->muzzy = pages * page;
+    }
+    return error;
+}
+
 int zm_allocator_info(struct zm_allocator_info *info)
 {
     const struct {
@@ -109,7 +121,8 @@ int zm_allocator_info(struct zm_allocator_info *info)
     for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]) && error == 0; i++) {
         error = ctl_read(figures[i].name, figures[i].value, sizeof(*figures[i].value));
     }
-    return error == 0 ? read_bins(info) : error;
+    error = error != 0 ? error : read_muzzy(info);
+    return error != 0 ? error : read_bins(info);
 }
 
 int zm_allocator_purge(void)
@@ -203,6 +216,7 @@ struct question {
 };
 
 static struct question utilization = {.text = "experimental.utilization.query"};
+static struct question arena_of = {.text = "arenas.lookup"};
 
 static int resolve(struct question *question)
 {
@@ -236,7 +250,8 @@ static int prepare_defrag(void)
     if (error == 0 && !counts) {
         return -ENOTSUP;
     }
-    error = error == 0 ? resolve(&utilization) : error;
+    error = error == 0 ? resolve(&arena_of) : error;
+    error = error == 0 ? resolve(&utilization) : error; /* the last one: see below */
     return error == -EAGAIN ? -ENOMEM : error == -ENOENT ? -ENOTSUP : error;
 }
 
@@ -278,6 +293,15 @@ int zm_allocator_defrag_hint(void *block, struct zm_defrag_hint *hint)
     error = error == 0 ? ask_of(&utilization, block, &slab, sizeof(slab)) : error;
     if (error == 0) {
         hint->helps = helps_to_move(block, &slab);
+        hint->empties = slab.free + 1 == slab.places ? slab.size : 0;
     }
     return error;
+}
+
+/* Another arena has slabs of its own to fill, and whoever frees the block may be the only thread of this one. */
+void *zm_allocator_allocate_for_move(void *block, size_t size)
+{
+    unsigned arena;
+    bool known = ask_of(&arena_of, block, &arena, sizeof(arena)) == 0;
+    return ZM_JEMALLOC(mallocx)(size, MALLOCX_TCACHE_NONE | (known ? MALLOCX_ARENA(arena) : 0));
 }

@@ -242,6 +242,16 @@ void *zm_hardened_block_of(void *ptr)
     return (char *) ptr - block_in_use(ptr).offset;
 }
 
+/* The offset is a multiple of the alignment: so is a size rounded up to it, and with that the new block. */
+void *zm_hardened_allocate_for_move(void *ptr)
+{
+    struct zm_entry block = block_in_use(ptr);
+    size_t whole = block.offset + block.size + ZM_REDZONE;
+    size_t rounded = (whole + block.offset - 1) / block.offset * block.offset;
+    void *place = zm_allocator_allocate_for_move(block.ptr - block.offset, rounded);
+    return zm_hardened_open(place, block.offset, block.size);
+}
+
 void zm_hardened_empty_quarantine(const char *call)
 {
     current_call = call;

@@ -35,6 +35,9 @@ size_t zm_hardened_usable_size(void *ptr);
 /* The allocator's block that this one is in. */
 void *zm_hardened_block_of(void *ptr);
 
+/* One more of the same size and alignment, where the allocator would move it to. */
+void *zm_hardened_allocate_for_move(void *ptr);
+
 /* Gives the allocator all that is in quarantine. */
 void zm_hardened_empty_quarantine(const char *call);
 

@@ -108,6 +108,12 @@ static inline size_t zm_heap_granted_size(void *ptr, size_t size)
     return ZM_HARDENED ? size : zm_allocator_granted_size(ptr, size);
 }
 
+/* The place for a block that moves: it is one of so many bytes, and aligned for any alignment that was asked for. */
+static inline void *zm_heap_allocate_for_move(void *ptr, size_t size)
+{
+    return ZM_HARDENED ? zm_hardened_allocate_for_move(ptr) : zm_allocator_allocate_for_move(ptr, size);
+}
+
 static inline int zm_heap_defrag_hint(void *ptr, struct zm_defrag_hint *hint)
 {
     return zm_allocator_defrag_hint(ZM_HARDENED ? zm_hardened_block_of(ptr) : ptr, hint);

@@ -51,7 +51,7 @@ const char *zmalloc_allocator(void)
 
 int zm_inspect_allocator(struct zm_allocator_info *info)
 {
-    *info = (struct zm_allocator_info){ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN,
+    *info = (struct zm_allocator_info){ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN,
                                        ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN, ZM_UNKNOWN};
     return zm_allocator_info(info);
 }

@@ -12,7 +12,7 @@
 /* In version 0.2.0, and now. */
 enum {
     FIRST_SIZE = ZM_END_OF(struct zmalloc_report, huge_pages),
-    SIZE = ZM_END_OF(struct zmalloc_report, shared_hugetlb)
+    SIZE = ZM_END_OF(struct zmalloc_report, allocator_frag_smallbins_bytes)
 };
 
 /* Numbers with a fraction need registers that all else may be compiled without: see src/meson.build. */
@@ -90,7 +90,12 @@ static void fill(struct zmalloc_report *report, int walk)
         .huge_pages = ZMALLOC_UNKNOWN,
         .private_hugetlb = ZMALLOC_UNKNOWN,
         .shared_hugetlb = ZMALLOC_UNKNOWN,
+        .muzzy = info.muzzy,
+        .allocator_frag_smallbins_bytes = ZMALLOC_UNKNOWN,
     };
+    if (info.small_allocated != ZM_UNKNOWN && info.small_active != ZM_UNKNOWN) {
+        report->allocator_frag_smallbins_bytes = info.small_active - info.small_allocated;
+    }
     if (zmalloc_rss(&report->rss) != 0) {
         report->rss = ZMALLOC_UNKNOWN;
     }

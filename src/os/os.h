@@ -53,6 +53,9 @@ bool zm_os_is_first_thread(pthread_t thread);
 
 size_t zm_os_page_size(void);
 
+/* Of a clock that only goes on. */
+uint64_t zm_os_microseconds(void);
+
 /* Gives whole pages back; they read as zero afterwards. */
 void zm_os_discard(void *pages, size_t bytes);
 

@@ -104,7 +104,7 @@ static void test_what_is_known(void **state)
     (void) state;
     static const struct {
         const char *name;
-        bool allocated, active, resident, mapped, retained, metadata, bins;
+        bool allocated, active, resident, mapped, retained, metadata, bins_and_muzzy;
     } allocators[] = {
         {"jemalloc", true, true, true, true, true, true, true},
         {"tcmalloc", true, true, true, true, true, true, false},
@@ -131,7 +131,9 @@ static void test_what_is_known(void **state)
         assert_int_equal(report.mapped != ZMALLOC_UNKNOWN, allocators[i].mapped);
         assert_int_equal(report.retained != ZMALLOC_UNKNOWN, allocators[i].retained);
         assert_int_equal(report.metadata != ZMALLOC_UNKNOWN, allocators[i].metadata);
-        assert_int_equal(!isnan(report.allocator_frag_smallbins_ratio), allocators[i].bins);
+        assert_int_equal(!isnan(report.allocator_frag_smallbins_ratio), allocators[i].bins_and_muzzy);
+        assert_int_equal(report.allocator_frag_smallbins_bytes != ZMALLOC_UNKNOWN, allocators[i].bins_and_muzzy);
+        assert_int_equal(report.muzzy != ZMALLOC_UNKNOWN, allocators[i].bins_and_muzzy);
     }
     assert_true(found);
     assert_int_not_equal(report.rss, ZMALLOC_UNKNOWN);
@@ -225,16 +227,55 @@ static void test_holes_between_small_blocks(void **state)
         small[i] = zmalloc(SMALL);
     }
     double full = report_now(0).allocator_frag_smallbins_ratio;
+    size_t none = report_now(0).allocator_frag_smallbins_bytes;
     for (size_t i = 0; i < SMALL_BLOCKS; i += 2) {
         zfree(small[i]);
     }
+    zmalloc_purge(NULL); /* and none of them waits in a cache */
     double half = report_now(0).allocator_frag_smallbins_ratio;
+    size_t holes = report_now(0).allocator_frag_smallbins_bytes - none;
+    size_t expected = SMALL_BLOCKS / 2 * zmalloc_size(small[1]);
     for (size_t i = 1; i < SMALL_BLOCKS; i += 2) {
         zfree(small[i]);
     }
     if (!(full >= 1 && full < 1.2 && half > 1.8 && half < 2.3)) {
         fail_msg("ratio %f when full, %f when half of it is free", full, half);
     }
+    if (!HARDENED && (holes > expected / 20 * 21 || holes < expected / 20 * 19)) { /* those have redzones */
+        fail_msg("%zu bytes in holes, should be %zu", holes, expected);
+    }
+}
+
+/* After a millisecond pages are muzzy, and stay so until a purge. Time passes in the allocator's calls. */
+static void test_muzzy_pages(void **state)
+{
+    (void) state;
+    enum { MUZZY = 32, SIZE = 64 << 10, TRIES = 200000 }; /* some MiB in one piece would go at once */
+    long dirty_ms;
+    long muzzy_ms;
+    if (zmalloc_decay(&dirty_ms, &muzzy_ms) != 0) {
+        print_message("skipped: this allocator has no muzzy pages\n");
+        skip();
+    }
+    zmalloc_purge(NULL);
+    assert_int_equal(report_now(0).muzzy, 0);
+    zmalloc_set_decay(1, -1);
+    for (size_t i = 0; i < MUZZY; i++) {
+        blocks[i] = zmalloc(SIZE);
+        memset(blocks[i], 1, SIZE);
+    }
+    for (size_t i = 0; i < MUZZY; i++) {
+        zfree(blocks[i]);
+    }
+    size_t muzzy = 0;
+    for (int i = 0; i < TRIES && muzzy < MUZZY * SIZE / 2; i++) {
+        zfree(zmalloc(SIZE));
+        muzzy = i % 1000 == 0 ? report_now(0).muzzy : muzzy;
+    }
+    expect(muzzy >= MUZZY * SIZE / 2 && muzzy < 4 * MUZZY * SIZE, "muzzy", muzzy);
+    zmalloc_set_decay(dirty_ms, muzzy_ms);
+    zmalloc_purge(NULL);
+    assert_int_equal(report_now(0).muzzy, 0);
 }
 
 static void test_purge_lowers_resident(void **state)
@@ -322,7 +363,7 @@ static const struct CMUnitTest tests[] = {
     tidy(test_parts_sum_to_rss),           tidy(test_what_is_known),
     tidy(test_without_the_walk),           tidy(test_with_the_walk),
     tidy(test_holes_between_small_blocks), tidy(test_purge_lowers_resident),
-    tidy(test_while_others_allocate),
+    tidy(test_while_others_allocate),      tidy(test_muzzy_pages),
 };
 
 int main(void)

@@ -131,6 +131,57 @@ static void ask_for_hint(void)
     zfree(block);
 }
 
+enum { THINNED = 2000 };
+static void *thinned[THINNED];
+
+/* Three of four are freed, past the cache. */
+static void thin_out(void)
+{
+    for (size_t i = 0; i < THINNED; i++) {
+        thinned[i] = zmalloc(100);
+        fill(thinned[i], 0, 100, (unsigned) i);
+    }
+    for (size_t i = 0; i < THINNED; i++) {
+        if (i % 4 != 0) {
+            zfree_no_tcache(thinned[i]);
+            thinned[i] = NULL;
+        }
+    }
+}
+
+/* Whatever fails, each block is whole, and where the array says. */
+static void defrag(void)
+{
+    thin_out();
+    size_t used = zmalloc_used_memory();
+    struct zmalloc_defrag done = {.size = sizeof(done)};
+    arm();
+    int status = zmalloc_defrag(thinned, THINNED, 0, 0, &done);
+    calm();
+    check_allocator_status(status);
+    check(status != 0 || done.position == THINNED);
+    check(done.moved + done.refused <= done.asked && done.asked <= THINNED / 4);
+    check(done.refused == 0 || !must_succeed());
+    check(zmalloc_used_memory() == used);
+    for (size_t i = 0; i < THINNED; i++) {
+        check(thinned[i] == NULL || filled(thinned[i], 100, (unsigned) i));
+        zfree(thinned[i]);
+    }
+}
+
+static void ask_for_hints(void)
+{
+    int hints[] = {7, 7};
+    void *both[] = {zmalloc(100), NULL};
+    arm();
+    int status = zmalloc_defrag_hints(both, 2, hints);
+    calm();
+    check_allocator_status(status);
+    check(status == 0 ? (hints[0] | 1) == 1 : hints[0] == 0);
+    check(hints[1] == 0);
+    zfree(both[0]);
+}
+
 static int64_t known(int64_t difference)
 {
     return difference != ZMALLOC_UNKNOWN_DIFFERENCE ? difference : 0;
@@ -176,6 +227,8 @@ static const struct operation all[] = {
     {"zmalloc_purge", purge, NULL},
     {"jemalloc_purge", purge, NULL},
     {"zmalloc_defrag_hint", ask_for_hint, NULL},
+    {"zmalloc_defrag_hints", ask_for_hints, NULL},
+    {"zmalloc_defrag", defrag, NULL},
     {"zmalloc_report", report, NULL},
     {"zmalloc_report with the walk", report_with_walk, NULL},
 };

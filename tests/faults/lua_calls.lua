@@ -59,6 +59,10 @@ local calls = {
    zmalloc_usable_size = with_block "zmalloc_usable_size",
    extend_to_usable = with_block("extend_to_usable", 100),
    zmalloc_defrag_hint = with_block "zmalloc_defrag_hint",
+   zmalloc_defrag_hints = function() return zmalloc.zmalloc_defrag_hints, {block(), block()} end,
+   zmalloc_defrag = function() return zmalloc.zmalloc_defrag, {block(), block()}, 0, 0 end,
+   defrag_hint = with_block "defrag_hint",
+   defrag = function() return zmalloc.defrag, {block(), block()} end,
    zmadvise_dontneed = function() return zmalloc.zmadvise_dontneed, zmalloc.zmalloc(50000) end,
 
    ["a Block, aligned"] = plain(zmalloc.Block, 100, 256),

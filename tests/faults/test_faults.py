@@ -193,6 +193,8 @@ OPERATIONS: dict[str, Operation] = {
     "zmalloc_decay": zmalloc.zmalloc_decay,
     "zmalloc_set_decay": lambda: zmalloc.zmalloc_set_decay(10000, 0),
     "zmalloc_defrag_hint": with_block(zmalloc.zmalloc_defrag_hint),
+    "zmalloc_defrag_hints": lambda: zmalloc.zmalloc_defrag_hints([zmalloc.Block(100), None]),
+    "zmalloc_defrag": lambda: zmalloc.zmalloc_defrag([zmalloc.Block(100), None], 0, 0),
     "jemalloc_purge": zmalloc.jemalloc_purge,
     "zmalloc_purge": zmalloc.zmalloc_purge,
     "zmalloc_report": lambda: zmalloc.zmalloc_report(True),

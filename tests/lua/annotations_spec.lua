@@ -119,6 +119,9 @@ describe("the annotations", function()
       handler = function() return nil end,
       bytes = function() return 0 end,
       hysteresis = function() return 0 end,
+      blocks = function() return {zmalloc.Block(10)} end,
+      start = function() return 0 end,
+      max_us = function() return 0 end,
    }
 
    for name, about in pairs(functions) do

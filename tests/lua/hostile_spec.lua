@@ -115,6 +115,7 @@ local good = {
    time = constant(10000), handler = constant(nil), all_threads = constant(false), position = constant(1),
    walk = constant(false), limit = constant(0), any_limit = constant(nil), soft = constant(0),
    any_soft = constant(nil), hysteresis = constant(0),
+   blocks = function() return {} end, start = constant(0), max_us = constant(0), max_seconds = constant(nil),
    n = constant(1), byte = constant(1), text = constant "text", key = constant(1),
 }
 
@@ -134,6 +135,9 @@ local function use(call)
    end
    if call.name == "report" then
       return function(pid, walk) return zmalloc.report {pid = pid, walk = walk} end
+   end
+   if call.name == "defrag" then
+      return function(blocks, seconds, start) return zmalloc.defrag(blocks, {max_seconds = seconds, start = start}) end
    end
    local method = call.name:match "^Block%.(.*)$"
    if method then

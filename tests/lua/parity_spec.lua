@@ -169,6 +169,8 @@ local calls = {
       end
       return helps == nil
    end},
+   zmalloc_defrag_hints = {only_jemalloc {}, function(hints) return hints == nil or next(hints) == nil end},
+   zmalloc_defrag = {only_jemalloc({}, 0, 0), function(done) return done == nil or done.position == 0 end},
    zmalloc_purge = {function(f) return f() end, is_size},
    zmalloc_report = {function(f) return f(1) end, function(report)
       return is_number(report.rss) and is_number(report.pss)

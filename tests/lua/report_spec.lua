@@ -50,7 +50,7 @@ describe("the report", function()
       end
       assert.is_true(names.size)
       names.size = nil -- for C alone
-      assert.equal(21, support.count(names))
+      assert.equal(23, support.count(names))
       for name in pairs(zmalloc.report(true)) do
          assert.is_true(names[name], name)
       end

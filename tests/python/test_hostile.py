@@ -208,6 +208,7 @@ GOOD: dict[str, Callable[[], object]] = {
     "old_field": lambda: "Rss", "field_or_none": lambda: "Rss", "pid": lambda: None, "old_pid": lambda: None,
     "i": lambda: 1, "enable": lambda: False, "switch": lambda: False, "time": lambda: 10_000, "handler": lambda: None,
     "limit": lambda: 0, "any_limit": lambda: None, "soft": lambda: 0, "any_soft": lambda: None,
+    "blocks": list, "start": lambda: 0, "max_us": lambda: 0, "max_seconds": lambda: None,
     "hysteresis": lambda: 0, "all_threads": lambda: False, "index": lambda: 0, "byte": lambda: 1,
 }  # fmt: skip
 
@@ -231,6 +232,8 @@ def use(call: Call) -> Callable[..., object]:
         return lambda all_threads: zmalloc.track(all_threads=all_threads)
     if call.name == "report":
         return lambda pid, walk: zmalloc.report(pid, walk=walk)
+    if call.name == "defrag":
+        return lambda blocks, seconds, start: zmalloc.defrag(blocks, max_seconds=seconds, start=start)
     if call.name in METHODS:
         return METHODS[call.name]
     target: object = zmalloc

@@ -51,7 +51,8 @@ FROM_REPORT = {
     "process_proportional_memory_bytes": "pss", "process_unique_memory_bytes": "uss",
     "process_private_dirty_memory_bytes": "private_dirty", "process_swap_memory_bytes": "swap",
     "process_huge_pages_memory_bytes": "huge_pages", "process_private_hugetlb_memory_bytes": "private_hugetlb",
-    "process_shared_hugetlb_memory_bytes": "shared_hugetlb",
+    "process_shared_hugetlb_memory_bytes": "shared_hugetlb", "zmalloc_memory_muzzy_bytes": "muzzy",
+    "zmalloc_smallbins_frag_bytes": "allocator_frag_smallbins_bytes",
 }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ import zmalloc
 from waiting import wait_until
 
 RATIOS = ("mem_fragmentation_ratio", "allocator_frag_smallbins_ratio")
+DIFFERENCES = ("allocator_overhead_bytes", "allocator_frag_bytes", "allocator_rss_bytes", "rss_overhead_bytes")
 COUNTED = ("peak", "total_allocated", "total_freed")
 LIMITS = ("limit", "soft_limit")
 OF_ANOTHER = ("rss", "pss", "uss", "private_dirty", "swap", "huge_pages", "private_hugetlb",
@@ -122,10 +123,9 @@ def test_every_figure_is_in_its_place() -> None:
     with zmalloc.Block(1 << 20), zmalloc.limit(1 << 40):
         for walk in (False, True):
             sample, report = zmalloc.Monitor(None, walk=walk).sample(), zmalloc.report(walk=walk)
-            for name, value in zip(zmalloc.Sample._fields[2:23], report):
+            for name, value in zip(zmalloc.Sample._fields[2:25], report):
                 assert getattr(sample, name) == pytest.approx(value, rel=0.5, abs=4 << 20), name
-            gaps = [value or 0 for name, value in sample._asdict().items() if name.endswith("_bytes")]
-            assert len(gaps) == 4
+            gaps = [getattr(sample, name) or 0 for name in DIFFERENCES]
             assert sample.used + sum(gaps) == sample.rss
             if sample.mem_fragmentation_ratio is not None:
                 assert sample.mem_fragmentation_ratio == sample.rss / sample.used
@@ -137,7 +137,7 @@ def test_differences_may_be_negative() -> None:
     from zmalloc import _figures, _zmalloc
     from zmalloc._monitor import series
 
-    figures = {name: -5 for name in _figures.NAMES if name.endswith("_bytes")}
+    figures = {name: -5 for name in DIFFERENCES}
     kept = series.packed(map(figures.get, _figures.NAMES))
     sample = series.Series(1, None, lambda records: _zmalloc._take_packed(kept, records)).sample()
     known = {name: value for name, value in sample._asdict().items() if value is not None}
@@ -676,7 +676,7 @@ def test_nobody_pays_who_has_no_monitor(script: Callable) -> None:
         "except AttributeError as error: print(error)\n"
     )
     assert script(code).stdout.splitlines() == [
-        "['zmalloc._zmalloc', 'zmalloc._named', 'zmalloc._limit']", "True", "set()", "set()",
+        "['zmalloc._zmalloc', 'zmalloc._named', 'zmalloc._defrag', 'zmalloc._limit']", "True", "set()", "set()",
         "module 'zmalloc' has no attribute 'Monitors'",
     ]  # fmt: skip
 
@@ -763,7 +763,7 @@ def test_a_report_as_html() -> None:
     report = zmalloc.report()
     [table] = well_formed(report._repr_html_())
     rows = table_rows(table)
-    assert list(rows) == list(zmalloc.Sample._fields[2:23])
+    assert list(rows) == list(zmalloc.Sample._fields[2:25])
     assert rows["used"] == [f"{report.used:,} bytes"]
     assert rows["pss"] == ["unknown"]
 

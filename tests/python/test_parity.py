@@ -150,6 +150,8 @@ CALLS = {
         only_jemalloc("zmalloc_defrag_hint", None),
         lambda result: type(result) is bool if LIBRARY == "jemalloc" else result is None,
     ),
+    "zmalloc_defrag_hints": (only_jemalloc("zmalloc_defrag_hints", []), lambda result: not result),
+    "zmalloc_defrag": (only_jemalloc("zmalloc_defrag", [], 0, 0), lambda result: not result or not any(result)),
     "jemalloc_purge": (lambda f: f(), lambda result: result == 0),
     "zmalloc_purge": (lambda f: f(), is_status),
     "zmalloc_report": (lambda f: f(1), lambda report: is_number(report.rss) and is_number(report.pss)),

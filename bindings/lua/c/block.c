@@ -12,6 +12,11 @@
 
 #define BLOCK_TYPE "zmalloc.Block"
 
+struct block *test_block(lua_State *L, int index)
+{
+    return luaL_testudata(L, index, BLOCK_TYPE);
+}
+
 static struct block *to_open_block(lua_State *L, int index, const char *call, const char *argument)
 {
     struct block *block = luaL_testudata(L, index, BLOCK_TYPE);

@@ -16,6 +16,9 @@ struct block {
     bool busy;    /* C is at work on the memory: see start_resize */
 };
 
+/* NULL if it is none. */
+struct block *test_block(lua_State *L, int index);
+
 struct block *to_block_or_null(lua_State *L, int index, const char *call, const char *argument);
 
 static inline void forget_memory(struct block *block)

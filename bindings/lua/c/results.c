@@ -84,6 +84,15 @@ void push_memory_limits(lua_State *L, const struct zmalloc_memory_limits *limits
     zmalloc_memory_limits_fields(PUSH_LIMIT)
 }
 
+void push_defrag(lua_State *L, const struct zmalloc_defrag *done)
+{
+    lua_newtable(L);
+#define PUSH_COUNTED(name)                                                                                           \
+    push_size(L, done->name);                                                                                        \
+    lua_setfield(L, -2, #name);
+    zmalloc_defrag_fields(PUSH_COUNTED)
+}
+
 void push_report(lua_State *L, const struct zmalloc_report *report)
 {
     lua_newtable(L);

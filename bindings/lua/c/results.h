@@ -26,6 +26,8 @@ void push_decay(lua_State *L, const long times[2]);
 
 void push_memory_limits(lua_State *L, const struct zmalloc_memory_limits *limits);
 
+void push_defrag(lua_State *L, const struct zmalloc_defrag *done);
+
 void push_report(lua_State *L, const struct zmalloc_report *report);
 
 void push_fields(lua_State *L, const struct zmalloc_field *fields, size_t count);

@@ -18,6 +18,7 @@ static PyTypeObject allocator_info_type;
 static PyTypeObject decay_type;
 PyTypeObject mapping_type;
 static PyTypeObject memory_limits_type;
+static PyTypeObject defrag_type;
 static PyTypeObject report_type;
 
 static PyStructSequence_Field usable_block_fields[] = {
@@ -52,6 +53,9 @@ static PyStructSequence_Field mapping_fields[] = {
 #define MEMORY_LIMIT(name) {#name, zmalloc_memory_limits_##name##_doc},
 static PyStructSequence_Field memory_limits_fields[] = {zmalloc_memory_limits_fields(MEMORY_LIMIT){NULL, NULL}};
 
+#define DEFRAG_FIELD(name) {#name, zmalloc_defrag_##name##_doc},
+static PyStructSequence_Field defrag_fields[] = {zmalloc_defrag_fields(DEFRAG_FIELD){NULL, NULL}};
+
 #define REPORT_FIELD(name) {#name, zmalloc_report_##name##_doc},
 static PyStructSequence_Field report_fields[] = {zmalloc_report_fields(REPORT_FIELD){NULL, NULL}};
 
@@ -67,6 +71,7 @@ static struct {
     {&mapping_type, {"zmalloc.Mapping", zmalloc_mapping_doc, mapping_fields, COUNT(mapping_fields)}},
     {&memory_limits_type,
      {"zmalloc.MemoryLimits", zmalloc_memory_limits_doc, memory_limits_fields, COUNT(memory_limits_fields)}},
+    {&defrag_type, {"zmalloc.Defrag", zmalloc_defrag_doc, defrag_fields, COUNT(defrag_fields)}},
     {&report_type, {"zmalloc.Report", zmalloc_report_doc, report_fields, COUNT(report_fields)}},
 };
 
@@ -225,6 +230,12 @@ PyObject *from_memory_limits(const struct zmalloc_memory_limits *limits)
 {
 #define LIMIT(name) from_known_size(limits->name),
     return NAMED_TUPLE(&memory_limits_type, zmalloc_memory_limits_fields(LIMIT));
+}
+
+PyObject *from_defrag(const struct zmalloc_defrag *done)
+{
+#define COUNTED(name) PyLong_FromSize_t(done->name),
+    return NAMED_TUPLE(&defrag_type, zmalloc_defrag_fields(COUNTED));
 }
 
 PyObject *from_report(const struct zmalloc_report *report)

@@ -38,6 +38,8 @@ PyObject *from_decay(const long times[2]);
 
 PyObject *from_memory_limits(const struct zmalloc_memory_limits *limits);
 
+PyObject *from_defrag(const struct zmalloc_defrag *done);
+
 PyObject *from_report(const struct zmalloc_report *report);
 
 PyObject *from_fields(const struct zmalloc_field *fields, size_t count);

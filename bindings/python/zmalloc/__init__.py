@@ -21,12 +21,13 @@ import os as _os
 import sys as _sys
 
 from . import _zmalloc
+from ._defrag import defrag, defrag_hint
 from ._limit import Limit as _Limit
 from ._limit import from_bytes as _from_bytes
 from ._limit import to_bytes as _to_bytes
 from ._named import ask as _ask
 from ._zmalloc import *  # noqa: F403
-from ._zmalloc import AllocatorInfo, Block, Decay, Mapping, MemoryLimits, Report, UsableBlock
+from ._zmalloc import AllocatorInfo, Block, Decay, Defrag, Mapping, MemoryLimits, Report, UsableBlock
 
 TYPE_CHECKING = False  # typing itself would take longer to import than all of this
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ else:
 _OF_SCOPES = ("Track", "track")
 _OF_MONITORS = ("Event", "Monitor", "Rates", "Sample")
 _OF_PYTHON = (
-    "ZMALLOC_LIB", "allocator", "allocator_info", "background_thread", "decay", "disable_thp", "good_size",
+    "ZMALLOC_LIB", "allocator", "allocator_info", "background_thread", "decay", "defrag", "defrag_hint", "disable_thp",
+    "good_size",
     "limit", "mappings", "memory_limit", "memory_limits", "memory_size", "peak_memory", "private_dirty", "purge",
     "report", "reset_peak_memory", "rss", "set_decay", "set_limit", "set_oom_handler", "set_soft_limit", "smaps",
     "soft_limit", "thp", "used_memory",

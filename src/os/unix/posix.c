@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 static uint64_t bytes_of(const struct rlimit *limit)
@@ -82,4 +83,11 @@ bool zm_os_is_mapped(const void *start, size_t bytes)
 size_t zm_os_page_size(void)
 {
     return (size_t) sysconf(_SC_PAGESIZE);
+}
+
+uint64_t zm_os_microseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t) now.tv_sec * 1000000 + (uint64_t) now.tv_nsec / 1000;
 }

@@ -57,6 +57,8 @@ class Sample(NamedTuple):
     huge_pages: int | None
     private_hugetlb: int | None
     shared_hugetlb: int | None
+    muzzy: int | None
+    allocator_frag_smallbins_bytes: int | None
     peak: int | None
     total_allocated: int | None
     total_freed: int | None
