@@ -211,6 +211,27 @@ def test_the_readme_s_picture(source: Path, tmp_path: Path) -> None:
     assert kept.stat().st_size < 120_000
 
 
+def test_the_picture_of_a_cache_that_is_defragmented(source: Path, tmp_path: Path) -> None:
+    program = source / "examples" / "cookbook" / "defrag.py"
+    command = [sys.executable, "-W", "error", program]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    if not zmalloc.allocator.startswith("jemalloc"):
+        assert (result.returncode, result.stdout) == (1, "")
+        assert result.stderr.startswith(f"{zmalloc.allocator} can't tell which blocks to move: ")
+        return
+    assert (result.returncode, result.stderr) == (0, "")
+    figures = re.findall(r"^([a-z ]+?) +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)$", result.stdout, re.MULTILINE)
+    rows = {name: tuple(map(float, row)) for name, *row in figures}
+    assert list(rows) == ["full", "thinned out", "purged", "and moved"]
+    (used, active, holes, _), (moved_used, moved_active, moved_holes, _) = rows["purged"], rows["and moved"]
+    assert used == moved_used < rows["full"][0] / 3
+    assert active > 3 * used and holes > 2 * used
+    assert moved_active < 1.5 * used and moved_holes < used / 4
+    picture, kept = image.imread(tmp_path / "defrag.png"), source / "docs" / "images" / "defrag.png"
+    assert picture.shape[:2] == image.imread(kept).shape[:2]
+    assert kept.stat().st_size < 120_000
+
+
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_few_samples(count: int, tmp_path: Path) -> None:
     monitor = zmalloc.Monitor(None)
