@@ -207,39 +207,40 @@ int zm_allocator_set_decay(long dirty, long muzzy)
 }
 
 /* A question that is asked of many blocks: its name is resolved once. Threads that do so at once find the same. */
-enum { MOST_LEVELS = 4 };
+enum { UTILIZATION_LEVELS = 3, ARENA_LEVELS = 2, MOST_LEVELS = 3 };
 
 struct question {
     const char *text;
+    size_t levels;
     _Atomic size_t name[MOST_LEVELS];
-    _Atomic size_t length; /* 0: not yet */
+    atomic_bool is_known;
 };
 
-static struct question utilization = {.text = "experimental.utilization.query"};
-static struct question arena_of = {.text = "arenas.lookup"};
+static struct question utilization = {.text = "experimental.utilization.query", .levels = UTILIZATION_LEVELS};
+static struct question arena_of = {.text = "arenas.lookup", .levels = ARENA_LEVELS};
 
 static int resolve(struct question *question)
 {
     size_t name[MOST_LEVELS];
-    size_t length = MOST_LEVELS;
+    size_t length = question->levels;
     int error = -ZM_JEMALLOC(mallctlnametomib)(question->text, name, &length);
     for (size_t i = 0; error == 0 && i < length; i++) {
         atomic_store_explicit(&question->name[i], name[i], memory_order_relaxed);
     }
     if (error == 0) {
-        atomic_store_explicit(&question->length, length, memory_order_release);
+        atomic_store_explicit(&question->is_known, true, memory_order_release);
     }
     return error;
 }
 
-static int ask_of(struct question *question, void *block, void *answer, size_t size)
+/* Inlined, as the number of levels is a constant then. */
+static inline int ask_of(struct question *question, size_t levels, void *block, void *answer, size_t size)
 {
     size_t name[MOST_LEVELS];
-    size_t length = atomic_load_explicit(&question->length, memory_order_acquire);
-    for (size_t i = 0; i < length; i++) {
+    for (size_t i = 0; i < levels; i++) {
         name[i] = atomic_load_explicit(&question->name[i], memory_order_relaxed);
     }
-    return -ZM_JEMALLOC(mallctlbymib)(name, length, answer, &size, &block, sizeof(block));
+    return -ZM_JEMALLOC(mallctlbymib)(name, levels, answer, &size, &block, sizeof(block));
 }
 
 /* The query is experimental: a version may have dropped it. Without statistics it knows nothing of a bin. */
@@ -257,7 +258,7 @@ static int prepare_defrag(void)
 
 int zm_allocator_prepare_defrag(void)
 {
-    return atomic_load_explicit(&utilization.length, memory_order_acquire) != 0 ? 0 : prepare_defrag();
+    return atomic_load_explicit(&utilization.is_known, memory_order_acquire) ? 0 : prepare_defrag();
 }
 
 /* As jemalloc fills it in. Places that threads' caches hold are taken. */
@@ -288,9 +289,9 @@ static bool helps_to_move(void *block, const struct utilization *slab)
 
 int zm_allocator_defrag_hint(void *block, struct zm_defrag_hint *hint)
 {
-    struct utilization slab = {0};
+    struct utilization slab;
     int error = zm_allocator_prepare_defrag();
-    error = error == 0 ? ask_of(&utilization, block, &slab, sizeof(slab)) : error;
+    error = error == 0 ? ask_of(&utilization, UTILIZATION_LEVELS, block, &slab, sizeof(slab)) : error;
     if (error == 0) {
         hint->helps = helps_to_move(block, &slab);
         hint->empties = slab.free + 1 == slab.places ? slab.size : 0;
@@ -302,6 +303,6 @@ int zm_allocator_defrag_hint(void *block, struct zm_defrag_hint *hint)
 void *zm_allocator_allocate_for_move(void *block, size_t size)
 {
     unsigned arena;
-    bool known = ask_of(&arena_of, block, &arena, sizeof(arena)) == 0;
+    bool known = ask_of(&arena_of, ARENA_LEVELS, block, &arena, sizeof(arena)) == 0;
     return ZM_JEMALLOC(mallocx)(size, MALLOCX_TCACHE_NONE | (known ? MALLOCX_ARENA(arena) : 0));
 }
