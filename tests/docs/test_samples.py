@@ -144,6 +144,7 @@ def is_target(words: list[str]) -> bool:
 def are_options(words: list[str]) -> bool:
     """meson, pip: every -Dname=value is an option of this project or Meson's own, and the folder is a build's."""
     known = re.findall(r"^option\('(\w+)'", (SOURCE / "meson_options.txt").read_text(), re.MULTILINE)
+    known += ["default_library", "b_staticpic"]
     choices = re.search(r"'allocator'.*?choices: (\[.*?\])", (SOURCE / "meson_options.txt").read_text(), re.DOTALL)
     for name, value in re.findall(r"-D(\w+)=(\w*)", " ".join(words)):
         if name not in known or (name == "allocator" and f"'{value}'" not in choices[1]):
@@ -167,7 +168,16 @@ def are_files(words: list[str]) -> bool:
     return all((SOURCE / word).exists() for word in words if re.match(r"(tools|bench|tests|examples)/", word))
 
 
+def are_places(words: list[str]) -> bool:
+    """What pkg-config is asked for is what compat/ has for servers."""
+    compat = (SOURCE / "compat" / "meson.build").read_text()
+    return all(name in compat for name in re.findall(r"--variable=(\w+)", " ".join(words)))
+
+
 NOT_RUN: dict[str, tuple[str, Callable[[list[str]], bool]]] = {
+    r"(cp|rm|make) .*(pkg-config --variable|deps/jemalloc|MALLOC=)": (
+        "a server's sources; make servers does that, and the test of the programs without them", are_places,
+    ),
     r"make (?!help)": ("installs packages, or builds for minutes", is_target),
     r"meson (setup|compile|install)": ("builds, or writes outside of the build", are_options),
     r"meson test -C build(/\w+)?( --benchmark| --suite \w+)?$": ("tests, and this is one of them", are_options),
