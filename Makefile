@@ -27,7 +27,8 @@ OPTIONS_hardened = -Dhardened=true -Dbenchmarks=disabled -Dexamples=disabled
 OPTIONS_asan = -Db_sanitize=address,undefined -Dbenchmarks=disabled -Dexamples=disabled
 OPTIONS_tsan = -Db_sanitize=thread -Dc_args=-fsanitize=undefined -Dc_link_args=-fsanitize=undefined \
     -Dpython=disabled -Dlua=disabled -Dbenchmarks=disabled -Dexamples=disabled
-SUITES = $(if $(filter quantum8,$(WORDS)),quantum sizes aligned limit calls hostile_sizes,$(SUITES_OF_CHECKED))
+SUITES = $(if $(filter quantum8,$(WORDS)),quantum sizes aligned limit calls hostile_sizes 'programs servers',\
+    $(SUITES_OF_CHECKED))
 SUITES_OF_CHECKED = $(if $(filter $(CHECKED_VARIANTS),$*),--suite c \
     $(if $(filter asan,$(WORDS)),--suite python --suite lua) \
     $(if $(filter hardened,$(WORDS)),--suite hardened --suite python))
@@ -43,7 +44,8 @@ LUA_OPTIONS = -Dallocator=libc -Dlua=enabled -Dlua_version=$* -Dpython=disabled 
     -Dexamples=disabled $(COMMON)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz valgrind cross arches distros soak bench coverage mutation docs clean format
+.PHONY: help setup demo test lint fuzz valgrind cross arches distros soak servers bench coverage mutation docs clean
+.PHONY: format
 .SECONDARY:
 
 help: ## this list
@@ -100,7 +102,12 @@ soak: setup ## repeat the long forms of the tests for MINUTES=10; prints their f
 	@for variant in $(SOAKED_VARIANTS); do $(MAKE) --no-print-directory build-$$variant || exit; done
 	@tools/setup long
 	@$(MESON) test -C build/libc --no-rebuild --print-errorlogs --suite long
+	@MESON=$(MESON) $(PYTHON) tests/servers/run.py --short
 	@MESON=$(MESON) $(PYTHON) tests/soak.py $(or $(MINUTES),10) $(SOAKED_VARIANTS:%=build/%)
+
+servers: setup ## build servers from Debian's sources, with their own layer and on zmalloc, and compare: hours
+	@tools/setup long
+	@MESON=$(MESON) $(PYTHON) tests/servers/run.py $(ARGS)
 
 coverage: ## report which branches of our C the tests reach, into build/coverage; VARIANTS=libc for one
 	@tools/setup long

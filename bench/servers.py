@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
-from blocks import KEYS, texts
-from instructions import CALLGRIND, collected, instructions_of
-from measure import Results, Tree, table
+sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
+from blocks import KEYS, texts  # noqa: E402
+from debian_source import run, source, version  # noqa: E402
+from instructions import CALLGRIND, collected, instructions_of  # noqa: E402
+from measure import Results, Tree, table  # noqa: E402
 
 # The package and the suite that its source is taken from.
 SERVERS = [("redis", "bookworm"), ("redis", "forky"), ("valkey", "forky")]
@@ -30,46 +31,6 @@ void _serverPanic(const char *file, int line, const char *text, ...) { abort(); 
 HERE = Path(__file__).parent
 
 
-def run(*command: str | Path, cwd: Path | None = None) -> str:
-    """The output of a command; CalledProcessError with what it said if it fails."""
-    done = subprocess.run([str(word) for word in command], cwd=cwd, check=True, capture_output=True, text=True)
-    return done.stdout
-
-
-def mirror() -> str:
-    """The machine's own mirror: the first one that serves Debian itself."""
-    lists = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
-    text = "".join(path.read_text() for path in lists if path.is_file())
-    found = re.search(r"^(?:URIs:|deb(?: \[[^]]*\])?) *(https?:\S*/debian/?)(?:\s|$)", text, re.MULTILINE)
-    if found is None:
-        raise OSError("this machine has no Debian mirror")
-    return found[1]
-
-
-def source(package: str, suite: str, folder: Path) -> Path:
-    """The unpacked source, by an apt of its own: nothing of the machine's is changed."""
-    unpacked = folder / "source"
-    if not unpacked.exists():
-        for name in ("lists/partial", "cache/archives/partial"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        (folder / "status").touch()
-        keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
-        (folder / "sources.list").write_text(f"deb-src [signed-by={keys}] {mirror()} {suite} main\n")
-        (folder / "apt.conf").write_text(
-            f'Dir::Etc::sourcelist "{folder}/sources.list";\nDir::Etc::sourceparts "/dev/null";\n'
-            f'Dir::State "{folder}";\nDir::State::lists "{folder}/lists";\nDir::State::status "{folder}/status";\n'
-            f'Dir::Cache "{folder}/cache";\nAPT::Sandbox::User "root";\nAcquire::Check-Valid-Until "false";\n'
-        )
-        apt = ["apt-get", "-qq", "-c", folder / "apt.conf"]
-        run(*apt, "update")
-        run(*apt, "source", "--download-only", package, cwd=folder)
-        partial = folder / "partial"
-        partial.mkdir(exist_ok=True)
-        run("tar", "-x", "-f", next(folder.glob("*.orig.tar.*")), "--strip-components=1", cwd=partial)
-        partial.rename(unpacked)
-    return unpacked
-
-
 class Server(Tree):
     """A server's source, with its jemalloc built by its own Makefile. Its programs are as a Tree's."""
 
@@ -77,9 +38,7 @@ class Server(Tree):
         folder.mkdir(parents=True, exist_ok=True)
         self.bench = folder
         sources = source(package, suite, folder)
-        description = next(folder.glob("*.dsc")).read_text()
-        version = re.search(r"^Version: (?:\d+:)?([^-+~\n]*)", description, re.MULTILINE)
-        self.name = f"{package} {version[1] if version else ''}"
+        self.name = f"{package} {version(folder)}"
         jemalloc = sources / "deps/jemalloc"
         if not (jemalloc / "lib/libjemalloc.a").exists():
             run("make", "-C", sources / "deps", "-j2", "jemalloc")

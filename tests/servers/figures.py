@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a server does a second, and the memory that it takes."""
+
+from __future__ import annotations
+
+import csv
+import statistics
+import subprocess
+import time
+
+from builds import Build
+from client import Client, running
+
+KEYS = 1_000_000
+DEFRAG = {
+    "active-defrag-ignore-bytes": "1mb",
+    "active-defrag-threshold-lower": "2",
+    "active-defrag-threshold-upper": "10",
+    "active-defrag-cycle-min": "40",
+    "active-defrag-cycle-max": "60",
+}
+
+
+def speed(builds: list[Build], port: int, rounds: int) -> dict[str, dict[str, float]]:
+    """Operations a second: the median of rounds in which each build runs once."""
+    found: dict[str, dict[str, list[float]]] = {str(build): {} for build in builds}
+    for _ in range(rounds):
+        for build in builds:
+            with running(build, port):
+                command = [str(build.benchmark), "-p", str(port), "-t", "set,get", "-n", "300000", "-r", "100000",
+                           "-d", "20", "-P", "16", "--csv"]  # fmt: skip
+                said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            for row in csv.reader(said.splitlines()):
+                if row[0] in ("SET", "GET"):
+                    found[str(build)].setdefault(row[0], []).append(float(row[1]))
+    return {name: {kind: statistics.median(values) for kind, values in kinds.items()}
+            for name, kinds in found.items()}  # fmt: skip
+
+
+def settled(client: Client, seconds: float = 120) -> None:
+    """Until active defragmentation has nothing more to do."""
+    quiet, end = 0, time.monotonic() + seconds
+    while quiet < 5 and time.monotonic() < end:
+        time.sleep(0.3)
+        quiet = quiet + 1 if client.memory().get("active_defrag_running", "0") == "0" else 0
+
+
+def memory(build: Build, port: int) -> dict[str, float]:
+    """In MB: a million small keys; three of four deleted; and what is left after defragmentation."""
+    figures: dict[str, float] = {}
+
+    def note(when: str) -> None:
+        time.sleep(1)  # its own look at the process is every 100 ms
+        found = client.memory()
+        figures[f"used {when}"] = int(found["used_memory"]) / 1e6
+        figures[f"rss {when}"] = int(found["used_memory_rss"]) / 1e6
+
+    with running(build, port) as (_, client):
+        client.ask_all([["SET", f"key:{i}", f"value of key {i}"] for i in range(KEYS)])
+        note("full")
+        client.ask_all([["DEL", f"key:{i}"] for i in range(KEYS) if i % 4])
+        time.sleep(11)  # jemalloc gives back what has been free for 10 seconds
+        note("deleted")
+        try:
+            for name, value in DEFRAG.items():
+                client.ask("CONFIG", "SET", name, value)
+            client.ask("CONFIG", "SET", "activedefrag", "yes")
+            settled(client)
+            time.sleep(11)
+            note("defragmented")
+        except RuntimeError:
+            pass  # this build can't
+    return figures

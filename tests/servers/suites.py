@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The servers' own suites in Tcl, run on a build."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builds import Build, clean_environment
+
+UNITS = [
+    "unit/type/*", "unit/memefficiency", "unit/maxmemory", "unit/info", "unit/other", "unit/expire", "unit/lazyfree",
+    "unit/scripting", "unit/obuf-limits", "unit/client-eviction", "integration/rdb", "integration/aof",
+    "integration/replication",
+]  # fmt: skip
+SHORT_UNITS = ["unit/info", "unit/memefficiency"]
+TIMEOUT = 1800  # seconds for a unit
+
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass
+class Outcome:
+    """What a run of a suite printed."""
+
+    passed: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)  # the test, and what it said
+    left_out: int = 0
+
+    def add(self, other: Outcome) -> None:
+        self.passed |= other.passed
+        self.failed |= other.failed
+        self.left_out += other.left_out
+
+
+def units_of(build: Build, patterns: list[str]) -> list[str]:
+    """Those that this server has."""
+    tests = build.folder / "tests"
+    found = [path.relative_to(tests).with_suffix("").as_posix() for pattern in patterns
+             for path in sorted(tests.glob(f"{pattern}.tcl"))]  # fmt: skip
+    return list(dict.fromkeys(found))
+
+
+def parse(unit: str, text: str, status: int) -> Outcome:
+    """Of the lines that the suite prints."""
+    outcome = Outcome()
+    lines = COLOUR.sub("", text).splitlines()
+    for number, line in enumerate(lines):
+        if found := re.match(r"\[ok\]: (.*?)(?: \(\d+ ms\))?$", line):
+            outcome.passed.add(f"{unit}: {found[1]}")
+        elif found := re.match(r"\[err\]: (.*?) in (?:\S*/)?tests/\S+\.tcl", line):
+            outcome.failed[f"{unit}: {found[1]}"] = " ".join(lines[number + 1 : number + 3])
+        elif line.startswith(("[exception]", "[timeout]")):
+            outcome.failed[f"{unit}: stopped"] = " ".join(lines[number : number + 4])
+        elif line.startswith(("[ignore]", "[skip]")):
+            outcome.left_out += 1
+    if status != 0 and not outcome.failed:
+        outcome.failed[f"{unit}: stopped"] = " ".join(lines[-4:])
+    return outcome
+
+
+def run_unit(build: Build, unit: str, first_port: int) -> Outcome:
+    """One at a time: others may need the processors. Ports are as far from others' as asked."""
+    command = ["nice", "-n", "15", "./runtest", "--single", unit, "--clients", "1", "--baseport", str(first_port),
+               "--portcount", "2000"]  # fmt: skip
+    log = build.folder / f"suite-{unit.replace('/', '-')}.log"
+    with log.open("w") as output:
+        try:
+            status = subprocess.run(
+                command, cwd=build.folder, env=clean_environment() | {"LC_ALL": "C"}, stdout=output,
+                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=TIMEOUT, check=False,
+            ).returncode  # fmt: skip
+        except subprocess.TimeoutExpired:
+            status = 124
+    return parse(unit, log.read_text(errors="replace"), status)
+
+
+def port() -> int:
+    """The first of the ports that the suites may take."""
+    return int(os.environ.get("ZMALLOC_PORT", "31111"))
+
+
+def run_again(build: Build, own: Outcome, outcome: Outcome) -> dict[str, str]:
+    """Units with a failure that the server's own layer does not have, once more: some tests are about time. Gives the
+    failures that did not come again."""
+    gone = {}
+    for unit in sorted({test.split(": ")[0] for test in outcome.failed.keys() - own.failed.keys()}):
+        second = run_unit(build, unit, port())
+        for test in [each for each in outcome.failed if each.startswith(f"{unit}: ") and each not in second.failed]:
+            gone[test] = outcome.failed.pop(test)
+        outcome.passed |= second.passed
+    return gone
+
+
+def run_suites(build: Build, patterns: list[str]) -> Outcome:
+    """All units, one after the other."""
+    outcome = Outcome()
+    for unit in units_of(build, patterns):
+        one = run_unit(build, unit, port())
+        print(f"{build}: {unit}: {len(one.passed)} passed, {len(one.failed)} failed", flush=True)
+        for name, said in one.failed.items():
+            print(f"    {name}: {said[:300]}", flush=True)
+        outcome.add(one)
+    return outcome

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Source packages of other software, from this machine's Debian mirror, in folders of their own."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+
+def run(*command: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
+    """The output of a command; CalledProcessError with what it said if it fails."""
+    words = [str(word) for word in command]
+    return subprocess.run(words, cwd=cwd, env=env, check=True, capture_output=True, text=True).stdout
+
+
+def mirror() -> str:
+    """The machine's own mirror: the first one that serves Debian itself."""
+    lists = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
+    text = "".join(path.read_text() for path in lists if path.is_file())
+    found = re.search(r"^(?:URIs:|deb(?: \[[^]]*\])?) *(https?:\S*/debian/?)(?:\s|$)", text, re.MULTILINE)
+    if found is None:
+        raise OSError("this machine has no Debian mirror")
+    return found[1]
+
+
+def source(package: str, suite: str, folder: Path) -> Path:
+    """The unpacked source, by an apt of its own: nothing of the machine's is changed."""
+    unpacked = folder / "source"
+    if not unpacked.exists():
+        for name in ("lists/partial", "cache/archives/partial"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        (folder / "status").touch()
+        keys = "/usr/share/keyrings/debian-archive-keyring.gpg"
+        (folder / "sources.list").write_text(f"deb-src [signed-by={keys}] {mirror()} {suite} main\n")
+        (folder / "apt.conf").write_text(
+            f'Dir::Etc::sourcelist "{folder}/sources.list";\nDir::Etc::sourceparts "/dev/null";\n'
+            f'Dir::State "{folder}";\nDir::State::lists "{folder}/lists";\nDir::State::status "{folder}/status";\n'
+            f'Dir::Cache "{folder}/cache";\nAPT::Sandbox::User "root";\nAcquire::Check-Valid-Until "false";\n'
+        )
+        apt: list[str | Path] = ["apt-get", "-qq", "-c", folder / "apt.conf"]
+        run(*apt, "update")
+        try:
+            run(*apt, "source", "--download-only", package, cwd=folder)
+        except subprocess.CalledProcessError:
+            # Some mirrors lack Debian's own files of a package. The authors' release is enough.
+            if not any(folder.glob("*.orig.tar.*")):
+                raise
+        partial = folder / "partial"
+        partial.mkdir(exist_ok=True)
+        run("tar", "-x", "-f", next(folder.glob("*.orig.tar.*")), "--strip-components=1", cwd=partial)
+        partial.rename(unpacked)
+    return unpacked
+
+
+def version(folder: Path) -> str:
+    """The authors', of the package that source() has put there."""
+    found = re.search(r"_([^_+]*)[^_]*\.orig\.tar\.", next(folder.glob("*.orig.tar.*")).name)
+    return found[1] if found else ""
