@@ -3,12 +3,12 @@
  * roles.py. A language defines, in its folder's .i:
  *
  *   TRY(function, ...)               calls what raises an error when it fails; the call then ends
- *   CALL(function, ...)              calls what can't fail
  *   TAKE(to, role, input, call, name)  an argument, by to_ROLE
  *   RESULT(role, ...)                one result, by from_ROLE or push_ROLE; RESULTS(n, role, ...) n of them in Lua
  *   USABLE(bytes)                    the usable size, beside what the call returns
  *   NOTHING                          the result of a call that has none
  *   BEGIN_CALL, END_CALL(call)       around what may run out of memory: there a script's handler may run
+ *   BEGIN_SOFT_LIMIT, END_SOFT_LIMIT(status, handler)  around the call that sets it; keeps the handler if that is 0
  *   AFTER_PRESSURE                   calls the soft limit's handler, when every result is made
  *   IS_NONE(script_value)            whether that is None or nil
  */
@@ -28,7 +28,7 @@
  *                 filled is out of reach.
  *   AFTER_PRESSURE
  *                 The soft limit's handler. The call is done, and its results are whole.
- *   set_handler, keep_pressure_handler
+ *   set_handler, END_SOFT_LIMIT
  *                 The finaliser of the old handler, when the new one is in its place, with all that belongs to it.
  */
 
@@ -258,10 +258,9 @@
 %}
 
 %exception zmalloc_set_soft_limit %{
+  BEGIN_SOFT_LIMIT;
   $action
-  if (result == 0) {
-    CALL(keep_pressure_handler, script3);
-  }
+  END_SOFT_LIMIT(result, script3);
 %}
 
 %exception zmalloc_defrag %{

@@ -18,7 +18,6 @@
 
 /* What fails raises Lua's errors, and does not return. */
 #define TRY(function, ...) function(L, __VA_ARGS__)
-#define CALL(function, ...) function(L, __VA_ARGS__)
 #define TAKE(to, role, ...) *(to) = to_##role(L, __VA_ARGS__)
 #define RESULTS(count, role, ...) (push_##role(L, __VA_ARGS__), SWIG_arg += (count))
 #define RESULT(role, ...) RESULTS(1, role, __VA_ARGS__)
@@ -26,6 +25,9 @@
 #define NOTHING (void) 0
 #define BEGIN_CALL begin_call(L)
 #define END_CALL(call) end_call(L, call)
+#define BEGIN_SOFT_LIMIT
+#define END_SOFT_LIMIT(status, handler)                                                                              \
+  if ((status) == 0) keep_pressure_handler(L, handler)
 #define AFTER_PRESSURE after_pressure(L)
 #define IS_NONE(index) lua_isnil(L, index)
 

@@ -1,25 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Python: what the shared typemaps leave to the language. The functions are in the headers beside. */
 
-/*
- * SWIG 4.3 makes types of its own whose names have no module. Python warns of those, and where warnings are errors
- * there is no type, without which the module crashes. Here, before SWIG's part, they get one.
- */
 %begin %{
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
-
-static inline PyObject *type_with_module(PyType_Spec *spec)
-{
-  static const char *const names[] = {"zmalloc.swigvarlink", "zmalloc.SwigPyObject", "zmalloc.SwigPyPacked"};
-  for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-    if (strcmp(strchr(names[i], '.') + 1, spec->name) == 0) {
-      spec->name = names[i];
-    }
-  }
-  return PyType_FromSpec(spec);
-}
-#define PyType_FromSpec type_with_module
 %}
 
 %{
@@ -36,7 +20,6 @@ static inline PyObject *type_with_module(PyType_Spec *spec)
 
 #define TRY(function, ...)                                                                                           \
   if (function(__VA_ARGS__) != 0) SWIG_fail
-#define CALL(function, ...) function(__VA_ARGS__)
 #define TAKE(to, role, ...) TRY(to_##role, __VA_ARGS__, to)
 #define RESULT(role, ...) Py_XSETREF(resultobj, from_##role(__VA_ARGS__))
 #define RESULTS(count, role, ...) RESULT(role, __VA_ARGS__)
@@ -44,6 +27,8 @@ static inline PyObject *type_with_module(PyType_Spec *spec)
 #define NOTHING Py_XSETREF(resultobj, Py_NewRef(Py_None))
 #define BEGIN_CALL
 #define END_CALL(call) TRY(call_failed, call)
+#define BEGIN_SOFT_LIMIT start_pressure_change()
+#define END_SOFT_LIMIT(status, handler) end_pressure_change(status, handler)
 #define AFTER_PRESSURE resultobj = after_pressure(resultobj)
 #define IS_NONE(value) ((value) == Py_None)
 
@@ -54,18 +39,22 @@ static inline PyObject *type_with_module(PyType_Spec *spec)
 typedef PyObject *script_value;
 %}
 
-/* From SWIG 4.4 on, this is a part of a function that fills the module in; before, of one that makes it. */
-%init %{
-  if (refuse_subinterpreter(m) != 0 || add_block_type(m) != 0 || add_results(m) != 0 || start_handling() != 0) {
-#if SWIG_VERSION >= 0x040400
-    return -1;
-#else
-    return NULL;
-#endif
-  }
-%}
+/* For add_constants, as SWIG's own beginning is never run. */
+%typemap(consttab) int %{{0, "$symname", $value, 0, NULL, NULL}%}
+%typemap(consttab) char * %{{0, "$symname", 0, 0, $value, NULL}%}
+%typemap(constcode) int, char * ""
 
 %include "typemaps.i"
+
+/* A block's memory is the call's as long as it lasts. */
+%typemap(in) void *ptr (struct block *block = NULL, struct hold hold = {0}) {
+  hold_if_block(&hold, $input);
+  TAKE(&block, block_or_null, $input, "$symname", "$1_name");
+  $1 = block != NULL ? block->memory : NULL;
+}
+%typemap(freearg) void *ptr {
+  end_hold(&hold$argnum);
+}
 
 /* Calls that may take long let other threads run: glibc looks at all its free blocks for its figures. They touch no
  * block. */
@@ -125,6 +114,10 @@ typedef PyObject *script_value;
 %rename(_take_packed) take_packed;
 PyObject *take_own(int walk, PyObject *records);
 PyObject *take_packed(PyObject *packed, PyObject *records);
+%rename(_copy_records) copy_records;
+%rename(_copy_count) copy_count;
+PyObject *copy_records(PyObject *records);
+PyObject *copy_count(PyObject *records);
 %rename(_make_alarm) make_alarm;
 %rename(_ring_alarm) ring_alarm;
 %rename(_sample_on_time) sample_on_time;

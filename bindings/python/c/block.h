@@ -4,11 +4,14 @@
 #define BLOCK_H
 
 #include "interpreter.h"
+#include "locks.h"
 #include "out_of_memory.h"
+#include "state.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Whoever looks at what changes here, or at the memory, holds the Block; see locks.h. */
 struct block {
     PyObject_HEAD char *memory; /* NULL once closed */
     size_t length;
@@ -18,7 +21,16 @@ struct block {
     PyObject *weak_references;
 };
 
+/* The main interpreter's. */
 extern PyTypeObject block_type __attribute__((visibility("hidden")));
+
+/* Of an interpreter that has a type of its own. */
+int is_other_block(PyObject *object);
+
+static inline int is_block(PyObject *object)
+{
+    return Py_IS_TYPE(object, &block_type) || is_other_block(object);
+}
 
 int block_is_closed(const struct block *block);
 
@@ -29,6 +41,14 @@ int refuse_viewed(const struct block *block);
 static inline int check_unviewed(const struct block *block)
 {
     return block != NULL && (block->views > 0 || block->busy) ? refuse_viewed(block) : 0;
+}
+
+/* For an argument that may be a Block. */
+static inline void hold_if_block(struct hold *hold, PyObject *object)
+{
+    if (!HAVE_GIL && is_block(object)) {
+        begin_hold(hold, object);
+    }
 }
 
 int to_block_or_null(PyObject *object, const char *call, const char *argument, struct block **block);
@@ -79,6 +99,7 @@ int check_known_size(const struct block *block, size_t size, const char *call);
 
 PyObject *from_extended_block(struct block *block, size_t length);
 
-int add_block_type(PyObject *module);
+/* Imported again, after sys.modules was cleared, it is the type of before. */
+int add_block_type(struct state *state, PyObject *module);
 
 #endif

@@ -10,14 +10,37 @@
 static Py_ssize_t block_length(PyObject *self)
 {
     struct block *block = (struct block *) self;
-    return block_is_closed(block) ? -1 : (Py_ssize_t) block->length;
+    struct hold hold;
+    begin_hold(&hold, self);
+    Py_ssize_t length = block_is_closed(block) ? -1 : (Py_ssize_t) block->length;
+    end_hold(&hold);
+    return length;
+}
+
+static bool is_open(PyObject *self)
+{
+    struct hold hold;
+    begin_hold(&hold, self);
+    bool open = ((struct block *) self)->memory != NULL;
+    end_hold(&hold);
+    return open;
+}
+
+static bool holds_bytes(PyObject *self, const Py_buffer *bytes)
+{
+    struct block *block = (struct block *) self;
+    struct hold hold;
+    begin_hold(&hold, self);
+    bool equal = block->memory != NULL && (size_t) bytes->len == block->length &&
+                 memcmp(block->memory, bytes->buf, block->length) == 0;
+    end_hold(&hold);
+    return equal;
 }
 
 PyObject *block_compare(PyObject *self, PyObject *other, int operation)
 {
-    struct block *block = (struct block *) self;
-    if ((operation != Py_EQ && operation != Py_NE) || block->memory == NULL || !PyObject_CheckBuffer(other) ||
-        (Py_IS_TYPE(other, &block_type) && ((struct block *) other)->memory == NULL)) {
+    if ((operation != Py_EQ && operation != Py_NE) || !is_open(self) || !PyObject_CheckBuffer(other) ||
+        (is_block(other) && !is_open(other))) {
         Py_RETURN_NOTIMPLEMENTED;
     }
     Py_buffer bytes;
@@ -25,8 +48,7 @@ PyObject *block_compare(PyObject *self, PyObject *other, int operation)
         PyErr_Clear();
         Py_RETURN_NOTIMPLEMENTED;
     }
-    bool equal = block->memory != NULL && (size_t) bytes.len == block->length &&
-                 memcmp(block->memory, bytes.buf, block->length) == 0;
+    bool equal = holds_bytes(self, &bytes);
     PyBuffer_Release(&bytes);
     return PyBool_FromLong(equal == (operation == Py_EQ));
 }
@@ -62,26 +84,37 @@ PyObject *block_iterate(PyObject *self)
     return iterator;
 }
 
-static int block_lend(PyObject *self, Py_buffer *view, int flags)
+static int lend(struct block *block, Py_buffer *view, int flags)
 {
-    struct block *block = (struct block *) self;
-    view->obj = NULL;
     if (block->busy) {
         refuse_viewed(block);
         return -1;
     }
     if (block_is_closed(block) ||
-        PyBuffer_FillInfo(view, self, block->memory, (Py_ssize_t) block->length, 0, flags) != 0) {
+        PyBuffer_FillInfo(view, (PyObject *) block, block->memory, (Py_ssize_t) block->length, 0, flags) != 0) {
         return -1;
     }
     block->views++;
     return 0;
 }
 
+static int block_lend(PyObject *self, Py_buffer *view, int flags)
+{
+    struct hold hold;
+    view->obj = NULL;
+    begin_hold(&hold, self);
+    int status = lend((struct block *) self, view, flags);
+    end_hold(&hold);
+    return status;
+}
+
 static void block_take_back(PyObject *self, Py_buffer *view)
 {
+    struct hold hold;
     (void) view;
+    begin_hold(&hold, self);
     ((struct block *) self)->views--;
+    end_hold(&hold);
 }
 
 PyMappingMethods block_as_mapping = {block_length, block_get, block_set};

@@ -6,9 +6,17 @@
 #include "convert.h"
 #include "out_of_memory.h"
 #include "pressure.h"
+#include "state.h"
 #include "zmalloc.h"
 
 #include <string.h>
+#include <structmember.h>
+
+#ifdef Py_TPFLAGS_IMMUTABLETYPE
+#define IMMUTABLE Py_TPFLAGS_IMMUTABLETYPE
+#else
+#define IMMUTABLE 0
+#endif
 
 static PyObject *make_block(PyObject *how_many, PyObject *aligned)
 {
@@ -74,31 +82,37 @@ static void block_dealloc(PyObject *self)
     PyObject_Free(self);
 }
 
-static PyObject *block_close(PyObject *self, PyObject *unused)
+static int close_block(struct block *block)
 {
-    struct block *block = (struct block *) self;
-    (void) unused;
     if (check_unviewed(block)) {
-        return NULL;
+        return -1;
     }
     zfree(block->memory);
     forget_memory(block);
-    return Py_NewRef(Py_None);
+    return 0;
+}
+
+static PyObject *block_close(PyObject *self, PyObject *unused)
+{
+    struct hold hold;
+    (void) unused;
+    begin_hold(&hold, self);
+    int status = close_block((struct block *) self);
+    end_hold(&hold);
+    return status == 0 ? Py_NewRef(Py_None) : NULL;
 }
 
 /* Unlike zrealloc: 0 bytes are a block too, and what is added is zero. */
-static PyObject *block_resize(PyObject *self, PyObject *object)
+static int resize_block(struct block *block, size_t size)
 {
-    struct block *block = (struct block *) self;
-    size_t size;
-    if (to_size(object, "resize", "size", &size) != 0 || block_is_closed(block) || check_unviewed(block)) {
-        return NULL;
+    if (block_is_closed(block) || check_unviewed(block)) {
+        return -1;
     }
     start_resize(block);
     char *memory = zrealloc(block->memory, size > 0 ? size : 1);
     end_resize(block);
     if (call_failed("resize")) {
-        return NULL;
+        return -1;
     }
     if (size > block->length) {
         memset(memory + block->length, 0, size - block->length);
@@ -106,13 +120,30 @@ static PyObject *block_resize(PyObject *self, PyObject *object)
     block->memory = memory;
     block->length = size;
     block->asked = size;
-    return after_pressure(Py_NewRef(Py_None));
+    return 0;
+}
+
+static PyObject *block_resize(PyObject *self, PyObject *object)
+{
+    size_t size;
+    if (to_size(object, "resize", "size", &size) != 0) {
+        return NULL;
+    }
+    struct hold hold;
+    begin_hold(&hold, self);
+    int status = resize_block((struct block *) self, size);
+    end_hold(&hold);
+    return status == 0 ? after_pressure(Py_NewRef(Py_None)) : NULL;
 }
 
 static PyObject *block_enter(PyObject *self, PyObject *unused)
 {
+    struct hold hold;
     (void) unused;
-    return block_is_closed((struct block *) self) ? NULL : Py_NewRef(self);
+    begin_hold(&hold, self);
+    int closed = block_is_closed((struct block *) self);
+    end_hold(&hold);
+    return closed ? NULL : Py_NewRef(self);
 }
 
 static PyObject *block_exit(PyObject *self, PyObject *unused)
@@ -123,15 +154,25 @@ static PyObject *block_exit(PyObject *self, PyObject *unused)
 static PyObject *block_usable(PyObject *self, void *unused)
 {
     struct block *block = (struct block *) self;
+    struct hold hold;
     (void) unused;
-    return block_is_closed(block) ? NULL : PyLong_FromSize_t(zmalloc_usable_size(block->memory));
+    begin_hold(&hold, self);
+    int closed = block_is_closed(block);
+    size_t usable = closed ? 0 : zmalloc_usable_size(block->memory);
+    end_hold(&hold);
+    return closed ? NULL : PyLong_FromSize_t(usable);
 }
 
 static PyObject *block_repr(PyObject *self)
 {
     struct block *block = (struct block *) self;
-    return block->memory != NULL ? PyUnicode_FromFormat("<zmalloc.Block, %zu bytes>", block->length)
-                                 : PyUnicode_FromString("<zmalloc.Block, closed>");
+    struct hold hold;
+    begin_hold(&hold, self);
+    bool open = block->memory != NULL;
+    size_t length = block->length;
+    end_hold(&hold);
+    return open ? PyUnicode_FromFormat("<zmalloc.Block, %zu bytes>", length)
+                : PyUnicode_FromString("<zmalloc.Block, closed>");
 }
 
 /* For pickle and copy. */
@@ -185,7 +226,55 @@ PyTypeObject block_type = {
     .tp_as_buffer = &block_as_buffer,
 };
 
-int add_block_type(PyObject *module)
+/* Another interpreter's type, which can be freed: each Block holds it. */
+static void other_block_dealloc(PyObject *self)
 {
-    return PyModule_AddType(module, &block_type);
+    PyTypeObject *type = Py_TYPE(self);
+    block_dealloc(self);
+    Py_DECREF(type);
+}
+
+int is_other_block(PyObject *object)
+{
+    return Py_TYPE(object)->tp_dealloc == other_block_dealloc;
+}
+
+static PyTypeObject *make_other_type(void)
+{
+    static PyMemberDef members[] = {
+        {"__weaklistoffset__", T_PYSSIZET, offsetof(struct block, weak_references), READONLY, NULL},
+        {NULL, 0, 0, 0, NULL},
+    };
+    PyType_Slot slots[] = {
+        {Py_tp_doc, (void *) block_type.tp_doc},
+        {Py_tp_new, (void *) block_make},
+        {Py_tp_dealloc, (void *) other_block_dealloc},
+        {Py_tp_repr, (void *) block_repr},
+        {Py_tp_hash, (void *) PyObject_HashNotImplemented},
+        {Py_tp_richcompare, (void *) block_compare},
+        {Py_tp_iter, (void *) block_iterate},
+        {Py_tp_methods, block_methods},
+        {Py_tp_getset, block_properties},
+        {Py_tp_members, members},
+        {Py_mp_length, (void *) block_as_mapping.mp_length},
+        {Py_mp_subscript, (void *) block_as_mapping.mp_subscript},
+        {Py_mp_ass_subscript, (void *) block_as_mapping.mp_ass_subscript},
+        {Py_bf_getbuffer, (void *) block_as_buffer.bf_getbuffer},
+        {Py_bf_releasebuffer, (void *) block_as_buffer.bf_releasebuffer},
+        {0, NULL},
+    };
+    PyType_Spec spec = {block_type.tp_name, sizeof(struct block), 0, Py_TPFLAGS_DEFAULT | IMMUTABLE, slots};
+    PyTypeObject *type = (PyTypeObject *) PyType_FromSpec(&spec);
+    if (type != NULL) {
+        type->tp_vectorcall = block_call;
+    }
+    return type;
+}
+
+int add_block_type(struct state *state, PyObject *module)
+{
+    if (state->block_type == NULL) {
+        state->block_type = state == &main_state ? &block_type : make_other_type();
+    }
+    return state->block_type != NULL ? PyModule_AddType(module, state->block_type) : -1;
 }

@@ -16,38 +16,52 @@ int to_blocks(PyObject *object, const char *call, const char *argument, PyObject
                : refuse_type(object, call, argument, "a list or a tuple of Blocks");
 }
 
-/* NULL, without an exception, for None and for a Block that must stay as it is. */
-static int block_at(PyObject *blocks, size_t i, const char *call, struct block **block)
+/* A Block that is held; NULL for None and for a Block that must stay as it is. */
+struct found {
+    struct block *block;
+    PyObject *item;
+    struct hold hold;
+};
+
+static void leave_block(struct found *found)
 {
-    PyObject *item = PySequence_Fast_GET_ITEM(blocks, (Py_ssize_t) i);
-    *block = NULL;
-    if (item == Py_None) {
+    end_hold(&found->hold);
+    Py_XDECREF(found->item);
+}
+
+static int find_block(PyObject *blocks, size_t i, const char *call, struct found *found)
+{
+    *found = (struct found){.item = item_at(blocks, (Py_ssize_t) i)};
+    if (found->item == NULL || found->item == Py_None) {
         return 0;
     }
-    if (!Py_IS_TYPE(item, &block_type)) {
+    if (!is_block(found->item)) {
         PyErr_Format(PyExc_TypeError, "%s: argument 'blocks' must hold Blocks or None, and holds %s at %zu", call,
-                     Py_TYPE(item)->tp_name, i);
+                     Py_TYPE(found->item)->tp_name, i);
+        leave_block(found);
         return -1;
     }
-    struct block *found = (struct block *) item;
-    if (found->memory != NULL && found->views == 0 && !found->busy) {
-        *block = found;
+    begin_hold(&found->hold, found->item);
+    struct block *block = (struct block *) found->item;
+    if (block->memory != NULL && block->views == 0 && !block->busy) {
+        found->block = block;
     }
     return 0;
 }
 
-/* No Python code runs in between, so the list stays as it is. */
+/* No Python code of this thread runs in between. */
 int defrag_blocks(PyObject *blocks, size_t start, size_t max_us, struct zmalloc_defrag *done, int *status)
 {
     struct defrag_steps steps;
     size_t count = (size_t) PySequence_Fast_GET_SIZE(blocks);
     *status = defrag_begin(&steps, start, max_us);
     while (*status == 0 && steps.sums.position < count && defrag_is_in_time(&steps)) {
-        struct block *block;
-        if (block_at(blocks, steps.sums.position, "zmalloc_defrag", &block) != 0) {
+        struct found found;
+        if (find_block(blocks, steps.sums.position, "zmalloc_defrag", &found) != 0) {
             return -1;
         }
-        *status = defrag_step(&steps, block != NULL ? &block->memory : NULL);
+        *status = defrag_step(&steps, found.block != NULL ? &found.block->memory : NULL);
+        leave_block(&found);
     }
     *done = steps.sums;
     return 0;
@@ -63,13 +77,14 @@ int hint_blocks(PyObject *blocks, PyObject **hints, int *status)
     }
     *status = zmalloc_defrag_hints(NULL, 0, NULL);
     for (Py_ssize_t i = 0; i < count && *status == 0; i++) {
-        struct block *block;
+        struct found found;
         int helps = 0;
-        if (block_at(blocks, (size_t) i, "zmalloc_defrag_hints", &block) != 0) {
+        if (find_block(blocks, (size_t) i, "zmalloc_defrag_hints", &found) != 0) {
             Py_DECREF(list);
             return -1;
         }
-        *status = block != NULL ? zmalloc_defrag_hint(block->memory, &helps) : 0;
+        *status = found.block != NULL ? zmalloc_defrag_hint(found.block->memory, &helps) : 0;
+        leave_block(&found);
         PyList_SET_ITEM(list, i, PyBool_FromLong(helps));
     }
     if (*status != 0) {

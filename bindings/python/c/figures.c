@@ -2,6 +2,7 @@
 /* See figures.h. */
 #include "figures.h"
 
+#include "locks.h"
 #include "zmalloc.h"
 
 #include <math.h>
@@ -101,7 +102,7 @@ double steady_seconds(void)
 
 /*
  * A bytearray keeps samples: how many were taken, and then places for the last ones. Times are read, and all of it is
- * written, under the interpreter's lock: so samples are kept in their order, and whoever copies it has whole ones.
+ * written and copied, while the bytearray is held: so samples are kept in their order, and a copy has whole ones.
  */
 static int keep_sample(PyObject *records, const struct figures *figures, struct sample *sample)
 {
@@ -121,16 +122,51 @@ static int keep_sample(PyObject *records, const struct figures *figures, struct 
     return 0;
 }
 
+static int hold_and_keep(PyObject *records, const struct figures *figures, struct sample *sample)
+{
+    struct hold hold;
+    begin_hold(&hold, records);
+    int status = keep_sample(records, figures, sample);
+    end_hold(&hold);
+    return status;
+}
+
 int keep_figures(PyObject *records, const struct figures *figures)
 {
     struct sample sample;
-    return keep_sample(records, figures, &sample);
+    return hold_and_keep(records, figures, &sample);
+}
+
+/* The first bytes of them, or all if there are fewer. */
+static PyObject *copy_bytes(PyObject *records, size_t most)
+{
+    if (!PyByteArray_CheckExact(records)) {
+        PyErr_SetString(PyExc_TypeError, "_copy: these are no records");
+        return NULL;
+    }
+    struct hold hold;
+    begin_hold(&hold, records);
+    size_t size = (size_t) PyByteArray_GET_SIZE(records);
+    PyObject *copy =
+        PyBytes_FromStringAndSize(PyByteArray_AS_STRING(records), (Py_ssize_t) (size < most ? size : most));
+    end_hold(&hold);
+    return copy;
+}
+
+PyObject *copy_records(PyObject *records)
+{
+    return copy_bytes(records, SIZE_MAX);
+}
+
+PyObject *copy_count(PyObject *records)
+{
+    return copy_bytes(records, sizeof(uint64_t));
 }
 
 static PyObject *keep_and_return(PyObject *records, const struct figures *figures)
 {
     struct sample sample;
-    return keep_sample(records, figures, &sample) == 0
+    return hold_and_keep(records, figures, &sample) == 0
                ? PyBytes_FromStringAndSize((const char *) &sample, sizeof(sample))
                : NULL;
 }

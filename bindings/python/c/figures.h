@@ -34,6 +34,10 @@ int keep_figures(PyObject *records, const struct figures *figures);
 /* A sample of this process, read, kept and returned. */
 PyObject *take_own(int walk, PyObject *records);
 
+/* As they are at one moment: all, or how many were taken. */
+PyObject *copy_records(PyObject *records);
+PyObject *copy_count(PyObject *records);
+
 /* Of another process, as Python has read and packed them. */
 PyObject *take_packed(PyObject *packed, PyObject *records);
 

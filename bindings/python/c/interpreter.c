@@ -2,21 +2,34 @@
 /* See interpreter.h. */
 #include "interpreter.h"
 
-int refuse_subinterpreter(PyObject *module)
+#include "block.h"
+#include "out_of_memory.h"
+#include "results.h"
+#include "state.h"
+
+static int fill_module(PyObject *module)
 {
-    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
-        PyErr_SetString(PyExc_ImportError, "zmalloc can't be used in a subinterpreter: import it in the main one");
-        return -1;
-    }
-    /* Were it -1, as SWIG up to 4.3 has it, another interpreter would be given a copy, and we should not be asked. */
-    PyModuleDef *definition = PyModule_GetDef(module);
-    if (definition->m_size < 0) {
-        definition->m_size = 0;
-    }
-    return 0;
+    struct state *state = begin_state();
+    return state == NULL || add_block_type(state, module) != 0 || add_results(state, module) != 0 ||
+                   add_constants(module) != 0 || start_handling() != 0
+               ? -1
+               : 0;
 }
 
-int init_named_tuple(PyTypeObject *type, PyStructSequence_Desc *description)
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *) fill_module},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_GIL_DISABLED
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+PyObject *define_module(PyMethodDef *methods)
 {
-    return type->tp_name != NULL ? 0 : PyStructSequence_InitType2(type, description);
+    static PyModuleDef definition = {PyModuleDef_HEAD_INIT, .m_name = "_zmalloc", .m_slots = slots};
+    definition.m_methods = methods;
+    return PyModuleDef_Init(&definition);
 }

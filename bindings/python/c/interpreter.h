@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Which Pythons the module comes into: the main interpreter of any process, and of any release since 3.9. */
+/* Which Pythons the module comes into: all since 3.9, every interpreter of a process, with a global lock or without.
+ */
 #ifndef INTERPRETER_H
 #define INTERPRETER_H
 
@@ -28,10 +29,10 @@ static inline int PyModule_AddObjectRef(PyObject *module, const char *name, PyOb
 }
 #endif
 
-/* The types, the handler and the counters are the process's: interpreters of their own can't share them. */
-int refuse_subinterpreter(PyObject *module);
+/* For Python, which then makes the module. */
+PyObject *define_module(PyMethodDef *methods);
 
-/* The module may be imported again, after sys.modules was cleared; what is alive keeps its type. */
-int init_named_tuple(PyTypeObject *type, PyStructSequence_Desc *description);
+/* Those that SWIG has listed. */
+int add_constants(PyObject *module);
 
 #endif

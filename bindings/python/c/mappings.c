@@ -80,8 +80,8 @@ static PyObject *from_record(struct shared_parts *parts, const struct records *r
     if (share_keys(parts, record_names(records, record), record->count) != 0) {
         return NULL;
     }
-    return NAMED_TUPLE(&mapping_type, PyLong_FromUnsignedLongLong(record->begin),
-                       PyLong_FromUnsignedLongLong(record->end), PyLong_FromUnsignedLongLong(record->offset),
+    return NAMED_TUPLE(MAPPING, PyLong_FromUnsignedLongLong(record->begin), PyLong_FromUnsignedLongLong(record->end),
+                       PyLong_FromUnsignedLongLong(record->offset),
                        share_text(&parts->permissions, &parts->permissions_text, record->permissions),
                        share_text(&parts->path, &parts->path_text, record_path(record)),
                        share_figures(parts, record_figures(record)));

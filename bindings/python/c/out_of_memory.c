@@ -3,19 +3,21 @@
 #include "out_of_memory.h"
 
 #include "convert.h"
+#include "state.h"
 #include "zmalloc.h"
 
-/*
- * What a script has set: a callable or NULL, and whether C tries again when that says so. Set in one step, and the
- * old callable is let go when all is as it will be: its finaliser may run any Python code. C's own handler never
- * changes.
- */
-static struct handler {
-    PyObject *callable;
-    bool answers;
-} script_handler;
-
 _Thread_local struct memory_request memory_request;
+
+/* The callable is the caller's too. */
+static struct handler current_handler(void)
+{
+    struct state *state = current_state();
+    lock_shortly(&state->oom_lock);
+    struct handler handler = state->oom_handler;
+    Py_XINCREF(handler.callable);
+    unlock_shortly(&state->oom_lock);
+    return handler;
+}
 
 /*
  * Whether C is to try again, as the script's handler answers that it freed something. If not, its exception is
@@ -26,8 +28,10 @@ _Thread_local struct memory_request memory_request;
 static bool ask_handler(size_t size)
 {
     struct memory_request request = memory_request;
-    struct handler handler = script_handler;
-    Py_INCREF(handler.callable);
+    struct handler handler = current_handler();
+    if (handler.callable == NULL) {
+        return false;
+    }
     memory_request = (struct memory_request){.handler_runs = true};
     PyObject *result = PyObject_CallFunction(handler.callable, "N", PyLong_FromSize_t(size));
     bool freed = result != NULL && PyObject_IsTrue(result) == 1;
@@ -41,8 +45,7 @@ int oom_retry_callback(size_t size, void *unused)
 {
     (void) unused;
     struct refusal refusal = why_refused(size, memory_request.old); /* before the handler frees anything */
-    bool asked = script_handler.callable != NULL && !memory_request.handler_runs;
-    bool again = asked && ask_handler(size) && memory_request.retries++ < ZMALLOC_MOST_RETRIES;
+    bool again = !memory_request.handler_runs && ask_handler(size) && memory_request.retries++ < ZMALLOC_MOST_RETRIES;
     memory_request.handled = true;
     memory_request.failed = !again && !PyErr_Occurred();
     memory_request.refusal = refusal;
@@ -77,13 +80,20 @@ int check_callable(PyObject *object, const char *call, const char *argument)
     return good ? 0 : refuse_type(object, call, argument, "callable or None");
 }
 
+/*
+ * In one step; and the old callable is let go when all is as it will be: its finaliser may run any Python code. C's
+ * own handler never changes.
+ */
 int set_handler(PyObject *object, bool answers, const char *call, const char *argument)
 {
     if (check_callable(object, call, argument) != 0) {
         return -1;
     }
-    PyObject *old = script_handler.callable;
-    script_handler = (struct handler){object != Py_None ? Py_NewRef(object) : NULL, answers};
+    struct state *state = current_state();
+    lock_shortly(&state->oom_lock);
+    PyObject *old = state->oom_handler.callable;
+    state->oom_handler = (struct handler){object != Py_None ? Py_NewRef(object) : NULL, answers};
+    unlock_shortly(&state->oom_lock);
     Py_XDECREF(old);
     return 0;
 }

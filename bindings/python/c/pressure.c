@@ -2,19 +2,24 @@
 /* See pressure.h. */
 #include "pressure.h"
 
+#include "state.h"
 #include "zmalloc.h"
-
-/* A callable, or NULL. */
-static PyObject *pressure_handler;
 
 /* What it raises is pending afterwards, and the result is -1. */
 static int call_pressure_handler(void)
 {
-    if (pressure.handler_runs || pressure_handler == NULL) {
+    if (pressure.handler_runs) {
+        return 0;
+    }
+    struct state *state = current_state();
+    lock_shortly(&state->pressure_lock);
+    PyObject *handler = Py_XNewRef(state->pressure_handler); /* it may set another one */
+    unlock_shortly(&state->pressure_lock);
+    if (handler == NULL) {
+        pressure.passed = false; /* the limit is another interpreter's */
         return 0;
     }
     begin_handler();
-    PyObject *handler = Py_NewRef(pressure_handler); /* it may set another one */
     PyObject *answer = PyObject_CallFunction(handler, "N", PyLong_FromSize_t(pressure.used));
     Py_DECREF(handler);
     Py_XDECREF(answer);
@@ -30,10 +35,21 @@ PyObject *passed_pressure(PyObject *result)
     return result;
 }
 
-void keep_pressure_handler(PyObject *handler)
+/* Locked all the while, so that the handler that is kept is that of the limit. */
+void start_pressure_change(void)
 {
-    PyObject *old = pressure_handler;
-    pressure_handler = handler != Py_None && zmalloc_soft_limit() != 0 ? Py_NewRef(handler) : NULL;
-    pressure.passed = false;
+    lock_shortly(&current_state()->pressure_lock);
+}
+
+void end_pressure_change(int status, PyObject *handler)
+{
+    struct state *state = current_state();
+    PyObject *old = NULL;
+    if (status == 0) {
+        old = state->pressure_handler;
+        state->pressure_handler = handler != Py_None && zmalloc_soft_limit() != 0 ? Py_NewRef(handler) : NULL;
+        pressure.passed = false;
+    }
+    unlock_shortly(&state->pressure_lock);
     Py_XDECREF(old);
 }

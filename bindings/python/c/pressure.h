@@ -15,6 +15,8 @@ static inline PyObject *after_pressure(PyObject *result)
     return pressure.passed ? passed_pressure(result) : result;
 }
 
-void keep_pressure_handler(PyObject *handler);
+/* Around the call that sets the limit: the handler is kept if that returned 0. */
+void start_pressure_change(void);
+void end_pressure_change(int status, PyObject *handler);
 
 #endif

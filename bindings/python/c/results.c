@@ -13,14 +13,6 @@
 
 /* Types. */
 
-static PyTypeObject usable_block_type;
-static PyTypeObject allocator_info_type;
-static PyTypeObject decay_type;
-PyTypeObject mapping_type;
-static PyTypeObject memory_limits_type;
-static PyTypeObject defrag_type;
-static PyTypeObject report_type;
-
 static PyStructSequence_Field usable_block_fields[] = {
     {"block", "the Block, or None"},
     {"usable", "the bytes of it that may be used"},
@@ -61,18 +53,15 @@ static PyStructSequence_Field report_fields[] = {zmalloc_report_fields(REPORT_FI
 
 #define COUNT(fields) ((int) (sizeof(fields) / sizeof(*(fields))) - 1)
 
-static struct {
-    PyTypeObject *type;
-    PyStructSequence_Desc description;
-} result_types[] = {
-    {&usable_block_type, {"zmalloc.UsableBlock", "A Block and how much of it may be used.", usable_block_fields, 2}},
-    {&allocator_info_type, {"zmalloc.AllocatorInfo", "What the allocator says of itself.", allocator_info_fields, 3}},
-    {&decay_type, {"zmalloc.Decay", "When the allocator gives unused pages back.", decay_fields, 2}},
-    {&mapping_type, {"zmalloc.Mapping", zmalloc_mapping_doc, mapping_fields, COUNT(mapping_fields)}},
-    {&memory_limits_type,
-     {"zmalloc.MemoryLimits", zmalloc_memory_limits_doc, memory_limits_fields, COUNT(memory_limits_fields)}},
-    {&defrag_type, {"zmalloc.Defrag", zmalloc_defrag_doc, defrag_fields, COUNT(defrag_fields)}},
-    {&report_type, {"zmalloc.Report", zmalloc_report_doc, report_fields, COUNT(report_fields)}},
+static PyStructSequence_Desc descriptions[RESULT_TYPES] = {
+    [USABLE_BLOCK] = {"zmalloc.UsableBlock", "A Block and how much of it may be used.", usable_block_fields, 2},
+    [ALLOCATOR_INFO] = {"zmalloc.AllocatorInfo", "What the allocator says of itself.", allocator_info_fields, 3},
+    [DECAY] = {"zmalloc.Decay", "When the allocator gives unused pages back.", decay_fields, 2},
+    [MAPPING] = {"zmalloc.Mapping", zmalloc_mapping_doc, mapping_fields, COUNT(mapping_fields)},
+    [MEMORY_LIMITS] = {"zmalloc.MemoryLimits", zmalloc_memory_limits_doc, memory_limits_fields,
+                       COUNT(memory_limits_fields)},
+    [DEFRAG] = {"zmalloc.Defrag", zmalloc_defrag_doc, defrag_fields, COUNT(defrag_fields)},
+    [REPORT] = {"zmalloc.Report", zmalloc_report_doc, report_fields, COUNT(report_fields)},
 };
 
 /* For notebooks: it is Python that writes the table. */
@@ -97,6 +86,22 @@ static int add_method(PyTypeObject *type, PyMethodDef *method)
     return status;
 }
 
+/* The main interpreter's types are there before any of its objects, and are never freed: those cost least. */
+static PyTypeObject *make_type(const struct state *state, enum result_type which)
+{
+    static PyTypeObject types[RESULT_TYPES];
+    PyTypeObject *type = &types[which];
+    if (state != &main_state) {
+        type = PyStructSequence_NewType(&descriptions[which]);
+    } else if (PyStructSequence_InitType2(type, &descriptions[which]) != 0) {
+        type = NULL;
+    }
+    if (type != NULL && which == REPORT && add_method(type, &report_html_method) != 0) {
+        return NULL;
+    }
+    return type;
+}
+
 static int add_constant(PyObject *module, const char *name, PyObject *value)
 {
     int status = value != NULL ? PyModule_AddObjectRef(module, name, value) : -1;
@@ -104,16 +109,18 @@ static int add_constant(PyObject *module, const char *name, PyObject *value)
     return status;
 }
 
-int add_results(PyObject *module)
+int add_results(struct state *state, PyObject *module)
 {
-    for (size_t i = 0; i < sizeof(result_types) / sizeof(*result_types); i++) {
-        if (init_named_tuple(result_types[i].type, &result_types[i].description) != 0 ||
-            PyModule_AddType(module, result_types[i].type) != 0) {
+    for (enum result_type which = 0; which < RESULT_TYPES; which++) {
+        PyTypeObject **type = &state->result_types[which];
+        if (*type == NULL) {
+            *type = make_type(state, which);
+        }
+        if (*type == NULL || PyModule_AddType(module, *type) != 0) {
             return -1;
         }
     }
-    return add_method(&report_type, &report_html_method) != 0 ||
-                   add_constant(module, "ZMALLOC_UNKNOWN", Py_NewRef(Py_None)) != 0 ||
+    return add_constant(module, "ZMALLOC_UNKNOWN", Py_NewRef(Py_None)) != 0 ||
                    add_constant(module, "ZMALLOC_UNKNOWN_DIFFERENCE", Py_NewRef(Py_None)) != 0 ||
                    add_constant(module, "ZMALLOC_NO_LIMIT", PyFloat_FromDouble(INFINITY)) != 0
                ? -1
@@ -186,9 +193,17 @@ static PyObject *from_ratio(double ratio)
 #define FROM_FIGURE(figure)                                                                                          \
     _Generic((figure), size_t : from_known_size, int64_t : from_difference, double : from_ratio)(figure)
 
-PyObject *named_tuple(PyTypeObject *type, PyObject **items, Py_ssize_t count)
+/* In an interpreter that is not the main one. */
+__attribute__((cold, noinline)) static PyObject *new_other_tuple(enum result_type which)
 {
-    PyObject *tuple = PyStructSequence_New(type);
+    PyTypeObject *type = find_state()->result_types[which];
+    return type != NULL ? PyStructSequence_New(type) : PyErr_NoMemory();
+}
+
+PyObject *named_tuple(enum result_type which, PyObject **items, Py_ssize_t count)
+{
+    PyObject *tuple =
+        !has_other_states() ? PyStructSequence_New(main_state.result_types[which]) : new_other_tuple(which);
     bool whole = tuple != NULL;
     for (Py_ssize_t i = 0; i < count; i++) {
         whole = whole && items[i] != NULL;
@@ -212,36 +227,36 @@ PyObject *with_usable(PyObject *result, size_t usable)
         return NULL;
     }
     PyObject *figure = PyLong_FromSize_t(usable);
-    return result != NULL ? NAMED_TUPLE(&usable_block_type, result, figure) : figure;
+    return result != NULL ? NAMED_TUPLE(USABLE_BLOCK, result, figure) : figure;
 }
 
 PyObject *from_allocator_info(const size_t figures[3])
 {
-    return NAMED_TUPLE(&allocator_info_type, from_known_size(figures[0]), from_known_size(figures[1]),
+    return NAMED_TUPLE(ALLOCATOR_INFO, from_known_size(figures[0]), from_known_size(figures[1]),
                        from_known_size(figures[2]));
 }
 
 PyObject *from_decay(const long times[2])
 {
-    return NAMED_TUPLE(&decay_type, PyLong_FromLong(times[0]), PyLong_FromLong(times[1]));
+    return NAMED_TUPLE(DECAY, PyLong_FromLong(times[0]), PyLong_FromLong(times[1]));
 }
 
 PyObject *from_memory_limits(const struct zmalloc_memory_limits *limits)
 {
 #define LIMIT(name) from_known_size(limits->name),
-    return NAMED_TUPLE(&memory_limits_type, zmalloc_memory_limits_fields(LIMIT));
+    return NAMED_TUPLE(MEMORY_LIMITS, zmalloc_memory_limits_fields(LIMIT));
 }
 
 PyObject *from_defrag(const struct zmalloc_defrag *done)
 {
 #define COUNTED(name) PyLong_FromSize_t(done->name),
-    return NAMED_TUPLE(&defrag_type, zmalloc_defrag_fields(COUNTED));
+    return NAMED_TUPLE(DEFRAG, zmalloc_defrag_fields(COUNTED));
 }
 
 PyObject *from_report(const struct zmalloc_report *report)
 {
 #define FIGURE(name) FROM_FIGURE(report->name),
-    return NAMED_TUPLE(&report_type, zmalloc_report_fields(FIGURE));
+    return NAMED_TUPLE(REPORT, zmalloc_report_fields(FIGURE));
 }
 
 PyObject *from_fields(const struct zmalloc_field *fields, size_t count)

@@ -4,14 +4,13 @@
 #define RESULTS_H
 
 #include "interpreter.h"
+#include "state.h"
 #include "zmalloc.h"
 
 #include <stddef.h>
 
-extern PyTypeObject mapping_type;
-
 /* What is unknown is None, and no limit is infinite, so the names for them are these. */
-int add_results(PyObject *module);
+int add_results(struct state *state, PyObject *module);
 
 /* An errno, negative, as the exception that Python has for it. */
 int check_status(int status, const char *call);
@@ -24,10 +23,10 @@ PyObject *from_integer_or_none(const long long *integer);
 PyObject *from_known_size(size_t size);
 
 /* Takes the items over, of which some may be NULL: with an exception. */
-PyObject *named_tuple(PyTypeObject *type, PyObject **items, Py_ssize_t count);
+PyObject *named_tuple(enum result_type which, PyObject **items, Py_ssize_t count);
 
-#define NAMED_TUPLE(type, ...)                                                                                       \
-    named_tuple(type, (PyObject *[]){__VA_ARGS__}, sizeof((PyObject *[]){__VA_ARGS__}) / sizeof(PyObject *))
+#define NAMED_TUPLE(which, ...)                                                                                      \
+    named_tuple(which, (PyObject *[]){__VA_ARGS__}, sizeof((PyObject *[]){__VA_ARGS__}) / sizeof(PyObject *))
 
 /* Takes the result of the call over, which is NULL where the call itself has none, and on error. */
 PyObject *with_usable(PyObject *result, size_t usable);

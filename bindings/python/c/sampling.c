@@ -4,11 +4,13 @@
 
 #include "figures.h"
 
+#include <stdatomic.h>
+
 static const char alarm_name[] = "zmalloc.alarm";
 
 struct alarm {
     PyThread_type_lock lock; /* it can be had when the alarm rings */
-    bool rung;
+    atomic_bool rung;
 };
 
 static void free_alarm(PyObject *capsule)
@@ -26,7 +28,8 @@ PyObject *make_alarm(void)
         PyMem_Free(alarm);
         return PyErr_NoMemory();
     }
-    *alarm = (struct alarm){lock, false};
+    alarm->lock = lock;
+    atomic_init(&alarm->rung, false);
     PyThread_acquire_lock(lock, NOWAIT_LOCK);
     PyObject *capsule = PyCapsule_New(alarm, alarm_name, free_alarm);
     if (capsule == NULL) {
@@ -42,8 +45,7 @@ PyObject *ring_alarm(PyObject *capsule)
     if (alarm == NULL) {
         return NULL;
     }
-    if (!alarm->rung) {
-        alarm->rung = true;
+    if (!atomic_exchange(&alarm->rung, true)) {
         PyThread_release_lock(alarm->lock);
     }
     return Py_NewRef(Py_None);

@@ -120,7 +120,7 @@ class Series:
     """The last `length` samples of a process (None: this one) and the last events. All may be called from any thread.
 
     `keep` takes a sample into the records that it is given, and returns it. Only that writes there, and a monitor's
-    thread in C, under the interpreter's lock. So samples are whole and in the order of their times. `source` is what
+    thread in C. Both, and C which copies, hold the records meanwhile. So samples are whole and in the order of their times. `source` is what
     that thread is told, with the records behind it: it leaves a pid of 0 to `keep`.
     """
 
@@ -151,7 +151,7 @@ class Series:
     @property
     def taken(self) -> int:
         """How many samples there were."""
-        return int(_COUNT.unpack_from(self._records)[0])
+        return int(_COUNT.unpack(_zmalloc._copy_count(self._records))[0])
 
     def mark(self, name: str) -> None:
         """An event, now."""
@@ -163,7 +163,7 @@ class Series:
 
     def samples(self) -> list[Sample]:
         """Those that are kept, oldest first."""
-        records = bytes(self._records)
+        records = _zmalloc._copy_records(self._records)
         taken, first = _COUNT.unpack_from(records)[0], _COUNT.size
         end = first + min(taken, self.length) * _RECORD.size
         oldest = first + taken % self.length * _RECORD.size if taken > self.length else first

@@ -26,10 +26,14 @@ class Other:
         with suppress(OSError, AttributeError):  # old kernels, other systems, a thread's number
             self.descriptor = os.pidfd_open(pid)
 
+    _close = staticmethod(os.close)  # at the interpreter's end the module has no names any more
+
     def __del__(self) -> None:
         if self.descriptor >= 0:
-            with suppress(OSError):  # in a daemon
-                os.close(self.descriptor)
+            try:
+                self._close(self.descriptor)
+            except OSError:  # in a daemon
+                pass
 
     def __call__(self, records: bytearray) -> bytes:
         """Takes a sample, and keeps it."""
