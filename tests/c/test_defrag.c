@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 static bool can_defrag(void)
 {
@@ -202,6 +203,30 @@ static void test_defrag_gives_pages_back(void **state)
     }
 }
 
+static void *thin_out_here(void *unused)
+{
+    fill_up(blocks, BLOCKS, 100);
+    thin_out(blocks, BLOCKS, 4);
+    return unused;
+}
+
+/* They stay in its arena: in another one they would need new pages. */
+static void test_defrag_of_another_thread_s_blocks(void **state)
+{
+    (void) state;
+    skip_if_it_can_not();
+    pthread_t other;
+    assert_int_equal(pthread_create(&other, NULL, thin_out_here, NULL), 0);
+    assert_int_equal(pthread_join(other, NULL), 0);
+    zmalloc_purge(NULL);
+    size_t before = active_now();
+    struct zmalloc_defrag done = defrag_all(blocks, BLOCKS);
+    assert_true(done.moved > BLOCKS / 8);
+    assert_true(HARDENED || done.freed_bytes == before - active_now());
+    check_contents(blocks, BLOCKS, 100);
+    free_all(blocks, BLOCKS);
+}
+
 /* A step does at least one, and goes on where the last one ended. */
 static void test_defrag_in_steps(void **state)
 {
@@ -382,6 +407,7 @@ static const struct CMUnitTest tests[] = {
     balanced(test_aligned_blocks_are_asked_about_like_others),
     balanced(test_hints_of_many),
     balanced(test_defrag_gives_pages_back),
+    balanced(test_defrag_of_another_thread_s_blocks),
     balanced(test_defrag_in_steps),
     balanced(test_defrag_of_nothing),
     balanced(test_defrag_refuses_what_it_can_not_do),
