@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,6 +56,7 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "ARGS"))}
 
 
+@cache
 def zmalloc(layer: str) -> Path:
     """The folder below which zmalloc is installed for this layer."""
     folder, root = FOLDER / f"zmalloc-{layer}", FOLDER / f"installed-{layer}"
@@ -82,7 +84,7 @@ def on_zmalloc(server: Server, layer: str, folder: Path) -> list[str]:
     """Puts zmalloc into the place of the server's own layer; and what its make is told."""
     root = zmalloc(layer)
     for file in place(root, server.profile).iterdir():
-        shutil.copy(file, folder / "src")
+        shutil.copy2(file, folder / "src")  # with its time: what did not change is not compiled again
     if "-Ddefault_library=static" in LAYERS[layer]:
         shutil.rmtree(folder / "deps/jemalloc")
         shutil.copytree(place(root, "deps_jemalloc"), folder / "deps/jemalloc")
