@@ -52,7 +52,8 @@
 }
 
 /* A list of Blocks: it is the script's own that is gone through. */
-%typemap(in) (void *const *blocks, size_t count) (script_value list), (void **blocks, size_t count) (script_value list) {
+%typemap(in) (void *const *blocks, size_t count) (script_value list),
+             (void **blocks, size_t count) (script_value list) {
   TAKE(&list, blocks, $input, "$symname", "blocks");
   $1 = NULL;
   $2 = 0;

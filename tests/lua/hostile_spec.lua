@@ -137,7 +137,9 @@ local function use(call)
       return function(pid, walk) return zmalloc.report {pid = pid, walk = walk} end
    end
    if call.name == "defrag" then
-      return function(blocks, seconds, start) return zmalloc.defrag(blocks, {max_seconds = seconds, start = start}) end
+      return function(blocks, seconds, start)
+         return zmalloc.defrag(blocks, {max_seconds = seconds, start = start})
+      end
    end
    local method = call.name:match "^Block%.(.*)$"
    if method then

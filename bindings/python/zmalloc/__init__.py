@@ -65,11 +65,10 @@ else:
 _OF_SCOPES = ("Track", "track")
 _OF_MONITORS = ("Event", "Monitor", "Rates", "Sample")
 _OF_PYTHON = (
-    "ZMALLOC_LIB", "allocator", "allocator_info", "background_thread", "decay", "defrag", "defrag_hint", "disable_thp",
-    "good_size",
-    "limit", "mappings", "memory_limit", "memory_limits", "memory_size", "peak_memory", "private_dirty", "purge",
-    "report", "reset_peak_memory", "rss", "set_decay", "set_limit", "set_oom_handler", "set_soft_limit", "smaps",
-    "soft_limit", "thp", "used_memory",
+    "ZMALLOC_LIB", "allocator", "allocator_info", "background_thread", "decay", "defrag", "defrag_hint",
+    "disable_thp", "good_size", "limit", "mappings", "memory_limit", "memory_limits", "memory_size", "peak_memory",
+    "private_dirty", "purge", "report", "reset_peak_memory", "rss", "set_decay", "set_limit", "set_oom_handler",
+    "set_soft_limit", "smaps", "soft_limit", "thp", "used_memory",
 )  # fmt: skip
 if not TYPE_CHECKING:  # a checker takes what it sees
     _OF_C = (name for name in dir(_zmalloc) if not name.startswith("_"))

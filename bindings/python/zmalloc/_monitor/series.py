@@ -120,8 +120,8 @@ class Series:
     """The last `length` samples of a process (None: this one) and the last events. All may be called from any thread.
 
     `keep` takes a sample into the records that it is given, and returns it. Only that writes there, and a monitor's
-    thread in C. Both, and C which copies, hold the records meanwhile. So samples are whole and in the order of their times. `source` is what
-    that thread is told, with the records behind it: it leaves a pid of 0 to `keep`.
+    thread in C. Both, and C which copies, hold the records meanwhile. So samples are whole and in the order of their
+    times. `source` is what that thread is told, with the records behind it: it leaves a pid of 0 to `keep`.
     """
 
     def __init__(
