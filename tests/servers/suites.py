@@ -63,9 +63,10 @@ def parse(unit: str, text: str, status: int) -> Outcome:
 
 
 def run_unit(build: Build, unit: str, first_port: int) -> Outcome:
-    """One at a time: others may need the processors. Ports are as far from others' as asked."""
+    """One at a time: others may need the processors. Ports are as far from others' as asked. No test of milliseconds:
+    a busy machine fails them on any layer."""
     command = ["nice", "-n", "15", "./runtest", "--single", unit, "--clients", "1", "--baseport", str(first_port),
-               "--portcount", "2000"]  # fmt: skip
+               "--portcount", "2000", "--no-latency"]  # fmt: skip
     log = build.folder / f"suite-{unit.replace('/', '-')}.log"
     with log.open("w") as output:
         try:
