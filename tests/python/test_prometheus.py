@@ -252,7 +252,8 @@ def test_a_server_takes_the_rules(server: Server) -> None:
     rules = [rule for group in server.ask("rules")["groups"] for rule in group["rules"]]
     assert len(rules) == len(re.findall("- (?:record|alert): ", RULES.read_text()))
     assert {(rule["health"], rule.get("lastError", "")) for rule in rules} == {("ok", "")}
-    assert {rule["state"] for rule in rules if rule["type"] == "alerting"} == {"inactive"}
+    # A growth of seconds may be on its way to an alert, but each takes a minute at least.
+    assert {rule["state"] for rule in rules if rule["type"] == "alerting"} <= {"inactive", "pending"}
 
 
 def test_a_server_answers_each_panel(server: Server) -> None:
