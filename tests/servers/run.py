@@ -17,6 +17,7 @@ from typing import Any
 
 from builds import FOLDER, SERVERS, Build, build
 from figures import memory, speed
+from measure import table
 from profile_of import WORKLOADS, profile
 from suites import SHORT_UNITS, UNITS, Outcome, run_again, run_suites
 
@@ -27,15 +28,6 @@ CAUSES: list[tuple[str, str, str]] = []
 
 # The short form: what stands in for a server of each kind.
 SHORT = [("redis-7.0", ("own", "quantum8")), ("valkey-9.1", ("own", "quantum8"))]
-
-
-def table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """Prints a Markdown table."""
-    print(f"\n### {title}\n")
-    print("| " + " | ".join(columns) + " |")
-    print("|" + "|".join("---" if i == 0 else "--:" for i in range(len(columns))) + "|")
-    for row in rows:
-        print("| " + " | ".join(row) + " |", flush=True)
 
 
 def cause(result: Build, test: str) -> str | None:
