@@ -66,7 +66,7 @@ test: setup ## build and test every variant, and build for other platforms: half
 	    $(MAKE) --no-print-directory test-$$variant || exit; done
 	@$(MAKE) --no-print-directory lint cross
 	@tools/count $(patsubst %,build/%,$(VARIANTS) $(CHECKED_VARIANTS) $(LUA_VARIANTS) lint cross)
-	@$(if $(BROKEN_MIMALLOC),echo "skipped: mimalloc, as its version here is one that the build refuses")
+	@$(if $(BROKEN_MIMALLOC),echo "skipped: mimalloc: the build refuses its version here")
 	@echo "make test: done"
 
 lint: setup ## check the library's sources by clang-tidy, cppcheck and gcc's analyzer
