@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,3 +80,22 @@ def test_a_name_that_was_given_up_is_nowhere(word: str) -> None:
     pattern = re.compile(rf"(?<![a-z]){word.replace(' ', chr(92) + 's+')}s?(?![a-z])", re.IGNORECASE)
     found = [name for name, text in TEXTS.items() if not name.endswith(ITSELF) and pattern.search(text)]
     assert found == [], f"say: {GIVEN_UP[word]}"
+
+
+def goals() -> list[str]:
+    """What `make help` lists, with a build variant in the pattern's place."""
+    return [goal.replace("%", "libc") for goal in re.findall(r"^([a-z%-]+):.*## ", TEXTS["Makefile"], re.MULTILINE)]
+
+
+@pytest.mark.parametrize("refused", ["", "3.0.1"], ids=["all", "mimalloc-refused"])
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_all_that_make_runs_is_shell(refused: str) -> None:
+    """The shell only parses it: `make -n` would run the lines that call make again."""
+    assert {"test", "demo", "test-libc", "soak"} <= set(goals())
+    outside_make = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    for goal in goals():
+        parsed = subprocess.run(
+            ["make", "-C", SOURCE, "SHELL=/bin/sh", ".SHELLFLAGS=-nc", goal, f"BROKEN_MIMALLOC={refused}"],
+            env=outside_make, check=False, capture_output=True, text=True, timeout=60,
+        )
+        assert (parsed.returncode, parsed.stderr) == (0, ""), f"make {goal}"
