@@ -139,7 +139,8 @@ class Installed:
     def build_stranger(self, program: Path, *compiler: str, static: bool = False) -> None:
         """Compiles and links a stranger's program with nothing but pkg-config's word."""
         flags = self.pkg_config(*(["--static"] if static else []), "--cflags", "--libs")
-        run(*compiler, STRANGER, "-x", "none", "-o", program, *flags)
+        as_it_is = ["-x", "none"] if "-x" in compiler else []  # clang 19 warns of it where it changes nothing
+        run(*compiler, STRANGER, *as_it_is, "-o", program, *flags)
 
     def run_stranger(self, program: Path) -> None:
         """The program uses the allocator that the tree was built with."""
