@@ -116,6 +116,15 @@ def decoded(record: tuple[Any, ...]) -> Sample:
     return Sample._make((*record[:2], *figures))
 
 
+def event_maker() -> Callable[[str], Event]:
+    """What makes events of now, even when the names of this module are gone.
+
+    At the interpreter's end 3.13t takes those before it finalizes what the program's own module holds.
+    """
+    make, monotonic, now, longest = Event, time.monotonic, time.time, LONGEST_EVENT
+    return lambda name: make(monotonic(), now(), name[:longest])
+
+
 class Series:
     """The last `length` samples of a process (None: this one) and the last events. All may be called from any thread.
 
@@ -135,6 +144,7 @@ class Series:
         self.pid = pid
         self._records = bytearray(_COUNT.size + _RECORD.size * length)
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
+        self._event = event_maker()
         self.take = partial(keep, self._records)
         self.source = (*source, self._records)
 
@@ -155,7 +165,7 @@ class Series:
 
     def mark(self, name: str) -> None:
         """An event, now."""
-        self._events.append(Event(time.monotonic(), time.time(), name[:LONGEST_EVENT]))
+        self._events.append(self._event(name))
 
     def sample(self) -> Sample:
         """Another one, taken now."""
