@@ -542,9 +542,10 @@ ZMALLOC_API int zmalloc_get_allocator_info(size_t *allocated, size_t *active, si
 /**
  * As zmalloc_get_allocator_info; an unknown figure is ZMALLOC_UNKNOWN. Sources: jemalloc's stats.allocated, active
  * and resident; tcmalloc's current_allocated_bytes, heap_size less free and unmapped pages, total_physical_bytes;
- * mallinfo2's uordblks + hblkhd and arena + hblkhd, unless another malloc has replaced glibc's; darwin's
+ * mallinfo2's uordblks + hblkhd and arena + hblkhd, if malloc and mallinfo2 are both glibc's own; darwin's
  * size_in_use; mimalloc 2's current_commit, which in mimalloc 3 does not fall and so is unknown there. With libc it
- * takes longer the more free blocks there are.
+ * takes longer the more free blocks there are. glibc 2.43 counts 16 bytes more for each realloc that resized a block
+ * with a mapping of its own, as long as any such block is left.
  */
 ZMALLOC_API int zmalloc_allocator_info(size_t *allocated, size_t *active, size_t *resident);
 

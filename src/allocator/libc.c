@@ -9,7 +9,7 @@
 #include <dlfcn.h>
 #include <gnu/libc-version.h>
 #include <link.h>
-#include <stdio.h>
+#include <stdatomic.h>
 #include <string.h>
 #endif
 
@@ -23,19 +23,6 @@ const char *zm_allocator_name(void)
     return "libc-" VALUE(__GLIBC__) "." VALUE(__GLIBC_MINOR__);
 }
 
-/* Another is put in its place by the program, by LD_PRELOAD or by a sanitizer. A static program has but one. */
-static bool is_own_malloc(void)
-{
-    Dl_info of_malloc;
-    Dl_info of_figures;
-    return dladdr((const void *) malloc, &of_malloc) != 0 && dladdr((const void *) mallinfo2, &of_figures) != 0 &&
-           of_malloc.dli_fbase == of_figures.dli_fbase;
-}
-
-#if defined(__x86_64__) || defined(__i386__)
-
-bool zm_libc_has_headers;
-
 struct object {
     uintptr_t inside; /* an address in it */
     uintptr_t begin;
@@ -43,6 +30,11 @@ struct object {
     bool is_program;
     bool was_asked; /* the first one is the program */
 };
+
+static bool contains(const struct object *object, uintptr_t address)
+{
+    return address >= object->begin && address < object->end;
+}
 
 static int find_object(struct dl_phdr_info *info, size_t size, void *context)
 {
@@ -60,8 +52,62 @@ static int find_object(struct dl_phdr_info *info, size_t size, void *context)
             object->end = begin + segment->p_memsz > object->end ? begin + segment->p_memsz : object->end;
         }
     }
-    return object->inside >= object->begin && object->inside < object->end;
+    return contains(object, object->inside);
 }
+
+/* The library that glibc is in; false in a static program, which has but one malloc. */
+static bool find_libc(struct object *libc)
+{
+    *libc = (struct object){.inside = (uintptr_t) gnu_get_libc_version()}; /* a text in there */
+    return dl_iterate_phdr(find_object, libc) != 0 && !libc->is_program;
+}
+
+/*
+ * A program that is not position-independent and takes the address of a library's function has a stand-in for it, and
+ * that is where the address leads: no matter which library's function it is.
+ */
+static bool is_stand_in(const void *call)
+{
+    Dl_info info;
+    void *symbol = NULL;
+    return dladdr1(call, &info, &symbol, RTLD_DL_SYMENT) != 0 && symbol != NULL &&
+           ((const ElfW(Sym) *) symbol)->st_shndx == SHN_UNDEF;
+}
+
+/* A program, a preloaded library or a sanitizer may have put another malloc before it, or a mallinfo2 of their own.
+ */
+enum figures { NOT_ASKED, OWN, ANOTHERS, IN_DOUBT };
+
+static enum figures ask_whose_figures(void)
+{
+    struct object libc;
+    if (!find_libc(&libc)) {
+        return OWN;
+    }
+    bool malloc_is_own = contains(&libc, (uintptr_t) malloc);
+    bool figures_are_own = contains(&libc, (uintptr_t) mallinfo2);
+    if (malloc_is_own && figures_are_own) {
+        return OWN;
+    }
+    bool may_be = (malloc_is_own || is_stand_in((const void *) malloc)) &&
+                  (figures_are_own || is_stand_in((const void *) mallinfo2));
+    return may_be ? IN_DOUBT : ANOTHERS;
+}
+
+static enum figures whose_figures(void)
+{
+    static _Atomic int answer = NOT_ASKED; /* the loader's decision, for good */
+    int whose = atomic_load_explicit(&answer, memory_order_relaxed);
+    if (whose == NOT_ASKED) {
+        whose = (int) ask_whose_figures();
+        atomic_store_explicit(&answer, whose, memory_order_relaxed);
+    }
+    return (enum figures) whose;
+}
+
+#if defined(__x86_64__) || defined(__i386__)
+
+bool zm_libc_has_headers;
 
 /*
  * All calls are glibc's, in its own library. Not told by a symbol alone: a program that is not position-independent
@@ -73,12 +119,12 @@ static bool calls_are_of_libc(void)
         (uintptr_t) malloc, (uintptr_t) calloc,        (uintptr_t) realloc,
         (uintptr_t) free,   (uintptr_t) aligned_alloc, (uintptr_t) malloc_usable_size,
     };
-    struct object libc = {.inside = (uintptr_t) stdout};
-    if (dl_iterate_phdr(find_object, &libc) == 0 || libc.is_program) {
+    struct object libc;
+    if (!find_libc(&libc)) {
         return false;
     }
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
-        if (calls[i] < libc.begin || calls[i] >= libc.end) {
+        if (!contains(&libc, calls[i])) {
             return false;
         }
     }
@@ -117,15 +163,22 @@ __attribute__((constructor)) static void look_for_headers(void)
 
 int zm_allocator_info(struct zm_allocator_info *info)
 {
-    struct mallinfo2 figures = mallinfo2();
-
-    /* Nothing at all was ever taken from glibc's malloc: this is the start, or malloc is another's. */
-    if (figures.arena + figures.hblkhd == 0 && !is_own_malloc()) {
+    enum figures whose = whose_figures();
+    if (whose == ANOTHERS) {
         return 0;
     }
-    /* hblkhd: blocks with a mapping each. arena: all heaps; uordblks: blocks in them. Both count headers. */
-    info->allocated = figures.uordblks + figures.hblkhd;
-    info->active = figures.arena + figures.hblkhd;
+    struct mallinfo2 figures = mallinfo2();
+    if (whose == IN_DOUBT &&
+        figures.arena + figures.hblkhd == 0) { /* nobody ever took anything from glibc's malloc */
+        return 0;
+    }
+    /*
+     * hblkhd: blocks with a mapping each; 2.43 keeps 16 bytes for each realloc that resized one, also when none is
+     * left. arena: all heaps; uordblks: blocks in them. Both count headers.
+     */
+    size_t mapped_blocks = figures.hblks != 0 ? figures.hblkhd : 0;
+    info->allocated = figures.uordblks + mapped_blocks;
+    info->active = figures.arena + mapped_blocks;
     info->mapped = info->active;
     /* Not resident: malloc_trim gives free pages in the middle of a heap back without a trace in these figures. */
     return 0;
