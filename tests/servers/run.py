@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from builds import FOLDER, SERVERS, Build, build
+from compare import CAUSES, Run, tell
 from figures import memory, speed
 from measure import table
 from profile_of import WORKLOADS, profile
@@ -23,48 +23,22 @@ from suites import SHORT_UNITS, UNITS, Outcome, run_again, run_suites
 
 PORT = 30990
 
-# Why a test has another result on zmalloc: by server and layer, and by the test. What fits none is a failure.
-CAUSES: list[tuple[str, str, str]] = []
-
 # The short form: what stands in for a server of each kind.
 SHORT = [("redis-7.0", ("own", "quantum8")), ("valkey-9.1", ("own", "quantum8"))]
 
 
-def cause(result: Build, test: str) -> str | None:
-    for builds, tests, why in CAUSES:
-        if re.search(builds, f"{result.name} {result.layer}") and re.search(tests, test):
-            return why
-    return None
-
-
 def suites(builds: list[Build], patterns: list[str]) -> tuple[dict[str, Any], bool]:
     """Which tests pass on each, and whether one fails on zmalloc alone and nobody knows why."""
-    outcomes = {str(each): (each, run_suites(each, patterns)) for each in builds}
-    own = {each.name: outcome for each, outcome in outcomes.values() if each.layer == "own"}
-    rows, differences, bad = [], [], False
-    for name, (each, outcome) in outcomes.items():
+    outcomes = [(each, run_suites(each, patterns)) for each in builds]
+    own = {each.name: outcome for each, outcome in outcomes if each.layer == "own"}
+    runs = []
+    for each, outcome in outcomes:
         first = own.get(each.name, Outcome())
-        for test, said in (run_again(each, first, outcome) if each.layer != "own" else {}).items():
-            differences.append([name, test, "fails once", f"passes when run again: {said[:200]}"])
-        rows.append([name, str(len(outcome.passed)), str(len(outcome.failed)), str(outcome.left_out)])
-        for test in sorted(outcome.failed.keys() - first.failed.keys()):
-            why = cause(each, test)
-            bad = bad or why is None
-            differences.append([name, test, "fails", why or f"UNKNOWN: {outcome.failed[test][:200]}"])
-        for test in sorted(first.failed.keys() & outcome.passed):
-            differences.append([name, test, "passes", f"on its own layer: {first.failed[test][:200]}"])
-        # A suite that stops has tests that were not run.
-        for test in sorted(first.passed - outcome.passed - outcome.failed.keys()):
-            why = cause(each, test)
-            if not any(stopped.split(":")[0] == test.split(":")[0] for stopped in outcome.failed):
-                bad = bad or why is None
-                differences.append([name, test, "is not run", why or "UNKNOWN"])
-    table("suites", ["", "passed", "failed", "left out by the suite"], rows)
-    if differences:
-        table("differences from the server's own layer", ["", "test", "it", "cause"], differences)
-    found = {name: {"passed": len(outcome.passed), "failed": outcome.failed, "left out": outcome.left_out}
-             for name, (_, outcome) in outcomes.items()}  # fmt: skip
-    return found, bad
+        runs.append(Run(each, outcome, first, run_again(each, first, outcome) if each.layer != "own" else {}))
+    unknown = tell(runs, CAUSES)
+    results = {str(run.build): {"passed": sorted(run.outcome.passed), "failed": run.outcome.failed,
+                                "left out": run.outcome.left_out} for run in runs}  # fmt: skip
+    return results, unknown
 
 
 def instructions(builds: list[Build]) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
+from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from builds import Build, clean_environment
 
@@ -24,11 +25,11 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass
 class Outcome:
-    """What a run of a suite printed."""
+    """What a run of a suite printed. A test is named by its unit and by itself; the second one of a name is #2."""
 
     passed: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)  # the test, and what it said
-    left_out: int = 0
+    left_out: list[str] = field(default_factory=list)  # by the suite: the test or its kind, and the reason
 
     def add(self, other: Outcome) -> None:
         self.passed |= other.passed
@@ -48,15 +49,21 @@ def parse(unit: str, text: str, status: int) -> Outcome:
     """Of the lines that the suite prints."""
     outcome = Outcome()
     lines = COLOUR.sub("", text).splitlines()
+    met: Counter[str] = Counter()
+
+    def named(name: str) -> str:
+        met[name] += 1
+        return f"{unit}: {name}" + (f" #{met[name]}" if met[name] > 1 else "")
+
     for number, line in enumerate(lines):
         if found := re.match(r"\[ok\]: (.*?)(?: \(\d+ ms\))?$", line):
-            outcome.passed.add(f"{unit}: {found[1]}")
+            outcome.passed.add(named(found[1]))
         elif found := re.match(r"\[err\]: (.*?) in (?:\S*/)?tests/\S+\.tcl", line):
-            outcome.failed[f"{unit}: {found[1]}"] = " ".join(lines[number + 1 : number + 3])
-        elif line.startswith(("[exception]", "[timeout]")):
+            outcome.failed[named(found[1])] = " ".join(lines[number + 1 : number + 3])
+        elif line.startswith(("[err]", "[exception]", "[timeout]")):
             outcome.failed[f"{unit}: stopped"] = " ".join(lines[number : number + 4])
-        elif line.startswith(("[ignore]", "[skip]")):
-            outcome.left_out += 1
+        elif found := re.match(r"\[(?:ignore|skip)\]: (.*)", line):
+            outcome.left_out.append(f"{unit}: {found[1]}")
     if status != 0 and not outcome.failed:
         outcome.failed[f"{unit}: stopped"] = " ".join(lines[-4:])
     return outcome
@@ -69,13 +76,15 @@ def run_unit(build: Build, unit: str, first_port: int) -> Outcome:
                "--portcount", "2000", "--no-latency"]  # fmt: skip
     log = build.folder / f"suite-{unit.replace('/', '-')}.log"
     with log.open("w") as output:
+        suite = subprocess.Popen(
+            command, cwd=build.folder, env=clean_environment() | {"LC_ALL": "C"}, stdout=output,
+            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
         try:
-            status = subprocess.run(
-                command, cwd=build.folder, env=clean_environment() | {"LC_ALL": "C"}, stdout=output,
-                stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=TIMEOUT, check=False,
-            ).returncode  # fmt: skip
+            status = suite.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
-            status = 124
+            os.killpg(suite.pid, signal.SIGKILL)  # and its servers
+            status = suite.wait()
     return parse(unit, log.read_text(errors="replace"), status)
 
 
