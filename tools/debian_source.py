@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Source packages of other software, from this machine's Debian mirror, in folders of their own."""
+"""Source packages of other software, from this machine's Debian mirror, in folders of their own. As a program: prints
+the mirror."""
 
 from __future__ import annotations
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 
@@ -57,3 +59,10 @@ def version(folder: Path) -> str:
     """The authors', of the package that source() has put there."""
     found = re.search(r"_([^_+]*)[^_]*\.orig\.tar\.", next(folder.glob("*.orig.tar.*")).name)
     return found[1] if found else ""
+
+
+if __name__ == "__main__":
+    try:
+        print(mirror())
+    except OSError as error:
+        sys.exit(str(error))
