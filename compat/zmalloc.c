@@ -95,18 +95,24 @@ static inline void set(size_t *figure, size_t value)
     }
 }
 
-/* What the report has; it also asks the kernel, which takes some microseconds. */
-static inline void set_all(size_t *allocated, size_t *active, size_t *resident, size_t *retained)
+/* By jemalloc's own figures; or by the report, which also asks the kernel and takes some microseconds. */
+static inline void set_all(size_t *allocated, size_t *active, size_t *resident, size_t *retained, size_t *muzzy)
 {
-    size_t figures[] = {0, 0, 0};
+#ifdef USE_JEMALLOC
+    set(allocated, figure("stats.allocated"));
+    set(active, figure("stats.active"));
+    set(resident, figure("stats.resident"));
+    set(retained, figure("stats.retained"));
+    set(muzzy, figure_of(MALLCTL_ARENAS_ALL, "pmuzzy") * figure("arenas.page"));
+#else
     struct zmalloc_report report = {.size = sizeof(report)};
-    zmalloc_allocator_info(&figures[0], &figures[1], &figures[2]);
-    set(allocated, figures[0]);
-    set(active, figures[1]);
-    set(resident, figures[2]);
-    if (retained != NULL) {
-        set(retained, zmalloc_report(&report, 0) == 0 ? report.retained : 0);
-    }
+    zmalloc_report(&report, 0);
+    set(allocated, report.allocated);
+    set(active, report.active);
+    set(resident, report.resident);
+    set(retained, report.retained);
+    set(muzzy, report.muzzy);
+#endif
 }
 
 #endif
@@ -120,18 +126,12 @@ int zserver_allocator_info(int refresh, size_t *allocated, size_t *active, size_
     if (refresh) {
         take_figures();
     }
-    set(allocated, figure("stats.allocated"));
-    set(active, figure("stats.active"));
-    set(resident, figure("stats.resident"));
-    set(retained, figure("stats.retained"));
-    set(muzzy, figure_of(MALLCTL_ARENAS_ALL, "pmuzzy") * figure("arenas.page"));
     set(small_fragmentation, small_fragmentation_of(MALLCTL_ARENAS_ALL));
 #else
     (void) refresh;
-    set_all(allocated, active, resident, retained);
-    set(muzzy, 0);
     set(small_fragmentation, 0);
 #endif
+    set_all(allocated, active, resident, retained, muzzy);
     return 1;
 }
 
@@ -234,15 +234,8 @@ int zserver_allocator_info(size_t *allocated, size_t *active, size_t *resident, 
 {
 #ifdef USE_JEMALLOC
     take_figures();
-    set(allocated, figure("stats.allocated"));
-    set(active, figure("stats.active"));
-    set(resident, figure("stats.resident"));
-    set(retained, figure("stats.retained"));
-    set(muzzy, figure_of(MALLCTL_ARENAS_ALL, "pmuzzy") * figure("arenas.page"));
-#else
-    set_all(allocated, active, resident, retained);
-    set(muzzy, 0);
 #endif
+    set_all(allocated, active, resident, retained, muzzy);
     return 1;
 }
 

@@ -16,13 +16,4 @@
 
 #include <zmalloc/zmalloc.h>
 
-#ifdef HAVE_DEFRAG
-/* What the server patches its own jemalloc for. */
-static inline int je_get_defrag_hint(void *ptr)
-{
-    int helps = 0;
-    return zmalloc_defrag_hint(ptr, &helps) == 0 && helps;
-}
-#endif
-
 #endif

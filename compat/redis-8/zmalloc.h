@@ -24,15 +24,6 @@ void zfree_with_flags(void *ptr, int flags);
 #include <time.h>
 #include <zmalloc/zmalloc.h>
 
-#ifdef HAVE_DEFRAG
-/* What the server patches its own jemalloc for. */
-static inline int je_get_defrag_hint(void *ptr)
-{
-    int helps = 0;
-    return zmalloc_defrag_hint(ptr, &helps) == 0 && helps;
-}
-#endif
-
 /* An unknown figure is 0. Any pointer may be NULL. Both return 1. */
 int zserver_allocator_info(int refresh, size_t *allocated, size_t *active, size_t *resident, size_t *retained,
                            size_t *muzzy, size_t *small_fragmentation);
