@@ -43,6 +43,9 @@ LUA_VARIANTS = lua5.1 lua5.2 lua5.3 $(shell pkg-config --exists lua5.5 2>&1 && e
 LUA_OPTIONS = -Dallocator=libc -Dlua=enabled -Dlua_version=$* -Dpython=disabled -Dbenchmarks=disabled \
     -Dexamples=disabled $(COMMON)
 
+# make -k: what fails is no reason to leave out the rest.
+KEEPS_GOING = $(findstring k,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint fuzz valgrind cross arches distros soak servers bench coverage mutation docs clean
 .PHONY: format
@@ -61,10 +64,10 @@ demo: ## install what it needs, build with jemalloc, run an example in C, Python
 	@MESON=$(MESON) PYTHON=$(PYTHON) examples/demo build/demo
 	@echo "make demo: done"
 
-test: setup ## build and test every variant, and build for other platforms: half an hour
-	@for variant in $(VARIANTS) $(CHECKED_VARIANTS) $(LUA_VARIANTS); do \
-	    $(MAKE) --no-print-directory test-$$variant || exit; done
-	@$(MAKE) --no-print-directory lint cross
+test: setup ## build and test every variant, and build for other platforms: half an hour; -k: all of it, whatever fails
+	@failed=; for target in $(patsubst %,test-%,$(VARIANTS) $(CHECKED_VARIANTS) $(LUA_VARIANTS)) lint cross; do \
+	    $(MAKE) --no-print-directory $$target || { failed="$$failed $$target"; $(if $(KEEPS_GOING),:,break); }; done; \
+	[ -z "$$failed" ] || { echo "make test: failed:$$failed" >&2; exit 1; }
 	@tools/count $(patsubst %,build/%,$(VARIANTS) $(CHECKED_VARIANTS) $(LUA_VARIANTS) lint cross)
 	@$(if $(BROKEN_MIMALLOC),echo "skipped: mimalloc: the build refuses its version here")
 	@echo "make test: done"
