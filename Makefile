@@ -64,7 +64,7 @@ demo: ## install what it needs, build with jemalloc, run an example in C, Python
 	@MESON=$(MESON) PYTHON=$(PYTHON) examples/demo build/demo
 	@echo "make demo: done"
 
-test: setup ## build and test every variant, and build for other platforms: half an hour; -k: all of it, whatever fails
+test: setup ## build and test every variant, and build for other platforms: half an hour; with -k all, whatever fails
 	@failed=; for target in $(patsubst %,test-%,$(VARIANTS) $(CHECKED_VARIANTS) $(LUA_VARIANTS)) lint cross; do \
 	    $(MAKE) --no-print-directory $$target || { failed="$$failed $$target"; $(if $(KEEPS_GOING),:,break); }; done; \
 	[ -z "$$failed" ] || { echo "make test: failed:$$failed" >&2; exit 1; }
