@@ -12,6 +12,8 @@
 #include <pthread.h>
 #include <sys/resource.h>
 
+_Static_assert(LUA_VERSION_NUM == LUA_ASKED_FOR, "another Lua was found");
+
 /* First the call itself, as Lua makes it; while there is no other thread, whose memory would be in the way. */
 
 static void test_what_is_new_has_a_type_and_no_size(void **state)
