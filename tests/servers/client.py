@@ -46,8 +46,8 @@ class Client:
             for _ in some:
                 self.answer()
 
-    def memory(self) -> dict[str, str]:
-        lines = self.ask("INFO", "memory").splitlines()
+    def info(self, section: str) -> dict[str, str]:
+        lines = self.ask("INFO", section).splitlines()
         return dict(line.split(":", 1) for line in lines if ":" in line)
 
 

@@ -12,6 +12,8 @@ from builds import Build
 from client import Client, running
 
 KEYS = 1_000_000
+ASKED_IN_A_ROUND = 1_500_000  # at most: of a quarter of the keys, with their entries and values
+FIGURES = {"used": "used_memory", "active": "allocator_active", "rss": "used_memory_rss"}
 DEFRAG = {
     "active-defrag-ignore-bytes": "1mb",
     "active-defrag-threshold-lower": "2",
@@ -37,12 +39,19 @@ def speed(builds: list[Build], port: int, rounds: int) -> dict[str, dict[str, fl
             for name, kinds in found.items()}  # fmt: skip
 
 
-def settled(client: Client, seconds: float = 120) -> None:
-    """Until active defragmentation has nothing more to do."""
-    quiet, end = 0, time.monotonic() + seconds
+def settled(client: Client, seconds: float = 900) -> None:
+    """Until active defragmentation ends, or has looked at all blocks without a move: a server goes on as long as its
+    figure is above its threshold, whether or not there is a block that it can move."""
+    quiet, moved, asked_then, end = 0, -1, 0, time.monotonic() + seconds
     while quiet < 5 and time.monotonic() < end:
         time.sleep(0.3)
-        quiet = quiet + 1 if client.memory().get("active_defrag_running", "0") == "0" else 0
+        stats = client.info("stats")
+        hits, asked = int(stats["active_defrag_hits"]), int(stats["active_defrag_misses"])
+        if hits != moved:
+            moved, asked_then = hits, asked
+        elif asked - asked_then > ASKED_IN_A_ROUND:
+            return
+        quiet = quiet + 1 if client.info("memory").get("active_defrag_running", "0") == "0" else 0
 
 
 def memory(build: Build, port: int) -> dict[str, float]:
@@ -51,9 +60,9 @@ def memory(build: Build, port: int) -> dict[str, float]:
 
     def note(when: str) -> None:
         time.sleep(1)  # its own look at the process is every 100 ms
-        found = client.memory()
-        figures[f"used {when}"] = int(found["used_memory"]) / 1e6
-        figures[f"rss {when}"] = int(found["used_memory_rss"]) / 1e6
+        found = client.info("memory")
+        for figure, name in FIGURES.items():
+            figures[f"{figure} {when}"] = int(found[name]) / 1e6
 
     with running(build, port) as (_, client):
         client.ask_all([["SET", f"key:{i}", f"value of key {i}"] for i in range(KEYS)])

@@ -16,7 +16,7 @@ from typing import Any
 
 from builds import FOLDER, SERVERS, Build, build
 from compare import CAUSES, Run, tell
-from figures import memory, speed
+from figures import FIGURES, memory, speed
 from measure import table
 from profile_of import WORKLOADS, profile
 from suites import SHORT_UNITS, UNITS, Outcome, run_again, run_suites
@@ -69,7 +69,7 @@ def speeds(builds: list[Build], rounds: int) -> dict[str, Any]:
 def memories(builds: list[Build]) -> dict[str, Any]:
     """Of a million small keys."""
     found = {str(each): memory(each, PORT) for each in builds}
-    columns = [f"{kind} {when}" for when in ("full", "deleted", "defragmented") for kind in ("used", "rss")]
+    columns = [f"{kind} {when}" for when in ("full", "deleted", "defragmented") for kind in FIGURES]
     rows = [
         [name, *(f"{figures[column]:.1f}" if column in figures else "–" for column in columns)]
         for name, figures in found.items()

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from builds import SERVERS, Build
+from client import Client
 from compare import CAUSES, Causes, Run, compare, tell
+from figures import settled
 from profile_of import counted
 from suites import Outcome, parse
 
@@ -25,7 +27,7 @@ Testing unit/sample
 Expected '1' to be equal to '2' (context: type eval line 3 cmd {{assert_equal 1 2}} proc ::test)
 [{CYAN}ignore{OFF}]: A large one: large memory flag not provided
 [{CYAN}ignore{OFF}]: needs other flags
-[{GREEN}ok{OFF}]: The last one, not in time
+[{GREEN}ok{OFF}]: The last, not in time
 [1/1 done]: unit/sample (2 seconds)
 
                    The End
@@ -44,7 +46,7 @@ def named(*names: str) -> set[str]:
 
 def test_what_a_suite_printed() -> None:
     outcome = parse("unit/sample", TEXT, 1)
-    assert outcome.passed == named("A short one", "A pair (1 with one)", "A short one #2", "The last one, not in time")
+    assert outcome.passed == named("A short one", "A pair (1 with one)", "A short one #2", "The last, not in time")
     assert outcome.failed.keys() == named("A short one #3")
     assert outcome.failed["unit/sample: A short one #3"].startswith("Expected '1' to be equal to '2' (context")
     assert outcome.left_out == ["unit/sample: A large one: large memory flag not provided",
@@ -52,7 +54,7 @@ def test_what_a_suite_printed() -> None:
 
 
 @pytest.mark.parametrize("last, says", [
-    (f"[{RED}exception{OFF}]: Executing test client: I/O error reading reply.\nI/O error\n    while executing", "I/O"),
+    (f"[{RED}exception{OFF}]: Executing test client: I/O error reading reply.\nI/O error\n    while running", "I/O"),
     (f"[{RED}err{OFF}]: Can't start the Redis server\nCONFIGURATION:port 1\nERROR:none", "Can't start"),
     ("[timeout]: clients state report follows.\nsock => (IN PROGRESS) A long one", "A long one"),
     ("Segmentation fault", "Segmentation fault"),
@@ -131,6 +133,31 @@ def test_the_tables(capsys: pytest.CaptureFixture[str]) -> None:
     assert "own | unit" not in said
     assert not tell(runs[:1], [])
     assert "differences" not in capsys.readouterr().out
+
+
+class Fake(Client):
+    """A server that defragments, as long as it has to, at so many questions a look."""
+
+    def __init__(self, looks: list[tuple[int, int, int]]) -> None:
+        self.looks = iter(looks)
+        self.seen = 0
+
+    def info(self, section: str) -> dict[str, str]:
+        if section == "stats":
+            self.seen += 1
+            self.hits, self.misses, self.running = next(self.looks)
+            return {"active_defrag_hits": str(self.hits), "active_defrag_misses": str(self.misses)}
+        return {"active_defrag_running": str(self.running)}
+
+
+def test_defragmentation_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    ends = Fake([(1, 10, 40)] * 3 + [(1, 10, 0)] * 9)
+    settled(ends)
+    assert ends.seen == 3 + 5
+    goes_on = Fake([(min(look, 9), look * 400_000, 40) for look in range(20)])
+    settled(goes_on)
+    assert goes_on.seen == 10 + 4  # the fourth is more than a round after the last move
 
 
 PROFILE = """version: 1
