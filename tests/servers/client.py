@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -56,7 +57,8 @@ def connect(port: int, process: subprocess.Popen[bytes]) -> Client:
     while True:
         try:
             client = Client(port)
-            client.ask("PING")
+            if client.info("server")["process_id"] != str(process.pid):
+                sys.exit(f"another server has the port {port}")
             return client
         except (OSError, RuntimeError, ValueError):
             if time.monotonic() > end or process.poll() is not None:

@@ -7,10 +7,12 @@ import csv
 import statistics
 import subprocess
 import time
+from pathlib import Path
 
 from builds import Build
 from client import Client, running
 
+OPERATIONS = 300_000
 KEYS = 1_000_000
 ASKED_IN_A_ROUND = 1_500_000  # at most: of a quarter of the keys, with their entries and values
 FIGURES = {"used": "used_memory", "active": "allocator_active", "rss": "used_memory_rss"}
@@ -23,18 +25,32 @@ DEFRAG = {
 }
 
 
+def on_processor(process: subprocess.Popen[bytes]) -> float:
+    """Seconds that its main thread has run. Those in which it waited for a processor are not among them."""
+    return int(Path(f"/proc/{process.pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def run_benchmark(build: Build, port: int, command: str) -> tuple[float, float]:
+    """Operations a second, and the server's microseconds of processor for one."""
+    with running(build, port) as (process, _):
+        start = on_processor(process)
+        words = [str(build.benchmark), "-p", str(port), "-t", command.lower(), "-n", str(OPERATIONS), "-r", "100000",
+                 "-d", "20", "-P", "16", "--csv"]  # fmt: skip
+        said = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+        took = on_processor(process) - start
+    [rate] = [float(row[1]) for row in csv.reader(said.splitlines()) if row[0] == command]
+    return rate, took / OPERATIONS * 1e6
+
+
 def speed(builds: list[Build], port: int, rounds: int) -> dict[str, dict[str, float]]:
-    """Operations a second: the median of rounds in which each build runs once."""
+    """Operations a second and microseconds of one: the median of rounds in which each build runs once."""
     found: dict[str, dict[str, list[float]]] = {str(build): {} for build in builds}
     for _ in range(rounds):
         for build in builds:
-            with running(build, port):
-                command = [str(build.benchmark), "-p", str(port), "-t", "set,get", "-n", "300000", "-r", "100000",
-                           "-d", "20", "-P", "16", "--csv"]  # fmt: skip
-                said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            for row in csv.reader(said.splitlines()):
-                if row[0] in ("SET", "GET"):
-                    found[str(build)].setdefault(row[0], []).append(float(row[1]))
+            for command in ("SET", "GET"):
+                rate, took = run_benchmark(build, port, command)
+                found[str(build)].setdefault(command, []).append(rate)
+                found[str(build)].setdefault(f"{command}, µs", []).append(took)
     return {name: {kind: statistics.median(values) for kind, values in kinds.items()}
             for name, kinds in found.items()}  # fmt: skip
 
