@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 
 import blocks
+import hints
 import in_python
 import questions
 import servers
@@ -36,6 +37,7 @@ SUBJECTS = {
     "footprint": blocks.footprint,
     "keys": blocks.keys,
     "ask": questions.ask,
+    "hint": hints.hint,
     "python": in_python.python,
     "processes": in_python.processes,
     "monitor": questions.monitor,
