@@ -9,12 +9,17 @@ MESON ?= /usr/bin/meson
 BROKEN_MIMALLOC = $(shell grep -s '^.define MI_MALLOC_VERSION 30[01]\>' /usr/include/mimalloc.h \
     /usr/include/*/mimalloc.h)
 
+# The source of jemalloc 5.3.1, known once setup has run: the release itself, or Debian's, which needs autoconf.
+NEWER_JEMALLOC = $(shell cd subprojects/packagecache 2>/dev/null && { [ -e jemalloc-5.3.1.tar.bz2 ] || \
+    { command -v autoconf >/dev/null && [ -e jemalloc_5.3.1.orig.tar.gz ]; }; } && echo yes)
+
 # A variant is an allocator, and behind hyphens what else is special about the build. It is built in build/VARIANT.
 VARIANTS = jemalloc tcmalloc libc $(if $(BROKEN_MIMALLOC),,mimalloc) libc-prefix
 # These run only the tests that another compiler, a sanitizer or the hardened build concerns: those in C; with
-# AddressSanitizer also those in Python and Lua, and with another quantum those of sizes. jemalloc-hardened can be
-# built too.
-CHECKED_VARIANTS := jemalloc-quantum8 libc-clang libc-asan libc-tsan jemalloc-tsan libc-hardened
+# AddressSanitizer also those in Python and Lua, with another quantum those of sizes, and with another jemalloc those
+# that it concerns. jemalloc-hardened can be built too.
+CHECKED_VARIANTS = jemalloc-quantum8 $(if $(NEWER_JEMALLOC),jemalloc-5.3.1) libc-clang libc-asan libc-tsan \
+    jemalloc-tsan libc-hardened
 BENCH_VARIANTS := $(VARIANTS) jemalloc-quantum8
 # What make soak runs, for as long as asked.
 SOAKED_VARIANTS := $(VARIANTS) libc-hardened libc-asan
@@ -23,12 +28,14 @@ WORDS = $(wordlist 2,9,$(subst -, ,$*))
 ENVIRONMENT_clang = CC=clang CXX=clang++
 OPTIONS_prefix = -Dsize_prefix=true
 OPTIONS_quantum8 = -Djemalloc_quantum=8 -Dexamples=disabled -Dpython=disabled -Dlua=disabled
+OPTIONS_5.3.1 = -Djemalloc_version=5.3.1 -Dexamples=disabled -Dpython=disabled -Dlua=disabled
 OPTIONS_hardened = -Dhardened=true -Dbenchmarks=disabled -Dexamples=disabled
 OPTIONS_asan = -Db_sanitize=address,undefined -Dbenchmarks=disabled -Dexamples=disabled
 OPTIONS_tsan = -Db_sanitize=thread -Dc_args=-fsanitize=undefined -Dc_link_args=-fsanitize=undefined \
     -Dpython=disabled -Dlua=disabled -Dbenchmarks=disabled -Dexamples=disabled
-SUITES = $(if $(filter quantum8,$(WORDS)),quantum sizes aligned limit calls hostile_sizes 'programs servers',\
-    $(SUITES_OF_CHECKED))
+SUITES = $(or $(SUITES_$(word 2,$(subst -, ,$*))),$(SUITES_OF_CHECKED))
+SUITES_quantum8 = quantum sizes aligned limit calls hostile_sizes 'programs servers'
+SUITES_5.3.1 = $(SUITES_quantum8) allocator decay defrag report oom served threads_rlimit fork_handlers fork_anywhere
 SUITES_OF_CHECKED = $(if $(filter $(CHECKED_VARIANTS),$*),--suite c \
     $(if $(filter asan,$(WORDS)),--suite python --suite lua) \
     $(if $(filter hardened,$(WORDS)),--suite hardened --suite python))
@@ -69,6 +76,7 @@ test: setup ## build and test every variant, and build for other platforms: half
 	    $(MAKE) --no-print-directory $$target || { failed="$$failed $$target"; $(if $(KEEPS_GOING),:,break); }; done; \
 	[ -z "$$failed" ] || { echo "make test: failed:$$failed" >&2; exit 1; }
 	@tools/count $(patsubst %,build/%,$(VARIANTS) $(CHECKED_VARIANTS) $(LUA_VARIANTS) lint cross)
+	@$(if $(NEWER_JEMALLOC),,echo "skipped: jemalloc-5.3.1: its source could not be had")
 	@$(if $(BROKEN_MIMALLOC),echo "skipped: mimalloc: the build refuses its version here")
 	@echo "make test: done"
 

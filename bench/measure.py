@@ -36,6 +36,8 @@ class Tree:
         kinds = [kind for kind in ("size_prefix", "hardened") if values[kind]]
         self.name = ", ".join([self.allocator, *kinds]).replace("size_prefix", "prefix")
         self.has_default_quantum = values["jemalloc_quantum"] == "16"
+        if self.allocator == "jemalloc" and values["jemalloc_version"] != "5.3.0":
+            self.name = self.name.replace("jemalloc", f"jemalloc {values['jemalloc_version']}")
         if not self.has_default_quantum:
             self.name += f", quantum {values['jemalloc_quantum']}"
 
@@ -43,10 +45,13 @@ class Tree:
         """Whether the Python module was built in it."""
         return (self.module / "zmalloc" / "__init__.py").exists()
 
-    def run(self, program: str, *arguments: object, wrapper: Iterable[str] = ()) -> subprocess.CompletedProcess[str]:
-        """Runs a benchmark program; what goes wrong ends everything."""
+    def run(
+        self, program: str, *arguments: object, wrapper: Iterable[str] = (), configuration: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a benchmark program, with jemalloc configured so; what goes wrong ends everything."""
         command = [*wrapper, str(self.bench / program), *map(str, arguments)]
-        return subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"})
+        environment = {**os.environ, "LC_ALL": "C", **({"JE_MALLOC_CONF": configuration} if configuration else {})}
+        return subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
 
     def figure(self, program: str, *arguments: object) -> float:
         """The one number that a program prints."""

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from package import copy_project, failure
-from tree import LIBRARY_ALONE, MESON, SOURCE, run
+from tree import LIBRARY_ALONE, MESON, SOURCE, run, tool
 
-PATCHES = {path.name for path in SOURCE.glob("subprojects/packagefiles/jemalloc/jemalloc/patches/*.patch")}
+PATCHES = SOURCE / "subprojects" / "packagefiles" / "jemalloc" / "jemalloc" / "patches"
 JEMALLOC = ["-Dallocator=jemalloc", *LIBRARY_ALONE]
 # Targets; an archive that nothing needs is not made.
 JEMALLOCS = ["jemalloc", "jemalloc-pic", "jemalloc-for-programs"]
@@ -22,16 +22,16 @@ JEMALLOCS = ["jemalloc", "jemalloc-pic", "jemalloc-for-programs"]
 NO_NETWORK = {name: "http://127.0.0.1:9" for name in ("http_proxy", "https_proxy")}
 
 
-def unpack_anew(project: Path) -> None:
-    for path in project.glob("subprojects/jemalloc-*"):
-        shutil.rmtree(path)
+def unpacked(project: Path) -> list[Path]:
+    return [path for path in project.glob("subprojects/jemalloc-*") if path.is_dir()]
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """With jemalloc's source in the package cache, and not unpacked."""
     copy = copy_project(tmp_path)
-    unpack_anew(copy)
+    for path in unpacked(copy):
+        shutil.rmtree(path)
     if not any(copy.glob("subprojects/packagecache/jemalloc-*")):
         pytest.skip("no source of jemalloc in subprojects/packagecache: tools/setup fetches it")
     return copy
@@ -49,29 +49,70 @@ def host_of(project: Path) -> Path:
     return host
 
 
-def test_every_patch_is_applied(project: Path) -> None:
-    said = run(*MESON, "setup", project.parent / "build", project, *JEMALLOC)
-    applied = re.findall(r'Applying diff file "jemalloc/jemalloc/patches/(\S+)"', said)
-    assert set(applied) == PATCHES and len(PATCHES) >= 4
+def release(project: Path, version: str) -> list[str]:
+    """The options that choose it."""
+    if not any(project.glob(f"subprojects/packagecache/jemalloc?{version}*")):
+        pytest.skip(f"no source of jemalloc {version} in subprojects/packagecache: tools/setup fetches it")
+    if not (project / f"subprojects/packagecache/jemalloc-{version}.tar.bz2").exists():
+        tool("autoconf")
+    return [*JEMALLOC, f"-Djemalloc_version={version}"]
+
+
+VERSIONS = ["5.3.0", "5.3.1"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_every_patch_is_applied(version: str, project: Path) -> None:
+    said = run(*MESON, "setup", project.parent / "build", project, *release(project, version))
+    applied = set(re.findall(r'Applying diff file "jemalloc/jemalloc/patches/(\S+)"', said))
+    patches = {str(path.relative_to(PATCHES)) for path in PATCHES.rglob("*.patch")}
+    wanted = {name for name in patches if "/" not in name or name.startswith(version)}
+    assert len(wanted) >= 4 and wanted - applied <= {"5.3.1/version.patch"} and applied <= wanted
     [size_classes] = project.glob("subprojects/jemalloc-*/include/jemalloc/internal/sc.h")
-    assert "#define SC_LG_TINY_MIN LG_QUANTUM\n" in size_classes.read_text()
+    assert "LG_QUANTUM" in re.findall("^#.*define SC_LG_TINY_MIN (.*)", size_classes.read_text(), re.MULTILINE)
 
 
-def test_a_patch_that_does_not_fit_is_an_error_with_its_name(project: Path) -> None:
-    patch = project / "subprojects/packagefiles/jemalloc/jemalloc/patches/new-thread-cache.patch"
-    patch.write_text(patch.read_text().replace("Trigger tcache init", "Something else"))
-    patch.write_text(patch.read_text().replace("tsd_tcache_data_init(tsd);", "other();"))
-    said = failure(*MESON, "setup", project.parent / "build", project, *JEMALLOC)
-    assert 'Failed to apply diff file "jemalloc/jemalloc/patches/new-thread-cache.patch"' in said
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_patch_that_does_not_fit_is_an_error_with_its_name(version: str, project: Path) -> None:
+    name = f"jemalloc/jemalloc/patches/{version}/new-thread-cache.patch"
+    patch = project / "subprojects" / "packagefiles" / name
+    patch.write_text(patch.read_text().replace("-\t\t", "-\t\t other"))
+    said = failure(*MESON, "setup", project.parent / "build", project, *release(project, version))
+    assert f'Failed to apply diff file "{name}"' in said
     assert "jemalloc:" in said[said.index("ERROR:") :]
-    assert not any(project.glob("subprojects/jemalloc-*"))
+    assert not unpacked(project)
+
+
+@pytest.mark.parametrize("version", VERSIONS[1:])
+def test_the_version_is_jemalloc_s_own(version: str, project: Path) -> None:
+    """Whatever the tags of the repository around it. Sizes are computed by the version."""
+    run(tool("git"), "tag", "1.2.3", cwd=project)
+    build = project / "build-inside"
+    run(*MESON, "setup", build, project, *release(project, version))
+    run(*MESON, "compile", "-C", build, "jemalloc")
+    [header] = build.glob("subprojects/*/jemalloc/jemalloc.h")
+    assert f'#define JEMALLOC_VERSION "{version}-' in header.read_text()
+
+
+def test_debian_s_source_without_autoconf(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = release(project, "5.3.1")
+    if (project / "subprojects/packagecache/jemalloc-5.3.1.tar.bz2").exists():
+        pytest.skip("the release itself is here, which has what autoconf makes")
+    programs = project.parent / "programs"
+    programs.mkdir()
+    for program in Path("/usr/bin").iterdir():
+        if program.name != "autoconf":
+            (programs / program.name).symlink_to(program)
+    monkeypatch.setenv("PATH", str(programs))
+    said = failure(*MESON, "setup", project.parent / "build", project, *options)
+    assert "install autoconf, which makes it" in said
 
 
 @pytest.mark.parametrize("change", ["missing", "other"])
 def test_a_folder_with_other_patches_is_an_error(change: str, project: Path) -> None:
     """As an older version of zmalloc leaves it."""
     run(*MESON, "subprojects", "download", "jemalloc", cwd=project)
-    [folder] = project.glob("subprojects/jemalloc-*")
+    [folder] = unpacked(project)
     patch = folder / "jemalloc" / "patches" / "alignment.patch"
     if change == "missing":
         patch.unlink()

@@ -59,7 +59,7 @@ def option(name: str) -> Any:
 
 def has_private_jemalloc() -> bool:
     """Whether jemalloc is built into the library."""
-    return any(project["name"] == "jemalloc" for project in introspect("projectinfo")["subprojects"])
+    return any(each["name"].startswith("jemalloc") for each in introspect("projectinfo")["subprojects"])
 
 
 def header_functions() -> set[str]:
@@ -105,6 +105,7 @@ def build_library(source: Path, folder: Path, *options: str) -> Path:
     prefix = "true" if PREFIXED else "false"
     hardened = "true" if option("hardened") else "false"
     common = [f"-Dallocator={ALLOCATOR}", f"-Dsize_prefix={prefix}", f"-Dhardened={hardened}", *LIBRARY_ALONE]
+    common.append(f"-Djemalloc_version={option('jemalloc_version')}")
     run(*MESON, "setup", f"--wrap-mode={option('wrap_mode')}", build, source, *common, *options)
     run(*MESON, "compile", "-C", build)
     return build

@@ -48,8 +48,16 @@ cd "$work"
 rm -rf source src include lib
 ln -s "$source" source
 
+# A release has it. It is made here, as the source may be one that can't be written to.
 : >"$log"
+configure=source/configure
+if [ ! -e "$configure" ]; then
+    configure=configure
+    (cd source && step "making configure by autoconf" autoconf --output="$work/configure" configure.ac)
+fi
+
+# By default the version is taken from the tags of whatever git repository this folder is in.
 # shellcheck disable=SC2086 # a list of words
-step "configuring, about 20 seconds" sh source/configure CC="$compiler" $settings \
+step "configuring, about 20 seconds" sh "$configure" --srcdir=source CC="$compiler" $settings --with-version=VERSION \
     --with-jemalloc-prefix=je_ --disable-initial-exec-tls --disable-cxx
 cp include/jemalloc/jemalloc.h "$result"
