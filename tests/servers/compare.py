@@ -11,9 +11,11 @@ from measure import table
 from suites import Outcome
 
 # Why a test has another result on zmalloc: by server and layer, and by the test. What fits none is a failure.
-CAUSES: list[tuple[str, str, str]] = []
-
 Causes = list[tuple[str, str, str]]
+CAUSES: Causes = [
+    (r" (libc|tcmalloc)$", r"^unit/memefficiency: Active defrag", "the server defragments with jemalloc alone"),
+    (r" (libc|tcmalloc)$", r"^unit/type/string: trim on SET", "the suite asks for that size with jemalloc alone"),
+]
 
 
 def cause(build: str, test: str, causes: Causes) -> str | None:

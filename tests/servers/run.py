@@ -29,11 +29,14 @@ SHORT = [("redis-7.0", ("own", "quantum8")), ("valkey-9.1", ("own", "quantum8"))
 
 def suites(builds: list[Build], patterns: list[str]) -> tuple[dict[str, Any], bool]:
     """Which tests pass on each, and whether one fails on zmalloc alone and nobody knows why."""
-    outcomes = [(each, run_suites(each, patterns)) for each in builds]
-    own = {each.name: outcome for each, outcome in outcomes if each.layer == "own"}
+    outcomes = {str(each): Outcome() for each in builds}
+    for name in dict.fromkeys(each.name for each in builds):
+        for each, outcome in run_suites([each for each in builds if each.name == name], patterns):
+            outcomes[str(each)].add(outcome)
+    own = {each.name: outcomes[str(each)] for each in builds if each.layer == "own"}
     runs = []
-    for each, outcome in outcomes:
-        first = own.get(each.name, Outcome())
+    for each in builds:
+        outcome, first = outcomes[str(each)], own.get(each.name, Outcome())
         runs.append(Run(each, outcome, first, run_again(each, first, outcome) if each.layer != "own" else {}))
     unknown = tell(runs, CAUSES)
     results = {str(run.build): {"passed": sorted(run.outcome.passed), "failed": run.outcome.failed,

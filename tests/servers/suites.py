@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from builds import Build, clean_environment
@@ -105,13 +106,12 @@ def run_again(build: Build, own: Outcome, outcome: Outcome) -> dict[str, str]:
     return gone
 
 
-def run_suites(build: Build, patterns: list[str]) -> Outcome:
-    """All units, one after the other."""
-    outcome = Outcome()
-    for unit in units_of(build, patterns):
-        one = run_unit(build, unit, port())
-        print(f"{build}: {unit}: {len(one.passed)} passed, {len(one.failed)} failed", flush=True)
-        for name, said in one.failed.items():
-            print(f"    {name}: {said[:300]}", flush=True)
-        outcome.add(one)
-    return outcome
+def run_suites(builds: list[Build], patterns: list[str]) -> Iterator[tuple[Build, Outcome]]:
+    """All units of a server on each of its builds in turn, so that what is done can be compared at any time."""
+    for unit in units_of(builds[0], patterns):
+        for build in builds:
+            one = run_unit(build, unit, port())
+            print(f"{build}: {unit}: {len(one.passed)} passed, {len(one.failed)} failed", flush=True)
+            for name, said in one.failed.items():
+                print(f"    {name}: {said[:300]}", flush=True)
+            yield build, one
