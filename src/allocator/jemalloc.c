@@ -240,7 +240,7 @@ static inline int ask_of(struct question *question, size_t levels, void *block, 
     for (size_t i = 0; i < levels; i++) {
         name[i] = atomic_load_explicit(&question->name[i], memory_order_relaxed);
     }
-    return -ZM_JEMALLOC(mallctlbymib)(name, levels, answer, &size, &block, sizeof(block));
+    return -ZM_JEMALLOC(mallctlbymib)(name, levels, answer, &size, (void *) &block, sizeof(block));
 }
 
 /* The query is experimental: a version may have dropped it. Without statistics it knows nothing of a bin. */

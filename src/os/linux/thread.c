@@ -11,7 +11,7 @@ static bool is_mapped(pthread_t thread)
 {
     const void *memory;
     _Static_assert(sizeof(memory) == sizeof(thread), "a name is an address");
-    memcpy(&memory, &thread, sizeof(memory));
+    memcpy((void *) &memory, &thread, sizeof(memory));
     return zm_os_is_mapped(memory, 1);
 }
 
