@@ -582,6 +582,8 @@ ZMALLOC_API int jemalloc_purge(void);
  * Makes the allocator give back to the operating system, at once, what it holds and no block needs: jemalloc's arenas
  * and this thread's cache, tcmalloc's page heap and this thread's cache, libc's heap, mimalloc's free segments. Other
  * threads' caches stay. So do pages that share a unit of the allocator's (a page, mimalloc's segment) with a block.
+ * With glibc up to 2.41 the ends of other threads' arenas stay, too, where the blocks made last were. The end of this
+ * thread's own stays if it is less than twice the largest block with a mapping of its own that was ever freed.
  *
  * Writes to *returned, which may be NULL, by how much RSS has fallen. 0: it has not fallen; other threads may have
  * taken more meanwhile. ZMALLOC_UNKNOWN: RSS is unknown.

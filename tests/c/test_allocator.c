@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -205,6 +206,41 @@ static void test_purge_by_its_old_name(void **state)
     check_purge(jemalloc_purge);
 }
 
+/* All of a thread's blocks, one above the other: their end is that of the thread's arena, where there is one. */
+static void *free_and_purge(void *context)
+{
+    enum { SIZE = 100, COUNT = 500000 };
+    static void *blocks[COUNT];
+    size_t *kept = context;
+    memset(blocks, 0, sizeof(blocks));
+    size_t before = resident_now();
+    for (size_t i = 0; i < COUNT; i++) {
+        blocks[i] = zmalloc(SIZE);
+        memset(blocks[i], 1, SIZE);
+    }
+    size_t full = resident_now();
+    for (size_t i = 0; i < COUNT; i++) {
+        zfree(blocks[i]);
+    }
+    zmalloc_purge(NULL);
+    size_t after = resident_now();
+    *kept = after > before ? (after - before) * 100 / (full - before) : 0;
+    return NULL;
+}
+
+static void test_purge_by_the_thread_that_freed(void **state)
+{
+    (void) state;
+    pthread_t thread;
+    size_t percent_kept = 100;
+    if (malloc_is_mute()) {
+        skip();
+    }
+    assert_int_equal(pthread_create(&thread, NULL, free_and_purge, &percent_kept), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_true(percent_kept <= 25);
+}
+
 static void test_discarded_pages_read_as_zero(void **state)
 {
     (void) state;
@@ -315,6 +351,7 @@ static const struct CMUnitTest tests[] = {
     balanced(test_info_follows_what_is_allocated),
     balanced(test_purge),
     balanced(test_purge_by_its_old_name),
+    balanced(test_purge_by_the_thread_that_freed),
     balanced(test_discarded_pages_read_as_zero),
     balanced(test_neighbours_of_discarded_pages_stay),
     balanced(test_no_tcache_goes_past_the_cache),
