@@ -20,9 +20,18 @@ extern "C" {
  *     lua_State *L = lua_newstate(zmalloc_lua_alloc, &used); // in 5.5 with a seed: luaL_makeseed(NULL)
  *
  * As Lua requires, nsize 0 frees the block at ptr (NULL is ignored) and returns NULL. With ptr NULL it allocates
- * nsize bytes. Otherwise it resizes the block as ztryrealloc does. A request that fails returns NULL, which Lua
- * makes an error of its own; the out-of-memory handler is never called. A block that can't be made smaller stays as
- * it is, because Lua assumes that this never fails. osize is only what Lua last asked for.
+ * nsize bytes. Otherwise it resizes the block as ztryrealloc does. A request that fails returns NULL; the
+ * out-of-memory handler is never called. A block that can't be made smaller stays as it is, because Lua assumes that
+ * this never fails. osize is only what Lua last asked for.
+ *
+ * What Lua does when a request fails depends on its version. 5.1 and LuaJIT raise an error at once. 5.2 collects its
+ * garbage and asks once more. Later versions do so for most requests, but not for strings that the library builds, as
+ * string.rep, string.format, string.gsub and table.concat do: these raise an error at once, even if all other memory
+ * is garbage. So collect when a script has failed, and run it again; examples/embed.c does. The error is LUA_ERRMEM;
+ * that of such a string in 5.3 is LUA_ERRRUN.
+ *
+ * In 5.5, strings that are built so are missing in collectgarbage "count", and *ud has them. Before, *ud is what that
+ * count says, and what blocks have beyond it.
  *
  * A state, and so *ud, is used by one thread at a time. To limit a state, write a lua_Alloc of your own that refuses
  * what would pass the limit, and passes on the rest.

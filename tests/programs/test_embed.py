@@ -32,6 +32,18 @@ def test_script_has_what_it_keeps() -> None:
     assert (in_use, closed) == (script, 0)
 
 
+def test_garbage_of_one_script_is_not_in_the_way_of_another() -> None:
+    """Lua itself does not collect for a string that it builds."""
+    litter = "collectgarbage('stop') for i = 1, 4 do local _ = ('x'):rep(2600000) end"
+    assert "error" not in run(EMBED, litter, "kept = ('y'):rep(7300000)")
+    assert figures(litter)[1] > 4 * 2600000
+    assert 7300000 < figures(litter, "kept = ('y'):rep(7300000)")[1] < 2 * 7300000
+
+
+def test_script_has_a_text_of_the_host() -> None:
+    assert "error" not in run(EMBED, "assert(_VERSION ~= 'Lua 5.5' or host:find('embed', 1, true))")
+
+
 def test_script_that_is_none() -> None:
     assert "error: [string" in run(EMBED, "kept =")
     assert figures("kept =")[-1] == 0
