@@ -184,7 +184,8 @@ ZMALLOC_API void *ztryrealloc_usable(void *ptr, size_t size, size_t *usable);
 /**
  * Allocates size bytes at an address that is a multiple of alignment, which must be a power of two. The address is
  * always aligned for max_align_t at least. Any other alignment fails as if there were no memory. zrealloc keeps no
- * alignment beyond that of max_align_t.
+ * alignment beyond that of max_align_t. With mimalloc 2.0.9 the usable size, and so what is counted, may differ from
+ * block to block for the same request, and be less than the block takes.
  */
 ZMALLOC_API void *zaligned_alloc(size_t alignment, size_t size) ZMALLOC_RETURNS_BLOCK ZMALLOC_RETURNS_SIZE(2);
 
@@ -340,7 +341,9 @@ ZMALLOC_API size_t zmalloc_soft_limit(void);
  *   dynamic.
  * - tcmalloc writes a line to standard error for failures.
  * - mimalloc 2 takes 32 MiB at once. With less than about 100 MiB a new thread may get none, though all blocks are
- *   freed. mimalloc 3 maps 1 GiB for the first block, and all of that counts as address space and as data.
+ *   freed. mimalloc 3 maps 1 GiB for the first block, and all of that counts as address space and as data. Under a
+ *   limit on address space into which that does not fit it makes do with less, so there may be more room for threads.
+ *   With MIMALLOC_ARENA_RESERVE=32M in the environment it always does.
  */
 
 /**
@@ -533,7 +536,8 @@ ZMALLOC_API const char *zmalloc_allocator(void);
  *   allocated  in blocks handed out to the program; jemalloc counts those that wait in threads' caches too
  *   active     in pages that hold such blocks, so at least allocated; the rest is fragmentation
  *   resident   in memory that the allocator holds from the kernel, at least active; the rest can be purged. An
- *              upper bound: pages that were never touched may be among it (with mimalloc 2, all that is committed)
+ *              upper bound: pages that were never touched may be among it (with mimalloc 2, all that is committed).
+ *              After mlockall it is no bound: then all that is mapped is in RSS
  *
  * An unknown figure is 0. Any pointer may be NULL. Returns 1.
  */
@@ -689,7 +693,8 @@ struct zmalloc_report {
 
     /* Only with the walk; Linux: of smaps_rollup. */
     size_t pss;           /* rss, with pages that n processes share counted as an n-th */
-    size_t uss;           /* Private_Clean + Private_Dirty: what would be free if this process ended */
+    size_t uss;           /* Private_Clean + Private_Dirty: what would be free if this process ended. It has shared
+                             memory that another holds by a descriptor alone, and lacks what is mapped here twice */
     size_t private_dirty; /* Private_Dirty */
     size_t swap;          /* Swap: not in rss */
     size_t huge_pages;    /* AnonHugePages: in huge pages without a file */
