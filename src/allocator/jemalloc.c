@@ -224,7 +224,7 @@ static int resolve(struct question *question)
     size_t name[MOST_LEVELS];
     size_t length = question->levels;
     int error = -ZM_JEMALLOC(mallctlnametomib)(question->text, name, &length);
-    for (size_t i = 0; error == 0 && i < length; i++) {
+    for (size_t i = 0; error == 0 && i < length && i < MOST_LEVELS; i++) {
         atomic_store_explicit(&question->name[i], name[i], memory_order_relaxed);
     }
     if (error == 0) {

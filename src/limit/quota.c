@@ -44,9 +44,9 @@ struct visit {
 
 static void look_at(struct zm_slot *slot, void *context)
 {
-    const struct visit *visit = context;
     struct zm_thread *thread = atomic_load(&slot->thread);
     if (thread != NULL && atomic_load(&thread->slot) == slot) {
+        const struct visit *visit = context;
         visit->look(&thread->quota, visit->context);
     }
 }
