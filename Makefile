@@ -25,6 +25,9 @@ BENCH_VARIANTS := $(VARIANTS) jemalloc-quantum8
 SOAKED_VARIANTS := $(VARIANTS) libc-hardened libc-asan
 
 WORDS = $(wordlist 2,9,$(subst -, ,$*))
+# Those with jemalloc and with libc have a library to preload for each allocator.
+OPTIONS_tcmalloc = -Dpreload=disabled
+OPTIONS_mimalloc = -Dpreload=disabled
 ENVIRONMENT_clang = CC=clang CXX=clang++
 OPTIONS_prefix = -Dsize_prefix=true
 OPTIONS_quantum8 = -Djemalloc_quantum=8 -Dexamples=disabled -Dpython=disabled -Dlua=disabled

@@ -18,6 +18,7 @@ ROOMS = {
     "calls": "public calls, out of memory",
     "account": "bytes in use",
     "limit": "hard and soft limits",
+    "preload": "for programs not built for it",
     "heap": "a block",
     "hardened": "wrong use of blocks",
     "inspect": "questions",

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Under `zmalloc run`: writes this process's figures to a file in the folder that the command has made, by a thread
+ * and at exit. */
+#include "preload/run.h"
+
+#include "preload/preload.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <link.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct zm_run_page *page;
+static uint64_t milliseconds;
+static atomic_flag writing = ATOMIC_FLAG_INIT;
+static _Atomic uint64_t failed;
+static _Atomic uint64_t soft_passed;
+
+static void store(_Atomic uint64_t *place, uint64_t figure)
+{
+    atomic_store_explicit(place, figure, memory_order_relaxed);
+}
+
+/* At once: it may be the last thing that the program does. */
+void zm_run_failed(size_t size)
+{
+    uint64_t before = atomic_fetch_add_explicit(&failed, 1, memory_order_relaxed);
+    if (page != NULL) {
+        store(&page->failed, before + 1);
+        store(&page->failed_size, size);
+    }
+}
+
+static uint64_t now_ns(void)
+{
+    enum { NS = 1000000000 };
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t) now.tv_sec * NS + (uint64_t) now.tv_nsec;
+}
+
+static uint64_t number_of(const char *name)
+{
+    enum { DECIMAL = 10 };
+    const char *text = secure_getenv(name);
+    return text != NULL ? strtoull(text, NULL, DECIMAL) : 0;
+}
+
+/* What the kernel has seen of this program alone: the figure of getrusage is kept over exec. */
+static uint64_t peak_rss(void)
+{
+    enum { ROOM = 4096, DECIMAL = 10, KIB = 1024 };
+    static char text[ROOM]; /* by one thread at a time */
+    int file = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        return ZMALLOC_UNKNOWN;
+    }
+    ssize_t length = read(file, text, sizeof(text) - 1);
+    close(file);
+    text[length > 0 ? length : 0] = '\0';
+    const char *line = strstr(text, "\nVmHWM:");
+    return line != NULL ? strtoull(line + sizeof("\nVmHWM:") - 1, NULL, DECIMAL) * KIB : ZMALLOC_UNKNOWN;
+}
+
+/* RSS only at the end: to ask for it takes a descriptor, whose number the program may be about to take. Until then
+ * whoever reads the page asks the kernel. */
+static void refresh(bool ends)
+{
+    size_t allocated;
+    size_t active;
+    size_t resident;
+    size_t rss = ZMALLOC_UNKNOWN;
+    size_t used = zmalloc_used_memory();
+    zmalloc_allocator_info(&allocated, &active, &resident);
+    uint64_t highest = ends ? peak_rss() : ZMALLOC_UNKNOWN;
+    if (ends) {
+        zmalloc_rss(&rss);
+    }
+    uint64_t sequence = atomic_load_explicit(&page->sequence, memory_order_relaxed);
+    store(&page->sequence, sequence + 1);
+    atomic_thread_fence(memory_order_release);
+    store(&page->updated_ns, now_ns());
+    store(&page->used, used);
+    store(&page->allocated, allocated);
+    store(&page->active, active);
+    store(&page->resident, resident);
+    store(&page->rss, rss);
+    store(&page->peak_used, zmalloc_peak_memory());
+    store(&page->peak_rss, highest);
+    store(&page->total_allocated, zmalloc_total_allocated());
+    store(&page->total_freed, zmalloc_total_freed());
+    store(&page->soft_passed, atomic_load(&soft_passed));
+    store(&page->ended, ends);
+    atomic_store_explicit(&page->sequence, sequence + 2, memory_order_release);
+}
+
+/* Who has ended stays so. In a child by vfork, or one whose fork handlers did not run, the page is the parent's, and
+ * whoever was writing may not be there. */
+static void refresh_once(bool ends)
+{
+    if (page == NULL || page->pid != (uint64_t) getpid()) {
+        return;
+    }
+    while (atomic_flag_test_and_set(&writing)) {
+        sched_yield();
+    }
+    if (atomic_load(&page->ended) == 0) {
+        refresh(ends);
+    }
+    atomic_flag_clear(&writing);
+}
+
+/* The first library after the program, and after the kernel's own that has no file. */
+static bool is_first_library(const void *base)
+{
+    const struct link_map *map = dlopen(NULL, RTLD_LAZY);
+    do {
+        map = map->l_next;
+    } while (map != NULL && strchr(map->l_name, '/') == NULL);
+    return map != NULL && (const void *) map->l_addr == base;
+}
+
+/* A program that is not position-independent has a stand-in for a call whose address it takes. */
+static bool is_ours(const void *call, const void *base)
+{
+    Dl_info found;
+    const ElfW(Sym) *symbol = NULL;
+    if (call == NULL || dladdr1(call, &found, (void **) &symbol, RTLD_DL_SYMENT) == 0) {
+        return false;
+    }
+    bool stands_in = symbol != NULL && symbol->st_shndx == SHN_UNDEF;
+    return found.dli_fbase == base || (stands_in && is_first_library(base));
+}
+
+/* Another library that is preloaded too, or the program, may answer some calls, or all. */
+static uint64_t who_answers(void)
+{
+    static const char *const calls[] = {"malloc", "calloc", "realloc", "free", "aligned_alloc", "posix_memalign"};
+    uint64_t elsewhere = 0;
+    Dl_info self;
+    if (dladdr((const void *) who_answers, &self) == 0) {
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        elsewhere |= is_ours(dlsym(RTLD_DEFAULT, calls[i]), self.dli_fbase) ? 0 : (uint64_t) 1 << i;
+    }
+    return elsewhere;
+}
+
+/* A whole page is written first: to have no room must be an error here, and not a signal later. The file's descriptor
+ * is not kept, as the program may use its number. */
+static struct zm_run_page *make_page(const char *folder)
+{
+    enum { ROOM = 4096 };
+    union {
+        struct zm_run_page page;
+        char bytes[ROOM];
+    } first = {.page = {.magic = ZM_RUN_MAGIC, .version = ZM_RUN_VERSION, .size = sizeof(struct zm_run_page)}};
+    char path[PATH_MAX];
+    first.page.pid = (uint64_t) getpid();
+    first.page.parent = (uint64_t) getppid();
+    first.page.started_ns = now_ns();
+    first.page.elsewhere = who_answers();
+    snprintf(first.page.allocator, sizeof(first.page.allocator), "%s", zmalloc_allocator());
+    snprintf(first.page.program, sizeof(first.page.program), "%s", program_invocation_short_name);
+    snprintf(path, sizeof(path), "%s/%llu.%llu", folder, (unsigned long long) first.page.pid,
+             (unsigned long long) first.page.started_ns);
+
+    int file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
+    if (file < 0) {
+        return NULL;
+    }
+    void *memory = MAP_FAILED;
+    if (write(file, &first, sizeof(first)) == (ssize_t) sizeof(first)) {
+        memory = mmap(NULL, sizeof(first), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    }
+    close(file);
+    return memory != MAP_FAILED ? memory : NULL;
+}
+
+static void *sample(void *unused)
+{
+    enum { A_SECOND = 1000, NS = 1000000 };
+    struct timespec pause = {.tv_sec = (time_t) (milliseconds / A_SECOND),
+                             .tv_nsec = (long) (milliseconds % A_SECOND * NS)};
+    for (;;) {
+        refresh_once(false);
+        nanosleep(&pause, NULL);
+    }
+    return unused;
+}
+
+/* The program's signals are for the program's threads. */
+static void start_thread(void)
+{
+    enum { STACK = 256 << 10 };
+    sigset_t all;
+    sigset_t before;
+    pthread_t thread;
+    pthread_attr_t attributes;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    if (pthread_create(&thread, &attributes, sample, NULL) == 0) {
+        pthread_setname_np(thread, "zmalloc-run");
+    }
+    pthread_attr_destroy(&attributes);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+static void begin(void)
+{
+    const char *folder = secure_getenv(ZM_RUN_FOLDER);
+    page = folder != NULL ? make_page(folder) : NULL;
+    if (page != NULL && milliseconds > 0) {
+        start_thread();
+    }
+}
+
+/* The page that it has is its parent's. */
+static void begin_in_child(void)
+{
+    if (page != NULL) {
+        munmap(page, sizeof(*page));
+        atomic_flag_clear(&writing);
+        atomic_store(&failed, 0);
+        atomic_store(&soft_passed, 0);
+        begin();
+    }
+}
+
+static void count_passing(size_t used, void *context)
+{
+    (void) used;
+    (void) context;
+    atomic_fetch_add(&soft_passed, 1);
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    int error = errno;
+    if (secure_getenv(ZM_RUN_FOLDER) == NULL) {
+        return;
+    }
+    milliseconds = number_of(ZM_RUN_MILLISECONDS);
+    begin();
+    pthread_atfork(NULL, NULL, begin_in_child);
+    zmalloc_set_soft_limit((size_t) number_of(ZM_RUN_SOFT_LIMIT), 0, count_passing, NULL);
+    zmalloc_set_limit((size_t) number_of(ZM_RUN_LIMIT));
+    errno = error;
+}
+
+__attribute__((destructor)) static void end(void)
+{
+    refresh_once(true);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A program that knows nothing of the library, for a preload library to serve. Arguments:
+ *   books N       N rounds of every call; prints the bytes allocated and freed, as it has seen them
+ *   rules         what C and POSIX say of these calls; prints "ok"
+ *   fork          books of a child by fork and of one by vfork, which ends by _exit; prints "ok"
+ *   fill          allocates until it fails; prints how many MiB, and the error
+ */
+#include <errno.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static size_t allocated;
+static size_t freed;
+
+#define EXPECT(condition)                                                                                              \
+    do {                                                                                                               \
+        if (!(condition)) {                                                                                            \
+            printf("line %d: %s\n", __LINE__, #condition);                                                             \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+static void *seen(void *block)
+{
+    EXPECT(block != NULL);
+    allocated += malloc_usable_size(block);
+    return block;
+}
+
+static void done(void *block)
+{
+    freed += malloc_usable_size(block);
+    free(block);
+}
+
+static void *moved(void *block, size_t count, size_t size)
+{
+    freed += malloc_usable_size(block);
+    return seen(count == 1 ? realloc(block, size) : reallocarray(block, count, size));
+}
+
+static void *by_posix(size_t alignment, size_t size)
+{
+    void *block = NULL;
+    EXPECT(posix_memalign(&block, alignment, size) == 0);
+    return block;
+}
+
+static void do_round(size_t i)
+{
+    size_t size = i * 37 % 3000 + 1;
+    void *kept = seen(malloc(size));
+    memset(kept, 1, size);
+    done(seen(calloc(3, size)));
+    done(moved(seen(malloc(size)), 1, 2 * size));
+    done(moved(moved(NULL, 1, size), 5, size));
+    done(seen(aligned_alloc(64, size)));
+    done(seen(memalign(256, size)));
+    done(seen(by_posix(4096, size)));
+    done(seen(valloc(size)));
+    done(seen(pvalloc(size)));
+    done(seen(strdup("a string")));
+    done(seen(malloc(0)));
+    done(seen(malloc(size << 10)));
+    if (i % 2 == 0) {
+        done(kept);
+    }
+}
+
+static int books(size_t rounds)
+{
+    char line[64];
+    for (size_t i = 0; i < rounds; i++) {
+        do_round(i);
+    }
+    int length = snprintf(line, sizeof(line), "%zu %zu\n", allocated, freed);
+    return write(STDOUT_FILENO, line, (size_t) length) == length ? 0 : 1;
+}
+
+static int is_aligned(const void *block, size_t alignment)
+{
+    return (uintptr_t) block % alignment == 0;
+}
+
+/* The compiler knows of requests that can't be met. */
+static size_t unknown(size_t number)
+{
+    volatile size_t copy = number;
+    return copy;
+}
+
+static void check_sizes(void)
+{
+    void *one = malloc(unknown(0));
+    void *other = malloc(unknown(0));
+    EXPECT(one != NULL && other != NULL && one != other);
+    errno = 7;
+    free(one);
+    free(other);
+    free(NULL);
+    EXPECT(errno == 7);
+    EXPECT(malloc_usable_size(NULL) == 0);
+    for (size_t size = 1; size < 5000; size += 7) {
+        unsigned char *zeros = calloc(1, size);
+        void *plain = malloc(size);
+        EXPECT(is_aligned(zeros, _Alignof(max_align_t)) && is_aligned(plain, _Alignof(max_align_t)));
+        EXPECT(malloc_usable_size(plain) >= size && zeros[0] == 0 && zeros[size - 1] == 0);
+        free(zeros);
+        free(plain);
+    }
+    void *block = malloc(10);
+    EXPECT(realloc(block, unknown(0)) == NULL && errno == 7);
+    block = malloc(1 << 20);
+    free(block);
+    EXPECT(errno == 7);
+}
+
+static void check_failures(void)
+{
+    size_t most = unknown(SIZE_MAX);
+    char *block = malloc(10);
+    strcpy(block, "kept");
+    errno = 0;
+    EXPECT(malloc(most) == NULL && errno == ENOMEM);
+    errno = 0;
+    EXPECT(calloc(most / 2, 3) == NULL && errno == ENOMEM);
+    errno = 0;
+    EXPECT(realloc(block, most) == NULL && errno == ENOMEM && strcmp(block, "kept") == 0);
+    errno = 0;
+    EXPECT(reallocarray(block, most / 2, 3) == NULL && errno == ENOMEM && strcmp(block, "kept") == 0);
+    errno = 0;
+    EXPECT(memalign(64, most) == NULL && errno == ENOMEM);
+    errno = 0;
+    EXPECT(aligned_alloc(64, most) == NULL && errno == ENOMEM);
+    errno = 0;
+    EXPECT(valloc(most) == NULL && errno == ENOMEM);
+    errno = 0;
+    EXPECT(pvalloc(most) == NULL && errno == ENOMEM);
+    free(block);
+}
+
+static void check_alignments(void)
+{
+    void *block = &block;
+    errno = 7;
+    EXPECT(posix_memalign(&block, unknown(3), 8) == EINVAL && posix_memalign(&block, unknown(0), 8) == EINVAL);
+    EXPECT(posix_memalign(&block, unknown(sizeof(void *) / 2), 8) == EINVAL);
+    EXPECT(posix_memalign(&block, 64, unknown(SIZE_MAX)) == ENOMEM);
+    EXPECT(errno == 7 && block == &block);
+    EXPECT(memalign(unknown(SIZE_MAX / 2 + 2), 8) == NULL && errno == EINVAL);
+    for (size_t alignment = sizeof(void *); alignment <= 1 << 20; alignment *= 2) {
+        for (size_t size = 0; size < 20000; size = size * 3 + 1) {
+            EXPECT(posix_memalign(&block, alignment, size) == 0 && is_aligned(block, alignment));
+            free(block);
+            block = aligned_alloc(alignment, size);
+            EXPECT(block != NULL && is_aligned(block, alignment));
+            block = realloc(block, size + 1);
+            free(block);
+        }
+    }
+    size_t page = (size_t) sysconf(_SC_PAGESIZE);
+    void *odd = memalign(unknown(48), 100);
+    void *whole = valloc(1);
+    void *rounded = pvalloc(1);
+    EXPECT(odd != NULL && is_aligned(odd, 16) && is_aligned(whole, page) && is_aligned(rounded, page));
+    EXPECT(malloc_usable_size(rounded) >= page);
+    free(odd);
+    free(whole);
+    free(rounded);
+}
+
+static int rules(void)
+{
+    check_sizes();
+    check_failures();
+    check_alignments();
+    puts("ok");
+    return 0;
+}
+
+static int fork_and_vfork(void)
+{
+    int status = 1;
+    void *block = malloc(100);
+    pid_t child = fork();
+    if (child == 0) {
+        do_round(5);
+        free(block);
+        exit(0);
+    }
+    EXPECT(waitpid(child, &status, 0) == child && status == 0);
+    child = vfork();
+    if (child == 0) {
+        _exit(0);
+    }
+    EXPECT(waitpid(child, &status, 0) == child && status == 0);
+    free(block);
+    puts("ok");
+    return 0;
+}
+
+static int fill(void)
+{
+    enum { MIB = 1 << 20, MOST = 4096 };
+    size_t blocks = 0;
+    errno = 0;
+    while (blocks < MOST && malloc(MIB) != NULL) {
+        blocks++;
+    }
+    printf("%zu %s\n", blocks, strerror(errno));
+    return blocks == MOST ? 1 : 0;
+}
+
+int main(int count, char **words)
+{
+    const char *what = count > 1 ? words[1] : "";
+    if (strcmp(what, "books") == 0 && count > 2) {
+        return books(strtoul(words[2], NULL, 10));
+    }
+    if (strcmp(what, "rules") == 0) {
+        return rules();
+    }
+    if (strcmp(what, "fork") == 0) {
+        return fork_and_vfork();
+    }
+    return strcmp(what, "fill") == 0 ? fill() : 2;
+}
