@@ -31,7 +31,7 @@ OPTIONS_mimalloc = -Dpreload=disabled
 ENVIRONMENT_clang = CC=clang CXX=clang++
 OPTIONS_prefix = -Dsize_prefix=true
 OPTIONS_quantum8 = -Djemalloc_quantum=8 -Dexamples=disabled -Dpython=disabled -Dlua=disabled
-OPTIONS_5.3.1 = -Djemalloc_version=5.3.1 -Dexamples=disabled -Dpython=disabled -Dlua=disabled
+OPTIONS_5.3.1 = -Djemalloc_version=5.3.1 -Dpreload=disabled -Dexamples=disabled -Dpython=disabled -Dlua=disabled
 OPTIONS_hardened = -Dhardened=true -Dbenchmarks=disabled -Dexamples=disabled
 OPTIONS_asan = -Db_sanitize=address,undefined -Dbenchmarks=disabled -Dexamples=disabled
 OPTIONS_tsan = -Db_sanitize=thread -Dc_args=-fsanitize=undefined -Dc_link_args=-fsanitize=undefined \
@@ -153,7 +153,7 @@ build/%/build.ninja:
 build/demo/build.ninja:
 	@echo "== demo: configure"
 	@$(MESON) setup build/demo -Dallocator=jemalloc -Dpython=enabled -Dlua=enabled -Dexamples=enabled -Dtests=disabled \
-	    -Dbenchmarks=disabled -Dpython_command=$(PYTHON)
+	    -Dpreload=disabled -Dbenchmarks=disabled -Dpython_command=$(PYTHON)
 
 test-lua%: build/lua%/build.ninja ## build and test the module for one Lua: test-lua5.1, test-luajit
 	@echo "== lua$*: build and test"

@@ -127,7 +127,7 @@ static bool is_first_library(const void *base)
     do {
         map = map->l_next;
     } while (map != NULL && strchr(map->l_name, '/') == NULL);
-    return map != NULL && (const void *) map->l_addr == base;
+    return map != NULL && map->l_addr == (uintptr_t) base;
 }
 
 /* A program that is not position-independent has a stand-in for a call whose address it takes. */
@@ -162,27 +162,27 @@ static uint64_t who_answers(void)
 static struct zm_run_page *make_page(const char *folder)
 {
     enum { ROOM = 4096 };
-    union {
-        struct zm_run_page page;
-        char bytes[ROOM];
-    } first = {.page = {.magic = ZM_RUN_MAGIC, .version = ZM_RUN_VERSION, .size = sizeof(struct zm_run_page)}};
+    char bytes[ROOM] = {0};
+    struct zm_run_page first = {.magic = ZM_RUN_MAGIC, .version = ZM_RUN_VERSION, .size = sizeof(first)};
     char path[PATH_MAX];
-    first.page.pid = (uint64_t) getpid();
-    first.page.parent = (uint64_t) getppid();
-    first.page.started_ns = now_ns();
-    first.page.elsewhere = who_answers();
-    snprintf(first.page.allocator, sizeof(first.page.allocator), "%s", zmalloc_allocator());
-    snprintf(first.page.program, sizeof(first.page.program), "%s", program_invocation_short_name);
-    snprintf(path, sizeof(path), "%s/%llu.%llu", folder, (unsigned long long) first.page.pid,
-             (unsigned long long) first.page.started_ns);
+    first.pid = (uint64_t) getpid();
+    first.parent = (uint64_t) getppid();
+    first.started_ns = now_ns();
+    first.elsewhere = who_answers();
+    snprintf(first.allocator, sizeof(first.allocator), "%s", zmalloc_allocator());
+    snprintf(first.program, sizeof(first.program), "%s", program_invocation_short_name);
+    snprintf(path, sizeof(path), "%s/%llu.%llu", folder, (unsigned long long) first.pid,
+             (unsigned long long) first.started_ns);
+
+    memcpy(bytes, &first, sizeof(first));
 
     int file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR);
     if (file < 0) {
         return NULL;
     }
     void *memory = MAP_FAILED;
-    if (write(file, &first, sizeof(first)) == (ssize_t) sizeof(first)) {
-        memory = mmap(NULL, sizeof(first), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (write(file, bytes, sizeof(bytes)) == (ssize_t) sizeof(bytes)) {
+        memory = mmap(NULL, sizeof(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     }
     close(file);
     return memory != MAP_FAILED ? memory : NULL;

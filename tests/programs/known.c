@@ -18,12 +18,12 @@
 static size_t allocated;
 static size_t freed;
 
-#define EXPECT(condition)                                                                                              \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            printf("line %d: %s\n", __LINE__, #condition);                                                             \
-            exit(1);                                                                                                   \
-        }                                                                                                              \
+#define EXPECT(condition)                                                                                            \
+    do {                                                                                                             \
+        if (!(condition)) {                                                                                          \
+            printf("line %d: %s\n", __LINE__, #condition);                                                           \
+            exit(1);                                                                                                 \
+        }                                                                                                            \
     } while (0)
 
 static void *seen(void *block)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Operators new and delete of a program that knows nothing of the library: N rounds of each kind, and prints the bytes
-// allocated and freed. With "fail": what they do when there is no memory; prints "ok".
+// Operators new and delete of a program that knows nothing of the library: N rounds of each kind, and prints the
+// bytes allocated and freed. With "fail": what they do when there is no memory; prints "ok".
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -81,8 +81,9 @@ bool fails_as_it_should()
     std::set_new_handler(nullptr);
     return throws([&] { return ::operator new(most); }) && throws([&] { return ::operator new[](most); }) &&
            throws([&] { return ::operator new(most, at); }) && throws([&] { return ::operator new[](most, at); }) &&
-           ::operator new(most, std::nothrow) == nullptr && ::operator new[](most, std::nothrow) == nullptr &&
-           ::operator new(most, at, std::nothrow) == nullptr && ::operator new[](most, at, std::nothrow) == nullptr;
+           ::operator new(most, std::nothrow) == nullptr && ::operator new[](most, std::nothrow) ==
+               nullptr && ::operator new(most, at, std::nothrow) ==
+               nullptr && ::operator new[](most, at, std::nothrow) == nullptr;
 }
 
 } // namespace

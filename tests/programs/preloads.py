@@ -14,7 +14,8 @@ import pytest
 
 from tree import BUILD
 
-LIBRARIES = {path.stem.split("-")[-1]: path for path in sorted((BUILD / "src/preload").glob("libzmalloc-preload-*.so"))}
+FILES = sorted((BUILD / "src" / "preload").glob("libzmalloc-preload-*.so"))
+LIBRARIES = {path.stem.split("-")[-1]: path for path in FILES}
 PROGRAMS = BUILD / "tests" / "programs"
 NUMBERS = (
     "magic version size pid parent started_ns elsewhere sequence updated_ns ended used allocated active resident rss "

@@ -25,7 +25,9 @@ LIMIT = (50 << 20) + (500 << 10)  # the program prints to the end
 PYTHON = """
 import json, threading
 made = []
-threads = [threading.Thread(target=lambda: made.append(len(json.dumps([str(i) * 9 for i in range(3000)])))) for _ in "abcd"]
+def make():
+    made.append(len(json.dumps([str(i) * 9 for i in range(3000)])))
+threads = [threading.Thread(target=make) for _ in "abcd"]
 [thread.start() for thread in threads]
 [thread.join() for thread in threads]
 print(sorted(made), hash(tuple(range(1000))))

@@ -25,7 +25,7 @@ from zmalloc._cli.parser import make_parser
 from command import inside, rows, run, run_as_nobody, start
 from waiting import wait_until
 
-COMMANDS = ("report", "smaps", "mappings", "watch", "plot", "serve", "completion", "manual")
+COMMANDS = ("report", "smaps", "mappings", "watch", "plot", "serve", "run", "compare", "completion", "manual")
 KERNEL = {"rss": "Rss", "pss": "Pss", "private_dirty": "Private_Dirty", "swap": "Swap", "huge_pages": "AnonHugePages",
           "private_hugetlb": "Private_Hugetlb", "shared_hugetlb": "Shared_Hugetlb"}  # fmt: skip
 DIFFERENCES = ("allocator_overhead_bytes", "allocator_frag_bytes", "allocator_rss_bytes", "rss_overhead_bytes")
@@ -329,7 +329,7 @@ def test_a_command_that_is_parsed_alone(command: str, capsys: pytest.CaptureFixt
             parser.parse_args([command, "--help"])
         said.append(capsys.readouterr().out)
         with pytest.raises(Exception) as raised:
-            parser.parse_args([command, "1", "2", "--none"])
+            parser.parse_args([command, "--none", "1", "2"])
         said.append(str(raised.value.args))
     assert said[:2] == said[2:]
 

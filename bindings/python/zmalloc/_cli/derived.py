@@ -15,10 +15,10 @@ from .parser import make_parser
 
 # How bash gets what can stand in a place, and zsh, and fish; by what the parser calls the place. Others are free.
 SMAPS_FIELDS = r"sed -n 's/^\([A-Z][A-Za-z_]*\): .*kB$/\1/p' /proc/self/smaps 2>/dev/null | sort -u"
-BASH = {"PID": '$(ps -A -o pid=)', "FIELD": f"$({SMAPS_FIELDS})"}
+BASH = {"PID": '$(ps -A -o pid=)', "FIELD": f"$({SMAPS_FIELDS})", "PROGRAM": '$(compgen -c -- "$word")'}
 BASH_FILES = "local IFS=$'\\n'; compopt -o filenames; COMPREPLY=($(compgen -f -- \"$word\")); "
-ZSH = {"PID": "_zmalloc_pids", "FIELD": "_zmalloc_fields", "FILE": "_files"}
-FISH = {"PID": "(__fish_complete_pids)", "FIELD": f"({SMAPS_FIELDS})"}
+ZSH = {"PID": "_zmalloc_pids", "FIELD": "_zmalloc_fields", "FILE": "_files", "PROGRAM": "_command_names -e"}
+FISH = {"PID": "(__fish_complete_pids)", "FIELD": f"({SMAPS_FIELDS})", "PROGRAM": "(__fish_complete_command)"}
 
 
 HELP = ("-h", "--help")
@@ -84,7 +84,8 @@ def _command(name: str, what: str, parser: argparse.ArgumentParser) -> Command:
             options.append(Option(tuple(action.option_strings), value, action.help or "", action.required, choices))
         else:
             optional = action.nargs in ("?", "*")
-            places.append(Place(str(value), action.help or "", optional, action.nargs == "*", choices))
+            repeated = action.nargs in ("*", argparse.REMAINDER)
+            places.append(Place(str(value), action.help or "", optional, repeated, choices))
     return Command(name, what, parser.description or "", options, places)
 
 

@@ -41,6 +41,8 @@ STATUS = {
     1: "something could not be read or written; standard error says what, and why",
     2: "the command line is wrong, or needs a Python package that is not installed",
     3: "there is no such process (or it has no memory), or it may not be read",
+    126: "run, compare: the program can't be executed; otherwise run has the program's status",
+    127: "run, compare: there is no such program",
 }
 EXAMPLES = {
     "zmalloc report 1234": "where the memory of process 1234 is",
@@ -49,8 +51,13 @@ EXAMPLES = {
     "zmalloc watch -n 10 1234": "a line every ten seconds, until it ends",
     "zmalloc plot 1234 -c 600 -o memory.png": "a picture of its next ten minutes",
     "zmalloc serve 1234 --port 9709": "the same figures for Prometheus",
+    "zmalloc run --allocator jemalloc -- sort big.txt": "where a program's memory is, with another allocator",
+    "zmalloc compare --plot rss.png -- sort big.txt": "which allocator is best for it",
 }
 
+
+# In the order in which they are offered. The first one keeps the system's malloc, and only counts.
+ALLOCATORS = ("libc", "jemalloc", "tcmalloc", "mimalloc")
 
 SORT_FIELDS = {"size": "Size", "rss": "Rss", "pss": "Pss", "private_dirty": "Private_Dirty", "swap": "Swap"}
 SORT_KEYS = ["address", "path", *SORT_FIELDS]
@@ -108,6 +115,14 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
+def _size(text: str) -> int:
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([kmgt]?)(?:i?b)?", text, re.IGNORECASE)
+    size = int(float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " ")) if found else 0
+    if not 1 <= size < 2**62:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size, such as 500000, 64M or 1.5G")
+    return size
+
+
 def _options() -> Parser:
     """For another parser to take over."""
     return Parser(add_help=False)
@@ -131,6 +146,19 @@ def _sampling_options(count: Callable[[str], int], default: int | None, what: st
     options.add_argument("-n", "--interval", metavar="SECONDS", type=_seconds, default=1.0,
                          help="from one reading to the next; 1 by default")  # fmt: skip
     options.add_argument("-c", "--count", metavar="COUNT", type=count, default=default, help=what)
+    return options
+
+
+def _program_options(*more: str) -> Parser:
+    """What run and compare have alike. All that follows the program's name is the program's."""
+    options = _options()
+    options.add_argument("--every", metavar="SECONDS", type=_seconds, default=0.1,
+                         help="from one reading to the next; 0.1 by default")  # fmt: skip
+    options.add_argument("--json", metavar="FILE", help="write all figures and readings there, as JSON")
+    options.add_argument("--plot", metavar="FILE",
+                         help="draw them over time; the format is the name's end, such as .png")  # fmt: skip
+    options.add_argument("words", metavar="PROGRAM", nargs=argparse.REMAINDER,
+                         help="the program and its arguments, after --")  # fmt: skip
     return options
 
 
@@ -197,6 +225,34 @@ class Commands:
         serve.add_argument("--address", metavar="ADDRESS", default="127.0.0.1", help=where)
         serve.add_argument("--port", metavar="PORT", type=_port, default=9709,
                            help="the port; 9709 unless given, 0 for any that is free")  # fmt: skip
+
+    def run(self) -> None:
+        run = self._add("run", "run a program and report where its memory was",
+                        "Runs a program that knows nothing of zmalloc, with its malloc served and counted, and "
+                        "reports on standard error where its memory was: the most and the last of each level, what "
+                        "was allocated, and what that means. Children are reported by themselves. Without --allocator "
+                        "the program keeps the system's malloc, and its calls are only counted. The exit status is "
+                        "the program's; if a signal has ended it, the same signal ends this program. 126 and 127: "
+                        "the program can't be executed, or there is none.", _program_options())  # fmt: skip
+        run.add_argument("--allocator", metavar="NAME", choices=ALLOCATORS, default="libc",
+                         help="what serves it: libc, jemalloc, tcmalloc or mimalloc, as far as built")  # fmt: skip
+        run.add_argument("--limit", metavar="SIZE", type=_size,
+                         help="requests beyond so many bytes in use fail, as on a full machine; in each "
+                              "process")  # fmt: skip
+        run.add_argument("--soft-limit", metavar="SIZE", type=_size,
+                         help="report how often the bytes in use pass this")  # fmt: skip
+
+    def compare(self) -> None:
+        compare = self._add("compare", "run a program under several allocators, in turn, and compare",
+                            "Runs a program under several allocators, in turn, and prints medians and spreads: time, "
+                            "the most RSS of its largest process and of all its processes together, page faults. "
+                            "Then it draws RSS over time. What the program reads is empty, and what it writes is "
+                            "dropped. A difference is within the noise where the middle halves of the runs overlap. "
+                            "The exit status is 1 if the runs ended differently.", _program_options())  # fmt: skip
+        compare.add_argument("--allocators", metavar="LIST",
+                             help="separated by commas: system, which has nothing preloaded, libc, jemalloc, "
+                                  "tcmalloc, mimalloc; without it system and all that were built")  # fmt: skip
+        compare.add_argument("--runs", metavar="N", type=_count, default=5, help="runs of each; 5 by default")
 
     def completion(self) -> None:
         completion = self._add("completion", "print what completes this command line in a shell",

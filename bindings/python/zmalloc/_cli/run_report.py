@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a run was like, for people: levels, costs, the widest gap, what that means, and the children."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+from typing import NamedTuple
+
+from .preloaded import LEVELS
+from .screen import UNKNOWN, Column, Table, human, safe, say, show, shown
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .preloaded import Page
+    from .running import Outcome, Reading
+
+MOST_CHILDREN = 5
+LOOK_AT_RSS = 4 << 20  # a process that never has more is too small for advice
+TITLES = dict(zip(LEVELS, ("used", "allocated", "active", "resident", "RSS")))
+
+
+class Gap(NamedTuple):
+    """Between a known level and the next known one: what it is called, and what is to be said of it."""
+
+    name: str
+    below: str
+    above: str
+    advice: str
+
+
+# From the lowest up. Where levels between are unknown, the gap is that of all between, by the first that fits.
+GAPS = (
+    Gap("used", "", "used", "Most of it is in blocks that the program itself holds: another allocator would change "
+        "little. Look for where the program allocates."),
+    Gap("caches", "used", "allocated", "The allocator holds much in caches and headers: many small blocks, or many "
+        "threads. Try another allocator."),
+    Gap("fragmentation", "allocated", "active", "Much is free space between blocks (fragmentation): another "
+        "allocator may place them better. Try `zmalloc run --allocator jemalloc`."),
+    Gap("retained", "active", "resident", "Much is free, and kept by the allocator: a shorter decay time, or a "
+        "purge, would give it back."),
+    Gap("not the allocator's", "resident", "rss", "Most of it is not the allocator's: code, libraries, stacks and "
+        "mappings of the program's own. Another allocator would change little."),
+)  # fmt: skip
+
+
+def known_gaps(levels: dict[str, int | None]) -> list[tuple[str, int, Gap]]:
+    """What each known level adds to the one below: a name, bytes, and what it is by its upper end."""
+    found: list[tuple[str, int, Gap]] = []
+    floor, names = 0, []
+    for gap in GAPS:
+        names.append(gap.name)
+        level = levels[gap.above]
+        if level is not None:
+            found.append((" or ".join(names), max(level - floor, 0), gap))
+            floor, names = level, []
+    return found
+
+
+def widest(outcome: Outcome) -> tuple[str, int, Gap, Reading] | None:
+    """The largest gap at the moment of the most RSS."""
+    known = [reading for reading in outcome.readings if reading.used is not None]
+    if not known:
+        return None
+    top = max(known, key=lambda reading: reading.rss or 0)
+    name, size, gap = max(known_gaps({level: getattr(top, level) for level in LEVELS}), key=lambda each: each[1])
+    return name, size, gap, top
+
+
+def peaks_and_last(outcome: Outcome) -> dict[str, tuple[int | None, int | None]]:
+    """Of each level, over all readings and what the pages have."""
+    found: dict[str, tuple[int | None, int | None]] = {}
+    for level in LEVELS:
+        seen = [getattr(reading, level) for reading in outcome.readings]
+        seen += [page.figures[level] for page in outcome.own]
+        seen += [page.figures[f"peak_{level}"] for page in outcome.own if level in ("used", "rss")]
+        last = outcome.own[-1].figures[level] if outcome.own else (seen[-1] if seen else None)
+        found[level] = max((figure for figure in seen if figure is not None), default=None), last
+    return found
+
+
+def how_it_ended(status: int) -> str:
+    if status >= 0:
+        return f"exit status {status}"
+    try:
+        return f"ended by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"ended by signal {-status}"
+
+
+def advice(outcome: Outcome, limit: int | None) -> str:
+    """One sentence that follows from the figures."""
+    failed = sum(page.figures["failed"] or 0 for page in outcome.pages)
+    if limit is not None and failed:
+        requests = f"{failed} request{'s' if failed > 1 else ''}"
+        return (f"{requests} failed at the limit of {human(limit)}: what the program did then is what it would do on "
+                "a full machine.")  # fmt: skip
+    if not outcome.own:
+        return ("The program's calls were not seen: it is static, runs with other rights than its caller's, or ended "
+                "before it began.")  # fmt: skip
+    found = widest(outcome)
+    if found is None:
+        return "It ended before the first reading: a smaller --every sees more."
+    _, size, gap, top = found
+    if (top.rss or 0) < LOOK_AT_RSS:
+        return "It needs little memory: most of it is what any process of its kind needs."
+    return gap.advice
+
+
+def _own_allocator(outcome: Outcome) -> str | None:
+    if outcome.own and outcome.own[-1].answered_elsewhere:
+        calls = ", ".join(outcome.own[-1].answered_elsewhere)
+        return (f"Another library, or the program itself, answers {calls}: what goes there is not counted, and "
+                "blocks may go from one allocator to another.")  # fmt: skip
+    return None
+
+
+def _children(outcome: Outcome) -> list[Page]:
+    """Process images other than the program's own, the largest first."""
+    others = [page for page in outcome.pages if page.pid != outcome.pid and page.is_filled]
+    return sorted(others, key=lambda page: -(page.figures["peak_rss"] or 0))
+
+
+def show_report(words: list[str], outcome: Outcome, limit: int | None, soft_limit: int | None) -> None:
+    """On standard output, which may lead elsewhere."""
+    name = outcome.own[-1].allocator if outcome.own else UNKNOWN
+    print(safe(f"zmalloc run: {shlex.join(words)}: {how_it_ended(outcome.status)}, allocator {name}"))
+    levels = peaks_and_last(outcome)
+    rows = [[TITLES[level], *(shown(figure, False) for figure in levels[level])] for level in LEVELS]
+    show(Table([Column("level"), Column("peak", number=True), Column("last", number=True)], rows))
+    show_costs(outcome)
+    found = widest(outcome)
+    if found is not None:
+        label, size, _, top = found
+        say(f"largest part at the most RSS, {top.time:.1f} s after the start: {label}, {human(size)} of "
+            f"{human(top.rss or 0)}")  # fmt: skip
+    if soft_limit is not None:
+        passed = sum(page.figures["soft_passed"] or 0 for page in outcome.pages)
+        say(f"soft limit of {human(soft_limit)}: passed {passed} time{'s' if passed != 1 else ''}")
+    for text in (_own_allocator(outcome), advice(outcome, limit)):
+        if text:
+            say(text)
+    show_children(outcome)
+
+
+def show_costs(outcome: Outcome) -> None:
+    if outcome.own:
+        allocated = sum(page.figures["total_allocated"] or 0 for page in outcome.own)
+        freed = sum(page.figures["total_freed"] or 0 for page in outcome.own)
+        say(f"allocated {human(allocated)}, freed {human(freed)}: {human(round(allocated / outcome.wall))} a second")
+    say(f"wall {outcome.wall:.2f} s, user {outcome.user:.2f} s, system {outcome.system:.2f} s; page faults: "
+        f"{outcome.minor_faults} minor, {outcome.major_faults} major")  # fmt: skip
+
+
+def show_children(outcome: Outcome) -> None:
+    children = _children(outcome)
+    if not children:
+        return
+    rows = [
+        [str(page.pid), safe(page.program), *(shown(page.figures[name], False) for name in ("peak_used", "peak_rss"))]
+        for page in children[:MOST_CHILDREN]
+    ]
+    columns = [Column("child", number=True), Column("program"), Column("most used", number=True),
+               Column("most RSS", number=True)]  # fmt: skip
+    show(Table(columns, rows))
+    number = outcome.number_ended + sum(not page.figures["ended"] for page in children)
+    more = max(number, len(children)) - len(rows)
+    if more > 0:
+        print(f"and {more} more")
+
+
+def as_json(words: list[str], outcome: Outcome) -> dict[str, Any]:
+    """All of it."""
+    levels = peaks_and_last(outcome)
+    found = widest(outcome)
+    return {
+        "program": [os.fsencode(word).decode("utf-8", "replace") for word in words],
+        "status": outcome.status if outcome.status >= 0 else None,
+        "signal": -outcome.status if outcome.status < 0 else None,
+        "pid": outcome.pid,
+        "allocator": outcome.own[-1].allocator if outcome.own else None,
+        "wall": outcome.wall, "user": outcome.user, "system": outcome.system,
+        "minor_faults": outcome.minor_faults, "major_faults": outcome.major_faults,
+        "peak_rss": outcome.peak_rss,
+        "levels": {name: {"peak": peak, "last": last} for name, (peak, last) in levels.items()},
+        "largest_part": None if found is None else {"name": found[0], "bytes": found[1], "time": found[3].time},
+        "bytes_seen": outcome.bytes_seen,
+        "children_ended": outcome.number_ended,
+        "readings": [reading._asdict() for reading in outcome.readings],
+        "processes": [
+            {"allocator": page.allocator, "name": page.program, "answered_elsewhere": page.answered_elsewhere,
+             **{key: figure for key, figure in page.figures.items() if key not in ("sequence", "elsewhere")}}
+            for page in outcome.pages
+        ],
+    }  # fmt: skip

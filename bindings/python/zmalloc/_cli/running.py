@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""A program that is run and watched: by the kernel from outside, and by a library that is preloaded from inside."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import select
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+from .failure import Failure
+from .preloaded import Gathered, Page
+
+NOT_EXECUTABLE, NO_PROGRAM = 126, 127
+SHORTEST, OFTEN = 0.005, 20  # at first, readings are this near; then by a 20th of the time so far, up to `every`
+ENOUGH_READINGS = 5  # for the most RSS that they have seen
+MOST_READINGS = 10000  # then every second one goes, and they are taken half as often
+
+# As src/preload/run.h has them.
+_FOLDER, _MILLISECONDS, _LIMIT, _SOFT_LIMIT = (
+    f"ZMALLOC_RUN_{name}" for name in ("FOLDER", "MILLISECONDS", "LIMIT", "SOFT_LIMIT")
+)
+
+
+class Reading(NamedTuple):
+    """One moment: seconds since the start, the levels of the program's own process, RSS of it and all it started."""
+
+    time: float
+    used: int | None
+    allocated: int | None
+    active: int | None
+    resident: int | None
+    rss: int | None
+    all_rss: int
+
+
+class Outcome(NamedTuple):
+    """What is known of a run."""
+
+    status: int  # the exit status, or a signal's number below 0
+    wall: float
+    user: float
+    system: float
+    minor_faults: int
+    major_faults: int
+    pid: int
+    peak_rss: int | None  # of the largest process
+    readings: list[Reading]
+    pages: list[Page]
+    number_ended: int  # of children that had ended before the program did, also those whose pages were not kept
+    bytes_ended: int  # that these had allocated
+
+    @property
+    def own(self) -> list[Page]:
+        """Of the program's own process: more than one if it has executed others in its place."""
+        return [page for page in self.pages if page.pid == self.pid and page.is_filled]
+
+    @property
+    def bytes_seen(self) -> int:
+        """How many bytes were allocated through the library, in all processes."""
+        last = [page for page in self.pages if page.pid == self.pid or not page.figures["ended"]]
+        return self.bytes_ended + sum(page.figures["total_allocated"] or 0 for page in last)
+
+
+def _field(pid: int, name: str) -> int | None:
+    """A size of /proc/PID/status in bytes."""
+    with suppress(OSError, ValueError):
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            for line in file:
+                if line.startswith(f"{name}:"):
+                    return int(line.split()[1]) * 1024
+    return None
+
+
+def _children(pid: int) -> list[int]:
+    """Of all its threads."""
+    found: list[int] = []
+    with suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+                found += map(int, file.read().split())
+    return found
+
+
+def _rss_of_all(pid: int) -> int:
+    """Of a process and its descendants; pages that they share count for each."""
+    total, left = 0, [pid]
+    while left:
+        one = left.pop()
+        total += _field(one, "VmRSS") or 0
+        left += _children(one)
+    return total
+
+
+@contextmanager
+def _private_folder() -> Iterator[str]:
+    """In memory where that can be, and gone at the end."""
+    places = (os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm")
+    good = [place for place in places if place and os.access(place, os.W_OK | os.X_OK)]
+    folder = tempfile.mkdtemp(prefix="zmalloc-run-", dir=good[0] if good else None)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _interrupts_left_to_program() -> Iterator[None]:
+    """A terminal sends them to both; the program may live on, and if not, what is known is to be reported."""
+    numbers = (signal.SIGINT, signal.SIGQUIT)
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        if before[number] != signal.SIG_IGN:  # else the program would not get them either
+            signal.signal(number, lambda *_: None)  # exec sets handlers back, and ignored signals not
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
+
+
+class Run:
+    """How a program is to be run."""
+
+    def __init__(
+        self, words: list[str], library: str | None, every: float, limit: int | None = None,
+        soft_limit: int | None = None, silent: bool = False,
+    ) -> None:  # fmt: skip
+        self.words, self.library, self.every, self.silent = words, library, every, silent
+        self.limit, self.soft_limit = limit, soft_limit
+        self.readings: list[Reading] = []
+
+    def _environment(self, folder: str) -> dict[str, str]:
+        environment = dict(os.environ)
+        if self.library is not None:
+            library = self.library
+            if re.search(r"[\s:]", library):  # which would end its name there
+                library = os.path.join(folder, "library.so")
+                os.symlink(self.library, library)
+            others = environment.get("LD_PRELOAD")
+            environment["LD_PRELOAD"] = f"{library}:{others}" if others else library
+            environment |= {_FOLDER: folder, _MILLISECONDS: str(max(1, round(self.every * 1000)))}
+            environment |= {_LIMIT: str(self.limit)} if self.limit else {}
+            environment |= {_SOFT_LIMIT: str(self.soft_limit)} if self.soft_limit else {}
+        return environment
+
+    def _start(self, folder: str) -> subprocess.Popen[bytes]:
+        nowhere = subprocess.DEVNULL if self.silent else None
+        try:
+            return subprocess.Popen(
+                self.words, env=self._environment(folder), stdin=nowhere, stdout=nowhere, stderr=nowhere
+            )
+        except FileNotFoundError:
+            raise Failure(NO_PROGRAM, f"no program {self.words[0]!r}") from None
+        except OSError as error:
+            raise Failure(NOT_EXECUTABLE, f"{self.words[0]}: {error.strerror}") from None
+
+    def _read(self, pid: int, began: float, gathered: Gathered) -> None:
+        gathered.sort_out(pid)
+        pages = [page for page in gathered.pages_of(pid) if page.is_filled]
+        inside = pages[-1].figures if pages else {}
+        rss = _field(pid, "VmRSS")
+        if rss is not None:
+            moment = time.monotonic() - began
+            self.readings.append(Reading(
+                moment, inside.get("used"), inside.get("allocated"), inside.get("active"), inside.get("resident"),
+                rss, _rss_of_all(pid),
+            ))  # fmt: skip
+        if len(self.readings) >= MOST_READINGS:
+            del self.readings[1::2]
+            self.every *= 2
+
+    def go(self) -> Outcome:
+        """Runs it to its end."""
+        with _private_folder() as folder, _interrupts_left_to_program():
+            began = time.monotonic()
+            own_peak = _field(os.getpid(), "VmHWM") or 0
+            process = self._start(folder)
+            gathered = Gathered(folder)
+            status, usage, seen_peak = self._watch(process.pid, began, gathered)
+            wall = time.monotonic() - began
+            process.returncode = status
+            pages = gathered.all()
+        # The kernel's figure begins with that of this program, in whose memory the child ran before exec.
+        kernels = usage.ru_maxrss * 1024
+        is_seen = len(self.readings) >= ENOUGH_READINGS
+        peaks = [kernels] if kernels > own_peak else [seen_peak] if is_seen else []
+        peaks += [peak for peak in (page.figures["peak_rss"] for page in pages) if peak is not None]
+        peaks += [max(reading.rss or 0 for reading in self.readings)] if peaks and self.readings else []
+        return Outcome(
+            status, wall, usage.ru_utime, usage.ru_stime, usage.ru_minflt, usage.ru_majflt, process.pid,
+            max(peaks, default=None), self.readings, pages, gathered.number, gathered.bytes,
+        )  # fmt: skip
+
+    def _watch(self, pid: int, began: float, gathered: Gathered) -> tuple[int, resource.struct_rusage, int]:
+        """Readings until the end; the status, what the kernel counted, and the most RSS that was seen."""
+        peak = 0
+        descriptor = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
+        try:
+            ended = select.poll()
+            if descriptor >= 0:
+                ended.register(descriptor, select.POLLIN)
+            due = began
+            while True:
+                done, status, usage = os.wait4(pid, os.WNOHANG)
+                if done:
+                    return os.waitstatus_to_exitcode(status), usage, peak
+                peak = max(peak, _field(pid, "VmHWM") or 0)
+                self._read(pid, began, gathered)
+                now = time.monotonic()
+                due = max(due + min(self.every, max(SHORTEST, (now - began) / OFTEN)), now)
+                ended.poll(max(due - now, 0.001) * 1000)
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""zmalloc run and compare: programs under the preload libraries, what is reported of them, and how that ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from zmalloc._cli import comparison, drawing, preloaded, run_report, running
+
+from command import Program, on_terminal, run, start
+from waiting import wait_until
+
+pytestmark = pytest.mark.skipif(not preloaded.libraries(), reason="this build has no libraries to preload")
+MIB = 1 << 20
+HOLDS = f"import time; block = bytearray({30 * MIB}); time.sleep({{}})"  # glibc maps it, and it is counted
+NAMES = sorted(preloaded.libraries())
+
+
+def left_behind() -> set[str]:
+    """In the folders that may be taken for pages."""
+    places = [os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm", "/tmp"]
+    return {name for place in places if place and os.path.isdir(place)
+            for name in os.listdir(place) if name.startswith("zmalloc-run-")}  # fmt: skip
+
+
+def report_of(tmp_path: Path, *words: object) -> tuple[dict, str]:
+    file = tmp_path / "run.json"
+    said = run("run", "--every", "0.02", "--json", file, *words)
+    assert said.out == "", said
+    return json.loads(file.read_text()), said.err
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_levels_are_the_programs(name: str, tmp_path: Path) -> None:
+    report, text = report_of(tmp_path, "--allocator", name, "--", sys.executable, "-c", HOLDS.format(0.3))
+    assert report["status"] == 0 and report["allocator"].startswith(name)
+    levels = report["levels"]
+    assert 30 * MIB <= levels["used"]["peak"] < 60 * MIB and levels["used"]["last"] < 10 * MIB
+    assert levels["rss"]["peak"] <= report["peak_rss"] and report["bytes_seen"] > 30 * MIB
+    assert any(reading["used"] is not None and reading["used"] >= 30 * MIB for reading in report["readings"])
+    assert report["wall"] >= 0.3 and report["minor_faults"] > 100
+    for word in ("used", "RSS", "peak", "last", "exit status 0", "page faults", "largest part"):
+        assert word in text, text
+
+
+def test_output_and_input_are_the_programs() -> None:
+    said = run("run", "--", sys.executable, "-c", "import sys; print('to out'); print('to err', file=sys.stderr)")
+    assert said.out == "to out\n" and said.err.startswith("to err\n")
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_status_is_the_programs(status: int) -> None:
+    assert run("run", "--", "sh", "-c", f"exit {status}").status == status
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_signal_is_the_programs(number: signal.Signals) -> None:
+    said = run("run", "--", "sh", "-c", f"kill -{number.value} $$")
+    assert said.status == -number and f"ended by {number.name}" in said.err
+
+
+def test_interrupt_is_the_programs_and_what_is_known_is_reported(tmp_path: Path) -> None:
+    flag = tmp_path / "started"
+    code = f"import time; open({str(flag)!r}, 'w').close(); time.sleep(60)"
+    before = left_behind()
+    with start("run", "--", sys.executable, "-c", code) as process:
+        wait_until(flag.exists)
+        time.sleep(0.1)
+        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGINT)  # a terminal would send it to both
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert "ended by SIGINT" in err and "RSS" in err
+    assert left_behind() <= before
+
+
+def test_limit_makes_requests_fail(tmp_path: Path) -> None:
+    code = f"try:\n    block = bytearray({30 * MIB})\nexcept MemoryError:\n    raise SystemExit(5)"
+    report, text = report_of(tmp_path, "--limit", "16M", "--", sys.executable, "-c", code)
+    assert report["status"] == 5
+    assert "failed at the limit of 16.0 MiB" in text
+    assert report["levels"]["used"]["peak"] <= 16 * MIB
+    assert sum(process["failed"] for process in report["processes"]) >= 1
+
+
+def test_limit_below_what_the_program_needs_at_its_start(tmp_path: Path) -> None:
+    report, text = report_of(tmp_path, "--limit", "20K", "--", sys.executable, "-c", "pass")
+    assert (report["status"], report["signal"]) != (0, None)
+    assert "failed at the limit of 20.0 KiB" in text
+
+
+def test_soft_limit_is_told() -> None:
+    said = run("run", "--soft-limit", "16M", "--", sys.executable, "-c", HOLDS.format(0))
+    assert said.status == 0 and "soft limit of 16.0 MiB: passed 1 time\n" in said.err
+
+
+def test_children_are_told_apart(tmp_path: Path) -> None:
+    code = HOLDS.format(0.1)
+    report, text = report_of(tmp_path, "--", "sh", "-c", f'{sys.executable} -c "{code}"; true')
+    own = [process for process in report["processes"] if process["pid"] == report["pid"]]
+    children = [process for process in report["processes"] if process["pid"] != report["pid"]]
+    assert own[-1]["peak_used"] < 5 * MIB
+    assert [child["peak_used"] > 30 * MIB for child in children if child["name"].startswith("python")] == [True]
+    assert "child" in text and "python" in text
+
+
+def test_many_short_children_leave_nothing(tmp_path: Path) -> None:
+    before = left_behind()
+    script = "i=0; while [ $i -lt 40 ]; do /bin/true; i=$((i + 1)); done"
+    report, _ = report_of(tmp_path, "--", "sh", "-c", script)
+    names = [process["name"] for process in report["processes"]]
+    assert report["status"] == 0 and names.count("true") == 40
+    assert left_behind() <= before
+
+
+def test_program_that_is_not_seen(tmp_path: Path) -> None:
+    """It has taken the library out of its environment, as a static one would not look there."""
+    report, text = report_of(tmp_path, "--", "env", "-u", "LD_PRELOAD", "sleep", "0.1")
+    own = [process for process in report["processes"] if process["name"] == "sleep"]
+    assert report["status"] == 0 and own == []
+
+
+@pytest.mark.parametrize("command", ["run", "compare"])
+def test_bad_input(command: str, tmp_path: Path) -> None:
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh\n")
+    script.chmod(stat.S_IRUSR)
+    cases: dict[tuple[object, ...], tuple[int, str]] = {
+        (): (2, "no program is named"),
+        ("--",): (2, "no program is named"),
+        ("--", "/no/such/program"): (127, "no program '/no/such/program'"),
+        ("--", str(tmp_path)): (126, "Permission denied"),
+        ("--json", tmp_path / "no" / "where", "--", "true"): (1, "can't write"),
+        ("--every", "0", "--", "true"): (2, "no number of seconds"),
+    }
+    if os.getuid() != 0:
+        cases["--", str(script)] = (126, "Permission denied")
+    before = left_behind()
+    for words, (status, text) in cases.items():
+        said = run(command, *words)
+        assert (said.status, said.out) == (status, "") and text in said.err, (words, said)
+    assert left_behind() <= before
+
+
+def test_library_with_blanks_in_its_path(tmp_path: Path) -> None:
+    """The variable for it knows no way to write them."""
+    folder = tmp_path / "a: b"
+    folder.mkdir()
+    library = folder / "library.so"
+    library.symlink_to(preloaded.libraries()["libc"])
+    outcome = running.Run(["true"], str(library), 0.1).go()
+    assert outcome.status == 0 and [page.program for page in outcome.own] == ["true"]
+
+
+def test_bad_options() -> None:
+    for words, text in {
+        ("run", "--allocator", "none", "--", "true"): "invalid choice: 'none'",
+        ("run", "--limit", "much", "--", "true"): "'much' is no size",
+        ("run", "--limit", "0", "--", "true"): "'0' is no size",
+        ("compare", "--allocators", "system,none", "--", "true"): "no allocator 'none'",
+        ("compare", "--runs", "0", "--", "true"): "'0' is no count",
+    }.items():
+        said = run(*words)
+        assert said.status == 2 and text in said.err, said
+
+
+def test_allocator_that_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preloaded, "libraries", lambda: {"libc": "/somewhere"})
+    with pytest.raises(preloaded.Failure, match="no library for jemalloc; there is libc"):
+        preloaded.library_for("jemalloc", "run")
+    monkeypatch.setattr(preloaded, "libraries", dict)
+    with pytest.raises(preloaded.Failure, match="option preload"):
+        preloaded.library_for("jemalloc", "run")
+
+
+def test_pages_that_are_none(tmp_path: Path) -> None:
+    page = tmp_path / "1.1"
+    for content in (b"", b"short", os.urandom(4096), bytes(4096)):
+        page.write_bytes(content)
+        assert preloaded.read_page(str(page)) is None
+    assert preloaded.read_page(str(tmp_path / "missing")) is None
+    assert preloaded.Gathered(str(tmp_path)).all() == []
+
+
+def test_page_that_is_being_written(tmp_path: Path) -> None:
+    page = tmp_path / "1.1"
+    head = (b"libc", b"x", preloaded._MAGIC, 1, preloaded._PAGE.size)
+    for sequence, is_whole in ((4, True), (5, False)):
+        numbers = dict.fromkeys(preloaded._NUMBERS, 0) | {"pid": 1, "sequence": sequence}
+        page.write_bytes(preloaded._PAGE.pack(*head, *numbers.values()))
+        assert (preloaded.read_page(str(page)) is not None) is is_whole
+
+
+def test_picture_of_a_run(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="no matplotlib for this interpreter")
+    picture = tmp_path / "run.png"
+    said = run("run", "--plot", picture, "--", sys.executable, "-c", HOLDS.format(0.3))
+    assert said.status == 0 and picture.read_bytes().startswith(b"\x89PNG")
+    said = run("run", "--plot", tmp_path / "run.nothing", "--", "true")
+    assert said.status == 2 and "does not end in one of" in said.err
+
+
+def test_text_in_place_of_a_picture(tmp_path: Path) -> None:
+    said = run("run", "--plot", tmp_path / "run.png", "--", "sleep", "0.1", without="matplotlib")
+    assert said.status == 0 and "matplotlib can't be imported" in said.err and "▁" in said.err
+    assert drawing.text_picture([("a", [(0.0, 10), (1.0, 80)]), ("b", [])])[0].startswith("a  ▁")
+    assert drawing.text_picture([]) == []
+
+
+def test_compare(tmp_path: Path) -> None:
+    file = tmp_path / "compare.json"
+    options = ("--runs", "2", "--every", "0.02", "--json", file)
+    said = run("compare", *options, "--", sys.executable, "-c", HOLDS.format(0.1))
+    assert said.status == 0 and said.err == "", said
+    assert "2 of 2 runs of each" in said.out and "RSS over time" in said.out and "*" in said.out
+    compared = json.loads(file.read_text())
+    names = [contender["name"] for contender in compared["contenders"]]
+    assert names[0] == "system" and set(names) == {"system", *NAMES} - {"libc"}
+    for contender in compared["contenders"]:
+        assert len(contender["runs"]) == 2 and contender["figures"]["peak_rss"]["median"] > 30 * MIB
+        assert all((one["bytes_seen"] > 30 * MIB) is (contender["name"] != "system") for one in contender["runs"])
+
+
+def test_compare_tells_of_different_endings(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    script = f"if mkdir {first} 2>/dev/null; then exit 3; fi"
+    said = run("compare", "--runs", "2", "--allocators", "system,libc", "--", "sh", "-c", script)
+    assert said.status == 1 and "Runs ended differently: system: exit status 0, exit status 3" in said.out
+
+
+def outcome(wall: float, rss: int, status: int = 0) -> running.Outcome:
+    reading = running.Reading(wall / 2, None, None, None, None, rss, rss)
+    return running.Outcome(status, wall, wall / 2, 0.0, 10, 0, 1, rss, [reading], [], 0, 0)
+
+
+def contender(name: str, walls: list[float], rss: int = 32 * MIB) -> comparison.Contender:
+    made = comparison.Contender(name, None)
+    made.outcomes = [outcome(wall, rss) for wall in walls]
+    return made
+
+
+def test_differences_within_the_noise_are_told() -> None:
+    one, other = contender("one", [1.0, 1.1, 1.2]), contender("other", [1.05, 1.15, 1.25])
+    assert list(comparison.verdicts([one, other])) == ["Within the noise: wall, CPU, peak RSS, of all, faults."]
+    other = contender("other", [2.0, 2.1, 2.2], 64 * MIB)
+    told = list(comparison.verdicts([one, other]))
+    assert told[0] == "wall: one has 48 % less than other, beyond the noise."
+    assert told[1] == "peak RSS: one has 50 % less than other, beyond the noise."
+    rows = comparison.table([one, other]).rows
+    assert rows[0][1].endswith("*") and not rows[1][1].endswith("*")
+
+
+def test_largest_part_has_its_name() -> None:
+    levels: dict[str, int | None] = {"used": 10, "allocated": 12, "active": 50, "resident": 55, "rss": 60}
+    assert [name for name, _, _ in run_report.known_gaps(levels)] == [gap.name for gap in run_report.GAPS]
+    assert max(run_report.known_gaps(levels), key=lambda gap: gap[1])[:2] == ("fragmentation", 38)
+    levels |= {"allocated": None, "active": None}
+    assert [gap[:2] for gap in run_report.known_gaps(levels)] == [
+        ("used", 10), ("caches or fragmentation or retained", 45), ("not the allocator's", 5)
+    ]  # fmt: skip
+
+
+def test_progress_on_a_terminal() -> None:
+    said = on_terminal("compare", "--runs", "1", "--allocators", "system,libc", "--", "true", width=100)
+    assert "run 1 of 2: system" in said.out and "run 2 of 2: libc" in said.out
+
+
+def test_interrupted_compare_tells_what_it_knows() -> None:
+    process: Program
+    with start("compare", "--runs", "50", "--allocators", "system", "--", "sleep", "0.2") as process:
+        time.sleep(2)
+        wait_until(lambda: Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text() != "")
+        child = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
+        os.kill(child, signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert out == "" or "runs of each" in out
