@@ -21,7 +21,7 @@ VERSION = introspect("projectinfo")["version"]
 PACKAGE = SOURCE / "bindings" / "python" / "zmalloc"
 FILES = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*")
          if path.is_file() and path.name != "meson.build" and "__pycache__" not in path.parts}  # fmt: skip
-FILES.add("_zmalloc.pyi")  # a built one
+FILES |= {"_places.py", "_zmalloc.pyi"}  # built ones
 
 
 def copy_project(folder: Path) -> Path:

@@ -13,7 +13,7 @@ from package import failure
 from tree import MESON, SOURCE, run
 
 SYSTEM_PYTHON = "/usr/bin/python3"
-LIBC = ["-Dallocator=libc", *(f"-D{part}=disabled" for part in ("tests", "lua", "examples", "benchmarks"))]
+LIBC = ["-Dallocator=libc", *(f"-D{part}=disabled" for part in ("tests", "lua", "preload", "examples", "benchmarks"))]
 NO_PYTHON = "-Dpython=disabled"
 
 

@@ -15,7 +15,7 @@ import pytest
 from tree import MESON, SOURCE, run, tool
 
 VERSIONS = ["5.1", "5.2", "5.3", "5.4", *(["5.5"] if shutil.which("lua5.5") else [])]  # not every system has 5.5
-UNWANTED = [f"-D{part}=disabled" for part in ("tests", "python", "examples", "benchmarks")]
+UNWANTED = [f"-D{part}=disabled" for part in ("tests", "python", "preload", "examples", "benchmarks")]
 
 # Who installs a module has none of the paths of this build.
 for name in list(os.environ):

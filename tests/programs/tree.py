@@ -24,7 +24,7 @@ HEADERS_TEXT = "\n".join(header.read_text() for header in HEADERS)
 STRANGER = Path(__file__).with_name("stranger.c")
 
 # Everything but the library: what tests of its build and installation need not build again.
-LIBRARY_ALONE = [f"-D{part}=disabled" for part in ("tests", "python", "lua", "examples", "benchmarks")]
+LIBRARY_ALONE = [f"-D{part}=disabled" for part in ("tests", "python", "lua", "preload", "examples", "benchmarks")]
 
 
 # Meson makes its tests find the tree's own libraries first; what is installed is to find its own.

@@ -29,7 +29,7 @@ LAYERS: dict[str, list[str]] = {
     "libc": ["-Dallocator=libc"],
     "tcmalloc": ["-Dallocator=tcmalloc"],
 }
-LIBRARY_ALONE = [f"-D{part}=disabled" for part in ("tests", "python", "lua", "examples", "benchmarks")]
+LIBRARY_ALONE = [f"-D{part}=disabled" for part in ("tests", "python", "lua", "preload", "examples", "benchmarks")]
 
 
 @dataclass
