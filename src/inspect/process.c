@@ -87,10 +87,10 @@ int zmalloc_smap_bytes_by_field(const char *field, long pid, size_t *bytes)
         error = sum_mappings(pid, &sums);
         sum = zm_fields_find(&sums, field, length);
     }
-    if (error == 0 && sum == NULL) {
-        error = -ENOENT;
+    if (error != 0) {
+        return error;
     }
-    return error == 0 ? narrow(*sum, bytes) : error;
+    return sum != NULL ? narrow(*sum, bytes) : -ENOENT;
 }
 
 size_t zmalloc_get_smap_bytes_by_field(char *field, long pid)
