@@ -31,14 +31,16 @@ OPTIONS_mimalloc = -Dpreload=disabled
 ENVIRONMENT_clang = CC=clang CXX=clang++
 OPTIONS_prefix = -Dsize_prefix=true
 OPTIONS_quantum8 = -Djemalloc_quantum=8 -Dexamples=disabled -Dpython=disabled -Dlua=disabled
-OPTIONS_5.3.1 = -Djemalloc_version=5.3.1 -Dpreload=disabled -Dexamples=disabled -Dpython=disabled -Dlua=disabled
+OPTIONS_5.3.1 = -Djemalloc_version=5.3.1 -Dpreload=disabled -Dexamples=disabled -Dpython=disabled -Dlua=disabled \
+    -Dbenchmarks=disabled
 OPTIONS_hardened = -Dhardened=true -Dbenchmarks=disabled -Dexamples=disabled
 OPTIONS_asan = -Db_sanitize=address,undefined -Dbenchmarks=disabled -Dexamples=disabled
 OPTIONS_tsan = -Db_sanitize=thread -Dc_args=-fsanitize=undefined -Dc_link_args=-fsanitize=undefined \
     -Dpython=disabled -Dlua=disabled -Dbenchmarks=disabled -Dexamples=disabled
 SUITES = $(or $(SUITES_$(word 2,$(subst -, ,$*))),$(SUITES_OF_CHECKED))
-SUITES_quantum8 = quantum sizes aligned limit calls hostile_sizes 'programs servers'
-SUITES_5.3.1 = $(SUITES_quantum8) allocator decay defrag report oom served threads_rlimit fork_handlers fork_anywhere
+SUITES_OF_SIZES = quantum sizes aligned limit calls hostile_sizes
+SUITES_quantum8 = $(SUITES_OF_SIZES) 'programs servers'
+SUITES_5.3.1 = $(SUITES_OF_SIZES) allocator decay defrag report oom served threads_rlimit fork_handlers fork_anywhere
 SUITES_OF_CHECKED = $(if $(filter $(CHECKED_VARIANTS),$*),--suite c \
     $(if $(filter asan,$(WORDS)),--suite python --suite lua) \
     $(if $(filter hardened,$(WORDS)),--suite hardened --suite python))
