@@ -36,11 +36,13 @@ static inline void *zm_hand_out(void *block, size_t size, size_t *usable)
 }
 
 /* A copy to keep over a call. Else a compiler keeps the parameter from the start on, and a way out that is before the
- * call needs the stack too. */
+ * call needs the stack too. Where what is granted is in a table, it is kept as the table rounds it: to copy and to
+ * add is one instruction. */
 static inline size_t zm_keep(size_t size)
 {
-    __asm__("" : "+r"(size));
-    return size;
+    size_t kept = size + ZM_HEAP_GRANTS_ROUNDING;
+    __asm__("" : "+r"(kept));
+    return kept - ZM_HEAP_GRANTS_ROUNDING;
 }
 
 /* Kept out of the functions that first try the fast path, which then need no stack for it. */
@@ -52,6 +54,47 @@ static inline bool zm_may_be_fast(const struct zm_thread *self, size_t size)
 {
     return ZM_KNOWS_SIZE && ZM_LIKELY(size > zm_gate_of(self)) &&
            (ZM_COUNTED_BY_ALLOCATOR || ZM_LIKELY(size <= ZM_HEAP_GRANTS_UP_TO));
+}
+
+/*
+ * Where the thread's own memory is looked up by a call, who makes a block does that once the block is there: there is
+ * less to keep over the allocator's call. Not where the allocator counts: there the thread is to be live before.
+ */
+enum { ZM_SELF_COMES_LATE = ZM_SELF_IS_LOOKED_UP && ZM_HEAP_GRANTS_ROUNDING != 0 && !ZM_COUNTED_BY_ALLOCATOR };
+
+static inline struct zm_thread *zm_early_self(void)
+{
+    return ZM_SELF_COMES_LATE ? NULL : zm_thread_self();
+}
+
+/* For a new block. */
+static inline bool zm_new_may_be_fast(const struct zm_thread *early, size_t size)
+{
+    return ZM_SELF_COMES_LATE ? ZM_KNOWS_SIZE && ZM_LIKELY(size - ZM_HEAP_UNALIGNED_UP_TO - 1 < zm_gate_sizes())
+                              : zm_may_be_fast(early, size);
+}
+
+/* The block is there, and the thread is not live. */
+static ZM_SLOW_PATH __attribute__((unused)) void *zm_count_unexpected(void *block, size_t size, size_t *usable)
+{
+    zm_account_expect_block();
+    return zm_hand_out(block, size, usable);
+}
+
+/* A new block by the fast path, or NULL. */
+static inline void *zm_count_fast(struct zm_thread *early, void *block, size_t size, size_t *usable)
+{
+    if ((ZM_COUNTED_BY_ALLOCATOR && usable == NULL) || !ZM_LIKELY(block != NULL)) {
+        return block;
+    }
+    struct zm_thread *self = ZM_SELF_COMES_LATE ? zm_thread_self() : early;
+    if (ZM_SELF_COMES_LATE && !ZM_LIKELY(zm_gate_of(self) != ZM_NOT_LIVE)) {
+        return zm_count_unexpected(block, size, usable);
+    }
+    size_t bytes = zm_heap_granted_size(block, size);
+    zm_account_allocated_when_live(self, bytes);
+    zm_set_if(usable, bytes);
+    return block;
 }
 
 #endif

@@ -11,26 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static inline void *count_fast(struct zm_thread *self, void *block, size_t size, size_t *usable)
-{
-    if ((!ZM_COUNTED_BY_ALLOCATOR || usable != NULL) && ZM_LIKELY(block != NULL)) {
-        size_t bytes = zm_heap_granted_size(block, size);
-        zm_account_allocated_when_live(self, bytes);
-        zm_set_if(usable, bytes);
-    }
-    return block;
-}
-
 static inline void *malloc_fast(size_t size, size_t *usable)
 {
-    struct zm_thread *self = zm_thread_self();
-    return zm_may_be_fast(self, size) ? count_fast(self, zm_heap_allocate(size), size, usable) : NULL;
+    struct zm_thread *self = zm_early_self();
+    return zm_new_may_be_fast(self, size) ? zm_count_fast(self, zm_heap_allocate(size), size, usable) : NULL;
 }
 
 static inline void *calloc_fast(size_t size, size_t *usable)
 {
-    struct zm_thread *self = zm_thread_self();
-    return zm_may_be_fast(self, size) ? count_fast(self, zm_heap_allocate_zeroed(size), size, usable) : NULL;
+    struct zm_thread *self = zm_early_self();
+    return zm_new_may_be_fast(self, size) ? zm_count_fast(self, zm_heap_allocate_zeroed(size), size, usable) : NULL;
 }
 
 /* An allocator that counts grants the same as for a new block. Others may keep what is too large, or give more. Sizes
@@ -42,7 +32,7 @@ static inline void *realloc_fast(void *ptr, size_t size, size_t *usable)
         return NULL;
     }
     if (ZM_COUNTED_BY_ALLOCATOR) {
-        return count_fast(self, zm_heap_reallocate(ptr, size), size, usable);
+        return zm_count_fast(self, zm_heap_reallocate(ptr, size), size, usable);
     }
     size_t old = zm_heap_live_usable_size(ptr);
     void *moved = zm_heap_reallocate(ptr, size);
@@ -93,23 +83,23 @@ void *zmalloc_usable(size_t size, size_t *usable)
 
 void *ztrymalloc(size_t size)
 {
-    struct zm_thread *self = zm_thread_self();
-    if (!zm_may_be_fast(self, size)) {
+    struct zm_thread *self = zm_early_self();
+    if (!zm_new_may_be_fast(self, size)) {
         return zm_try_malloc_slow(size);
     }
     size_t kept = zm_keep(size);
-    void *ptr = count_fast(self, zm_heap_allocate(size), kept, NULL);
+    void *ptr = zm_count_fast(self, zm_heap_allocate(size), kept, NULL);
     return ZM_LIKELY(ptr != NULL) ? ptr : zm_try_malloc_anew(kept, NULL);
 }
 
 void *zmalloc(size_t size)
 {
-    struct zm_thread *self = zm_thread_self();
-    if (!zm_may_be_fast(self, size)) {
+    struct zm_thread *self = zm_early_self();
+    if (!zm_new_may_be_fast(self, size)) {
         return zm_malloc_slow(size);
     }
     size_t kept = zm_keep(size);
-    void *ptr = count_fast(self, zm_heap_allocate(size), kept, NULL);
+    void *ptr = zm_count_fast(self, zm_heap_allocate(size), kept, NULL);
     return ZM_LIKELY(ptr != NULL) ? ptr : zm_malloc_anew(kept, NULL);
 }
 
@@ -132,23 +122,23 @@ void *zcalloc_usable(size_t size, size_t *usable)
 
 void *ztrycalloc(size_t size)
 {
-    struct zm_thread *self = zm_thread_self();
-    if (!zm_may_be_fast(self, size)) {
+    struct zm_thread *self = zm_early_self();
+    if (!zm_new_may_be_fast(self, size)) {
         return zm_try_calloc_slow(size);
     }
     size_t kept = zm_keep(size);
-    void *ptr = count_fast(self, zm_heap_allocate_zeroed(size), kept, NULL);
+    void *ptr = zm_count_fast(self, zm_heap_allocate_zeroed(size), kept, NULL);
     return ZM_LIKELY(ptr != NULL) ? ptr : zm_try_calloc_anew(kept, NULL);
 }
 
 void *zcalloc(size_t size)
 {
-    struct zm_thread *self = zm_thread_self();
-    if (!zm_may_be_fast(self, size)) {
+    struct zm_thread *self = zm_early_self();
+    if (!zm_new_may_be_fast(self, size)) {
         return zm_calloc_slow(size);
     }
     size_t kept = zm_keep(size);
-    void *ptr = count_fast(self, zm_heap_allocate_zeroed(size), kept, NULL);
+    void *ptr = zm_count_fast(self, zm_heap_allocate_zeroed(size), kept, NULL);
     return ZM_LIKELY(ptr != NULL) ? ptr : zm_calloc_anew(kept, NULL);
 }
 

@@ -8,6 +8,7 @@
 #include "sync/child.h"
 
 atomic_uint zm_gate_reasons;
+size_t zm_gate_fast_sizes;
 
 static const _Atomic size_t zero;
 
@@ -35,6 +36,14 @@ static bool is_slow(void)
     return atomic_load(&zm_gate_reasons) != 0;
 }
 
+/* That of all threads. */
+static void move_common(bool slow)
+{
+    bool opens = !slow && usual() != ZM_SLOW_ALWAYS;
+    size_t sizes = opens ? ZM_HEAP_GRANTS_UP_TO - ZM_HEAP_UNALIGNED_UP_TO : 0;
+    __atomic_store_n(&zm_gate_fast_sizes, sizes, __ATOMIC_SEQ_CST);
+}
+
 /* Looks at the mask again after each move: of several that move a gate, the last one to do so has seen the last mask.
  */
 static void follow_reasons(struct zm_thread *thread)
@@ -42,7 +51,10 @@ static void follow_reasons(struct zm_thread *thread)
     bool slow;
     do {
         slow = is_slow();
-        move(thread, slow);
+        move_common(slow);
+        if (thread != NULL) {
+            move(thread, slow);
+        }
     } while (slow != is_slow());
 }
 
@@ -77,6 +89,7 @@ void zm_gate_set(unsigned reason, bool on)
     } else {
         atomic_fetch_and(&zm_gate_reasons, ~reason);
     }
+    follow_reasons(NULL);
     struct zm_reader reader;
     do {
         reader = zm_readers_enter(); /* a thread that ends waits until nobody looks at it any more */

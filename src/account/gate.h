@@ -110,6 +110,15 @@ enum zm_gate_reason {
 
 extern atomic_uint zm_gate_reasons;
 
+/* What the gates of all live threads let through, for who looks at its own later: so many sizes, from the least one
+ * on. None before the first thread was live. Read by zm_gate_sizes. */
+extern size_t zm_gate_fast_sizes __attribute__((visibility("hidden")));
+
+__attribute__((no_sanitize("thread"))) static inline size_t zm_gate_sizes(void)
+{
+    return zm_gate_fast_sizes;
+}
+
 static inline bool zm_gate_has(unsigned reason)
 {
     return (atomic_load_explicit(&zm_gate_reasons, memory_order_relaxed) & reason) != 0;

@@ -46,6 +46,7 @@ static inline size_t zm_allocator_next_usable_size(void *block)
  */
 #ifndef ZM_ALLOCATOR_GRANTS_UP_TO
 #define ZM_ALLOCATOR_GRANTS_UP_TO SIZE_MAX
+#define ZM_ALLOCATOR_GRANTS_ROUNDING 0
 #define ZM_ALLOCATOR_ALIGNS_CLASSES false
 
 static inline bool zm_allocator_grants(void)

@@ -74,6 +74,7 @@ static inline size_t zm_jemalloc_class(size_t size)
 }
 
 #define ZM_ALLOCATOR_GRANTS_UP_TO SIZE_MAX
+#define ZM_ALLOCATOR_GRANTS_ROUNDING 0
 #define ZM_ALLOCATOR_ALIGNS_CLASSES true
 
 static inline bool zm_allocator_grants(void)

@@ -18,12 +18,13 @@ extern bool zm_size_table_holds;
 /* The usable size that a request up to the limit is given. */
 static inline size_t zm_size_table_find(size_t size)
 {
-    return zm_size_table[(size + ZM_SIZE_TABLE_STEP - 1) / ZM_SIZE_TABLE_STEP];
+    return zm_size_table[(size + (ZM_SIZE_TABLE_STEP - 1)) / ZM_SIZE_TABLE_STEP];
 }
 
 /* What allocator.h asks of an allocator that has such a table. */
 #ifndef ZM_ALLOCATOR_GRANTS_UP_TO
 #define ZM_ALLOCATOR_GRANTS_UP_TO ZM_SIZE_TABLE_LIMIT
+#define ZM_ALLOCATOR_GRANTS_ROUNDING (ZM_SIZE_TABLE_STEP - 1)
 #define ZM_ALLOCATOR_ALIGNS_CLASSES true
 
 static inline bool zm_allocator_grants(void)

@@ -16,13 +16,11 @@ const char *zm_allocator_name(void)
     return "tcmalloc-" VALUE(TC_VERSION_MAJOR) "." VALUE(TC_VERSION_MINOR);
 }
 
-bool zm_tcmalloc_answers;
-
 /*
  * In a program whose malloc is ours, operator new asks us, before any constructor of ours or tcmalloc's has run. What
  * tcmalloc allocates for its own object is counted as no bytes: it is never freed.
  */
-size_t zm_tcmalloc_first_size(void *block)
+static size_t first_size(void *block)
 {
     static atomic_uintptr_t asker; /* not thread-local: of such memory a library that is loaded late has little */
     uintptr_t self = (uintptr_t) pthread_self();
@@ -32,9 +30,11 @@ size_t zm_tcmalloc_first_size(void *block)
     atomic_store(&asker, self);
     size_t size = tc_malloc_size(block);
     atomic_store(&asker, 0);
-    __atomic_store_n(&zm_tcmalloc_answers, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&zm_tcmalloc_size, &tc_malloc_size, __ATOMIC_RELAXED);
     return size;
 }
+
+size_t (*zm_tcmalloc_size)(void *block) = first_size;
 
 static int read_size(const char *name, size_t *value)
 {

@@ -12,10 +12,20 @@
 /* No part of the library has these. */
 enum { ONE = 1 << 6, ANOTHER = 1 << 7 };
 
+static bool could_be_fast(void)
+{
+    return ZM_COUNTED_BY_ALLOCATOR || zm_heap_grants();
+}
+
 static bool is_fast(size_t gate)
 {
-    bool could_be = ZM_COUNTED_BY_ALLOCATOR || zm_heap_grants();
-    return gate == (could_be ? (size_t) ZM_HEAP_UNALIGNED_UP_TO : ZM_SLOW_ALWAYS);
+    return gate == (could_be_fast() ? (size_t) ZM_HEAP_UNALIGNED_UP_TO : ZM_SLOW_ALWAYS);
+}
+
+/* What all of them let through: a size that is too small to be aligned, or that no table has, is not among them. */
+static bool all_are_fast(void)
+{
+    return zm_gate_sizes() == (could_be_fast() ? ZM_HEAP_GRANTS_UP_TO - ZM_HEAP_UNALIGNED_UP_TO : 0);
 }
 
 static pthread_key_t key;
@@ -66,13 +76,15 @@ static void check_end(void *value)
     check(zm_gate() == ZM_NOT_LIVE);
 }
 
+/* No thread is live: the others' gate follows the reasons all the same. */
 static void *live_and_end(void *argument)
 {
     struct ending *ending = argument;
     check(zm_gate() == ZM_NOT_LIVE && !zm_account_is_live());
     zm_gate_set(ONE, true);
+    check(zm_gate_sizes() == 0);
     zm_gate_set(ONE, false);
-    check(zm_gate() == ZM_NOT_LIVE);
+    check(zm_gate() == ZM_NOT_LIVE && all_are_fast());
     size_t stamp = zm_child_stamp();
     if (ending->in_child) {
         become_unsettled();
@@ -135,19 +147,19 @@ static void all_reasons_are_gone_before_it_is_fast(void)
     _Atomic(struct zm_thread *) amid;
     zfree(zmalloc(100));
     pthread_t first = start_living(&before);
-    check(is_fast(zm_gate()) && is_fast(zm_gate_of(before)));
+    check(is_fast(zm_gate()) && is_fast(zm_gate_of(before)) && all_are_fast());
     zm_gate_set(ONE, true);
-    check(zm_gate() == ZM_SLOW_ALWAYS && zm_gate_of(before) == ZM_SLOW_ALWAYS);
+    check(zm_gate() == ZM_SLOW_ALWAYS && zm_gate_of(before) == ZM_SLOW_ALWAYS && zm_gate_sizes() == 0);
     pthread_t second = start_living(&amid);
-    check(zm_gate_of(amid) == ZM_SLOW_ALWAYS);
+    check(zm_gate_of(amid) == ZM_SLOW_ALWAYS && zm_gate_sizes() == 0);
     zm_gate_set(ANOTHER, true);
     zm_gate_set(ANOTHER, true);
     check(zm_gate_has(ONE) && zm_gate_has(ANOTHER) && !zm_gate_has(ZM_GATE_LIMIT));
     zm_gate_set(ONE, false);
     check(!zm_gate_has(ONE) && zm_gate_has(ANOTHER));
-    check(zm_gate() == ZM_SLOW_ALWAYS && zm_gate_of(before) == ZM_SLOW_ALWAYS);
+    check(zm_gate() == ZM_SLOW_ALWAYS && zm_gate_of(before) == ZM_SLOW_ALWAYS && zm_gate_sizes() == 0);
     zm_gate_set(ANOTHER, false);
-    check(is_fast(zm_gate()) && is_fast(zm_gate_of(before)) && is_fast(zm_gate_of(amid)));
+    check(is_fast(zm_gate()) && is_fast(zm_gate_of(before)) && is_fast(zm_gate_of(amid)) && all_are_fast());
     atomic_store(&may_end, true);
     join(first);
     join(second);
@@ -156,6 +168,7 @@ static void all_reasons_are_gone_before_it_is_fast(void)
 int main(void)
 {
     alarm(60);
+    check(zm_gate_sizes() == 0);
     it_is_open_between_first_block_and_end();
     all_reasons_are_gone_before_it_is_fast();
     return 0;
