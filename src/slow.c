@@ -97,16 +97,21 @@ void *zm_malloc_uncached(size_t size)
     return allocate_or_oom(zm_heap_allocate_uncached, size, NULL);
 }
 
-/* Within a limit, the thread's credit is most often enough. */
+/*
+ * Within a limit, the thread's credit is most often enough, and without one there is none. Where live threads come
+ * here only within a limit, but for a size of 0, the credit is looked at first.
+ */
+enum { CREDIT_COMES_FIRST = ZM_COUNTED_BY_ALLOCATOR && ZM_HEAP_UNALIGNED_UP_TO == 0 };
 
 void *zm_try_malloc_slow(size_t size)
 {
     struct zm_thread *self = zm_thread_self();
-    if (!zm_limit_is_set()) {
+    if (!CREDIT_COMES_FIRST && !zm_limit_is_set()) {
         return try_malloc_unlimited(size, NULL);
     }
     if (!zm_claim_small(self, size)) {
-        return allocate_limited(zm_heap_allocate, size, NULL);
+        return CREDIT_COMES_FIRST && !zm_limit_is_set() ? try_malloc_unlimited(size, NULL)
+                                                        : allocate_limited(zm_heap_allocate, size, NULL);
     }
     size_t kept = zm_keep(size);
     void *ptr = zm_claim_hand_out_small(self, zm_heap_allocate(size + ZM_PREFIX), kept);
@@ -116,11 +121,12 @@ void *zm_try_malloc_slow(size_t size)
 void *zm_malloc_slow(size_t size)
 {
     struct zm_thread *self = zm_thread_self();
-    if (!zm_limit_is_set()) {
+    if (!CREDIT_COMES_FIRST && !zm_limit_is_set()) {
         return malloc_unlimited(size, NULL);
     }
     if (!zm_claim_small(self, size)) {
-        return allocate_or_oom(zm_heap_allocate, size, NULL);
+        return CREDIT_COMES_FIRST && !zm_limit_is_set() ? malloc_unlimited(size, NULL)
+                                                        : allocate_or_oom(zm_heap_allocate, size, NULL);
     }
     size_t kept = zm_keep(size);
     void *ptr = zm_claim_hand_out_small(self, zm_heap_allocate(size + ZM_PREFIX), kept);
@@ -130,11 +136,12 @@ void *zm_malloc_slow(size_t size)
 void *zm_try_calloc_slow(size_t size)
 {
     struct zm_thread *self = zm_thread_self();
-    if (!zm_limit_is_set()) {
+    if (!CREDIT_COMES_FIRST && !zm_limit_is_set()) {
         return try_calloc_unlimited(size, NULL);
     }
     if (!zm_claim_small(self, size)) {
-        return allocate_limited(zm_heap_allocate_zeroed, size, NULL);
+        return CREDIT_COMES_FIRST && !zm_limit_is_set() ? try_calloc_unlimited(size, NULL)
+                                                        : allocate_limited(zm_heap_allocate_zeroed, size, NULL);
     }
     size_t kept = zm_keep(size);
     void *ptr = zm_claim_hand_out_small(self, zm_heap_allocate_zeroed(size + ZM_PREFIX), kept);
@@ -144,11 +151,12 @@ void *zm_try_calloc_slow(size_t size)
 void *zm_calloc_slow(size_t size)
 {
     struct zm_thread *self = zm_thread_self();
-    if (!zm_limit_is_set()) {
+    if (!CREDIT_COMES_FIRST && !zm_limit_is_set()) {
         return calloc_unlimited(size, NULL);
     }
     if (!zm_claim_small(self, size)) {
-        return allocate_or_oom(zm_heap_allocate_zeroed, size, NULL);
+        return CREDIT_COMES_FIRST && !zm_limit_is_set() ? calloc_unlimited(size, NULL)
+                                                        : allocate_or_oom(zm_heap_allocate_zeroed, size, NULL);
     }
     size_t kept = zm_keep(size);
     void *ptr = zm_claim_hand_out_small(self, zm_heap_allocate_zeroed(size + ZM_PREFIX), kept);

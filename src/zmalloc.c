@@ -81,15 +81,34 @@ void *zmalloc_usable(size_t size, size_t *usable)
     return ZM_LIKELY(ptr != NULL) ? ptr : zm_malloc_anew(size, usable);
 }
 
+/* With an allocator that counts and goes on, the fast path is its call, and these are next where it has no block at
+ * hand. */
+enum { ALLOCATOR_IS_LAST = ZM_COUNTED_BY_ALLOCATOR && ZM_HEAP_GOES_ON };
+
+static void *try_malloc_next(size_t size)
+{
+    void *ptr = zm_heap_allocate_slow(size);
+    return ZM_LIKELY(ptr != NULL) ? ptr : zm_try_malloc_anew(size, NULL);
+}
+
 void *ztrymalloc(size_t size)
 {
     struct zm_thread *self = zm_early_self();
     if (!zm_new_may_be_fast(self, size)) {
         return zm_try_malloc_slow(size);
     }
+    if (ALLOCATOR_IS_LAST) {
+        return zm_heap_allocate_or(size, try_malloc_next);
+    }
     size_t kept = zm_keep(size);
     void *ptr = zm_count_fast(self, zm_heap_allocate(size), kept, NULL);
     return ZM_LIKELY(ptr != NULL) ? ptr : zm_try_malloc_anew(kept, NULL);
+}
+
+static void *malloc_next(size_t size)
+{
+    void *ptr = zm_heap_allocate_slow(size);
+    return ZM_LIKELY(ptr != NULL) ? ptr : zm_malloc_anew(size, NULL);
 }
 
 void *zmalloc(size_t size)
@@ -97,6 +116,9 @@ void *zmalloc(size_t size)
     struct zm_thread *self = zm_early_self();
     if (!zm_new_may_be_fast(self, size)) {
         return zm_malloc_slow(size);
+    }
+    if (ALLOCATOR_IS_LAST) {
+        return zm_heap_allocate_or(size, malloc_next);
     }
     size_t kept = zm_keep(size);
     void *ptr = zm_count_fast(self, zm_heap_allocate(size), kept, NULL);

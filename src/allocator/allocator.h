@@ -90,6 +90,24 @@ static inline void zm_allocator_free_uncached(void *block)
 #endif
 
 /*
+ * One that can be told what to do next where it has no block at hand, which then begins with allocate_slow, defines
+ * ZM_ALLOCATOR_GOES_ON and these two itself.
+ */
+#ifndef ZM_ALLOCATOR_GOES_ON
+#define ZM_ALLOCATOR_GOES_ON false
+
+static inline void *zm_allocator_allocate_slow(size_t size)
+{
+    return zm_allocator_allocate(size);
+}
+
+static inline void *zm_allocator_allocate_or(size_t size, void *(*next)(size_t size))
+{
+    return next(size);
+}
+#endif
+
+/*
  * An allocator that counts what each thread allocates and frees, by usable sizes and for zmalloc alone, defines
  * ZM_ALLOCATOR_COUNTS and tells where this thread's counters are. They only grow, and only this thread writes them.
  */

@@ -96,19 +96,61 @@ static inline size_t zm_allocator_good_size(size_t size)
 /*
  * In a shared library, to find a thread's storage takes a call. Who calls these has just found ours, and jemalloc's
  * lies at a fixed distance from it: we pass it on. A program knows where either is. The names are from our patch.
+ *
+ * Mostly jemalloc has a block at hand. Where it has none, it goes on with what we pass to it: so the fast path of a
+ * call ends with jemalloc's, and has nothing to look at after it, nor to keep. What is passed is where jemalloc's
+ * fast path does not compute; before it there may be anything.
  */
 #if defined(JEMALLOC_TLS) && defined(__PIC__) && !defined(__PIE__)
 #define ZM_JEMALLOC_PASSES_TSD
+#endif
+
+#ifdef __x86_64__
+#define ZM_JEMALLOC_AFTER_FIRST size_t any, size_t any_too, size_t any_more,
+#define ZM_JEMALLOC_ANY zm_jemalloc_any(), zm_jemalloc_any(), zm_jemalloc_any(),
+
+static inline size_t zm_jemalloc_any(void)
+{
+    size_t any;
+    __asm__ volatile("" : "=r"(any)); /* each is another, or they would be copied */
+    return any;
+}
+#else
+#define ZM_JEMALLOC_AFTER_FIRST
+#define ZM_JEMALLOC_ANY
+#endif
+
+#define ZM_ALLOCATOR_GOES_ON true
+typedef void *zm_allocator_next(size_t size);
+#ifdef ZM_JEMALLOC_PASSES_TSD
 struct tsd_s;
 extern _Thread_local struct tsd_s je_tsd_tls __attribute__((visibility("hidden")));
-extern void *je_malloc_tsd(size_t size, struct tsd_s *tsd);
-extern void je_free_tsd(void *block, struct tsd_s *tsd);
+extern void je_free_tsd(void *block, ZM_JEMALLOC_AFTER_FIRST struct tsd_s *tsd);
+extern void *je_malloc_tsd_or(size_t size, ZM_JEMALLOC_AFTER_FIRST struct tsd_s *tsd, zm_allocator_next *next);
+#else
+extern void *je_malloc_or(size_t size, ZM_JEMALLOC_AFTER_FIRST zm_allocator_next *next);
 #endif
+extern void *je_malloc_default(size_t size);
+
+static inline void *zm_allocator_allocate_or(size_t size, zm_allocator_next *next)
+{
+#ifdef ZM_JEMALLOC_PASSES_TSD
+    return je_malloc_tsd_or(size, ZM_JEMALLOC_ANY & je_tsd_tls, next);
+#else
+    return je_malloc_or(size, ZM_JEMALLOC_ANY next);
+#endif
+}
+
+/* For who was gone on with. */
+static inline void *zm_allocator_allocate_slow(size_t size)
+{
+    return je_malloc_default(size);
+}
 
 static inline void *zm_allocator_allocate(size_t size)
 {
 #ifdef ZM_JEMALLOC_PASSES_TSD
-    return je_malloc_tsd(size, &je_tsd_tls);
+    return zm_allocator_allocate_or(size, je_malloc_default);
 #else
     return je_malloc(size);
 #endif
@@ -132,7 +174,7 @@ static inline void *zm_allocator_reallocate(void *block, size_t size)
 static inline void zm_allocator_free(void *block)
 {
 #ifdef ZM_JEMALLOC_PASSES_TSD
-    je_free_tsd(block, &je_tsd_tls);
+    je_free_tsd(block, ZM_JEMALLOC_ANY & je_tsd_tls);
 #else
     je_free(block);
 #endif

@@ -16,6 +16,7 @@ enum {
     ZM_HEAP_ALIGNS_CLASSES = ZM_HARDENED ? false : ZM_ALLOCATOR_ALIGNS_CLASSES,
     ZM_HEAP_COUNTS = ZM_HARDENED ? false : ZM_ALLOCATOR_COUNTS,
     ZM_HEAP_OVERHEAD = ZM_HARDENED ? 2 * ZM_REDZONE : 0, /* or more, with a large alignment */
+    ZM_HEAP_GOES_ON = ZM_HARDENED ? false : ZM_ALLOCATOR_GOES_ON,
     ZM_HEAP_GRANTS_ROUNDING = ZM_HARDENED ? 0 : ZM_ALLOCATOR_GRANTS_ROUNDING,
 };
 #define ZM_HEAP_GRANTS_UP_TO (ZM_HARDENED ? SIZE_MAX : ZM_ALLOCATOR_GRANTS_UP_TO)
@@ -58,6 +59,17 @@ static inline void *zm_heap_allocate_aligned(size_t alignment, size_t size)
 }
 
 /* A hardened one always moves: who still uses the old place is found out. */
+/* If ZM_HEAP_GOES_ON. */
+static inline void *zm_heap_allocate_or(size_t size, void *(*next)(size_t size))
+{
+    return zm_allocator_allocate_or(size, next);
+}
+
+static inline void *zm_heap_allocate_slow(size_t size)
+{
+    return zm_allocator_allocate_slow(size);
+}
+
 static inline void *zm_heap_reallocate(void *ptr, size_t size)
 {
     return ZM_HARDENED ? zm_hardened_move(ptr, zm_heap_allocate(size), size) : zm_allocator_reallocate(ptr, size);

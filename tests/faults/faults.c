@@ -58,7 +58,7 @@ struct fault {
 static const struct fault faults[] = {
     {"everything", EVERY, 0, false},
 #ifdef FAULTS_JEMALLOC
-    {"je_malloc_tsd", ALLOCATE, ENOMEM, false},
+    {"je_malloc_default", ALLOCATE, ENOMEM, false},
     {"je_calloc", ALLOCATE_ZEROED, ENOMEM, false},
     {"je_mallocx", ALLOCATE_ALIGNED, ENOMEM, false},
     {"je_realloc", REALLOCATE, ENOMEM, false},
@@ -291,13 +291,45 @@ int __wrap_posix_memalign(void **block, size_t alignment, size_t size)
 #endif
 
 #ifdef FAULTS_JEMALLOC
-WRAP_ALLOCATE(je_malloc_tsd, ALLOCATE, (size_t size, void *tsd), (size, tsd))
+typedef void *allocate(size_t size);
+static _Thread_local bool next_fails;
+
+allocate __real_je_malloc_default;
+allocate __wrap_je_malloc_default;
+
+/* Whoever calls it for a block that je_malloc_or is to hand out hands it out: it is counted there. */
+void *__wrap_je_malloc_default(size_t size)
+{
+    bool fails = next_fails;
+    next_fails = false;
+    return fails ? NULL : __real_je_malloc_default(size);
+}
+
+/* These don't fail themselves: it is for the next one to find that there is no block. */
+static void *without_block(size_t size, allocate *next)
+{
+    next_fails = true;
+    void *block = next(size);
+    next_fails = false;
+    return block;
+}
+
+#define WRAP_ALLOCATE_OR(call, parameters, arguments)                                                                \
+    void *__real_##call parameters;                                                                                  \
+    void *__wrap_##call parameters;                                                                                  \
+    void *__wrap_##call parameters                                                                                   \
+    {                                                                                                                \
+        return fails(ALLOCATE, ENOMEM) ? without_block(size, next) : handed_out(__real_##call arguments);            \
+    }
+
+WRAP_ALLOCATE_OR(je_malloc_or, (size_t size, AFTER_FIRST allocate *next), (size, ANY next))
+WRAP_ALLOCATE_OR(je_malloc_tsd_or, (size_t size, AFTER_FIRST void *tsd, allocate *next), (size, ANY tsd, next))
 WRAP_ALLOCATE(je_malloc, ALLOCATE, (size_t size), (size))
 WRAP_ALLOCATE(je_calloc, ALLOCATE_ZEROED, (size_t number, size_t size), (number, size))
 WRAP_ALLOCATE(je_mallocx, ALLOCATE_ALIGNED, (size_t size, int flags), (size, flags))
 WRAP_REALLOCATE(je_realloc, REALLOCATE)
 WRAP_FREE(je_free, (void *block), (block))
-WRAP_FREE(je_free_tsd, (void *block, void *tsd), (block, tsd))
+WRAP_FREE(je_free_tsd, (void *block, AFTER_FIRST void *tsd), (block, ANY tsd))
 WRAP_FREE(je_dallocx, (void *block, int flags), (block, flags))
 WRAP_FREE(je_sdallocx, (void *block, size_t size, int flags), (block, size, flags))
 

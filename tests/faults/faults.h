@@ -3,6 +3,17 @@
 #ifndef FAULTS_H
 #define FAULTS_H
 
+#include <stddef.h>
+
+/* What is passed to jemalloc's calls of our patches behind the first argument: see src/allocator/jemalloc.h. */
+#ifdef __x86_64__
+#define AFTER_FIRST size_t any, size_t any_too, size_t any_more,
+#define ANY any, any_too, any_more,
+#else
+#define AFTER_FIRST
+#define ANY
+#endif
+
 /*
  * A fault is a way for one call, or for several, to fail: "read EIO". They are numbered from 0. It is armed for the
  * calling thread: from then on the nth call that it is about fails, and with persistent all after it. Where it is

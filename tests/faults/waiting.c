@@ -3,6 +3,7 @@
  * A thread stands still in the allocator, with bytes of a limit claimed. Whoever may have room, if that comes to
  * nothing, waits for it a while; and holds up nobody meanwhile.
  */
+#include "faults.h"
 #include "support.h"
 #include "threads.h"
 
@@ -12,11 +13,11 @@
 #define PARAMETERS (size_t size)
 #define ARGUMENTS (size)
 #ifdef FAULTS_JEMALLOC
-#define WRAPPED je_malloc_tsd
+#define WRAPPED je_malloc_tsd_or
 #undef PARAMETERS
 #undef ARGUMENTS
-#define PARAMETERS (size_t size, void *tsd)
-#define ARGUMENTS (size, tsd)
+#define PARAMETERS (size_t size, AFTER_FIRST void *tsd, void *(*next)(size_t size))
+#define ARGUMENTS (size, ANY tsd, next)
 #elif defined(FAULTS_TCMALLOC)
 #define WRAPPED tc_malloc
 #elif defined(FAULTS_MIMALLOC)
