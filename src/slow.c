@@ -9,12 +9,24 @@
 #include "limit/claim.h"
 #include "oom.h"
 
+/* Whether a table has what a request gets: requests that are too small to be aligned come here too. */
+static inline bool is_in_table(size_t size)
+{
+    return ZM_KNOWS_SIZE && ZM_HEAP_GRANTS_ROUNDING != 0 && size <= ZM_HEAP_GRANTS_UP_TO && zm_heap_grants();
+}
+
 /* By one of the allocator's calls, while no limit is set. */
 static inline void *allocate_unlimited(void *(*allocate)(size_t), size_t size, size_t *usable)
 {
     zm_account_expect_block();
     void *block = ZM_LIKELY(size <= ZM_LARGEST) ? allocate(zm_block_size(size)) : NULL;
-    return zm_hand_out(block, size, usable);
+    if (!is_in_table(size) || block == NULL) {
+        return zm_hand_out(block, size, usable);
+    }
+    size_t bytes = zm_heap_granted_size(block, zm_block_size(size));
+    zm_account_allocated(bytes);
+    zm_set_if(usable, bytes);
+    return block;
 }
 
 /* While one is set: asks for the bytes. */
@@ -98,10 +110,10 @@ void *zm_malloc_uncached(size_t size)
 }
 
 /*
- * Within a limit, the thread's credit is most often enough, and without one there is none. Where live threads come
- * here only within a limit, but for a size of 0, the credit is looked at first.
+ * Within a limit, the thread's credit is most often enough, and without one there is none. Where there is a fast
+ * path, what is small comes here only within a limit, or is too small: so the credit is looked at first.
  */
-enum { CREDIT_COMES_FIRST = ZM_COUNTED_BY_ALLOCATOR && ZM_HEAP_UNALIGNED_UP_TO == 0 };
+enum { CREDIT_COMES_FIRST = ZM_KNOWS_SIZE };
 
 void *zm_try_malloc_slow(size_t size)
 {
