@@ -250,13 +250,14 @@ static KEPT_OUT void note_if_alone(struct zm_roster roster)
 }
 
 /* By a copy: what a function is given the address of is kept in memory. */
-static KEPT_OUT struct zm_reading sum_by_copy(struct zm_roster roster)
+static KEPT_OUT struct zm_reading sum_by_copy(size_t length, size_t used_before)
 {
+    const struct zm_roster roster = {.length = length, .used_before = used_before};
     return sum_used(&roster);
 }
 
 /* Mostly nobody frees anything meanwhile, and one pass is exact. */
-static struct zm_reading sum_by_roster(void)
+static inline __attribute__((always_inline)) struct zm_reading sum_by_roster(void)
 {
     struct zm_roster roster;
     struct zm_reading reading = {.error = 0};
@@ -269,7 +270,7 @@ static struct zm_reading sum_by_roster(void)
     if (ZM_LIKELY(freed_after == freed)) {
         reading.used = not_below_zero(roster.used_before + allocated - freed);
     } else {
-        reading = sum_by_copy(roster);
+        reading = sum_by_copy(roster.length, roster.used_before);
     }
     if (!ZM_LIKELY(zm_roster_holds(&roster))) {
         return sum_used(NULL);
@@ -320,7 +321,7 @@ static size_t visit(size_t (*sum)(const struct zm_roster *roster))
     return total;
 }
 
-struct zm_reading zm_account_read(void)
+static inline __attribute__((always_inline)) struct zm_reading read_with_others(void)
 {
     struct zm_reader reader;
     struct zm_reading reading;
@@ -331,6 +332,11 @@ struct zm_reading zm_account_read(void)
     return reading;
 }
 
+struct zm_reading zm_account_read(void)
+{
+    return read_with_others();
+}
+
 static KEPT_OUT size_t raise_peak(size_t used)
 {
     zm_atomic_max(&peak, used);
@@ -339,7 +345,7 @@ static KEPT_OUT size_t raise_peak(size_t used)
 
 static KEPT_OUT size_t used_with_others(void)
 {
-    return raise_peak(zm_account_read().used);
+    return raise_peak(read_with_others().used);
 }
 
 static inline __attribute__((always_inline)) size_t used_now(void)
