@@ -20,6 +20,9 @@ QUESTIONS = [
 # And in Python, against psutil.
 IN_PYTHON = {"mappings": 1 / 4, "field": 1.0}
 
+# What both wait for.
+KERNEL = "the kernel's text of the mappings alone"
+
 # What a Monitor may take of a core, in percent, and of what a loop takes that reads RSS by psutil.
 MOST_OF_A_CORE = 0.1
 MOST_OF_PSUTIL = 0.5
@@ -58,6 +61,9 @@ def ask(trees: list[Tree], rounds: int) -> Results:
             for _ in range(rounds):
                 for name, command in commands.items():
                     figures.setdefault(name, []).append(tree.figure(*command))
+                if tree.has_module():
+                    time = float(script("ask_python.py", "mappings", "kernel", pid, 3))
+                    figures.setdefault(KERNEL, []).append(time)
                 for question, times in {"mappings": 3, "field": 20}.items():
                     for peer, folder in {"zmalloc": tree.module, **psutils()}.items() if tree.has_module() else ():
                         contender = "zmalloc" if peer == "zmalloc" else "psutil"
@@ -75,6 +81,10 @@ def ask(trees: list[Tree], rounds: int) -> Results:
                     verdict = "mallinfo2 walks all free blocks"
                 against = f"{peer.rpartition(', ')[2]}, {medians[peer]:.1f}"
                 rows.append([f"{tree.name}, {name}", f"{medians[question]:.1f}", against, f"{ratio:.2f}", verdict])
+        for peer in psutils() if KERNEL in medians else ():
+            theirs = medians[f"mappings in Python, {peer}"]
+            rows.append([f"{tree.name}, {KERNEL}", f"{medians[KERNEL]:.1f}", f"{peer}, {theirs:.1f}",
+                         f"{medians[KERNEL] / theirs:.2f}", ""])  # fmt: skip
         for name in ["report_with_walk", "field_of_smaps"]:
             rows.append([f"{tree.name}, {name}", f"{medians[name]:.1f}", "", "", ""])
     table("ask: one question", ["", "µs", "against, µs", "ratio", "at most"], rows)
