@@ -3,8 +3,8 @@
 
 Usage: ask_python.py mappings|field zmalloc|psutil|kernel PID TIMES
 
-It prints microseconds each, of the processor: the kernel works on the account of who asks. `kernel` reads the text that
-the kernel writes of all mappings, and does nothing with it.
+It prints microseconds each, of the processor: the kernel works on the account of who asks. `kernel` reads what the
+kernel writes of all mappings, and does nothing with it.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ static inline bool zm_account_is_live(void)
 }
 
 /*
- * Makes the thread live, if it can be. Before its first block, not after: a signal handler in between may allocate
- * too, and where the allocator counts nobody could tell which of the two was first.
+ * Makes the thread live, if it can be. Before its first block is counted, and so made where the allocator counts: a
+ * signal handler in between may allocate too, and nobody could tell which of the two was first.
  */
 void zm_account_register(void);
 
