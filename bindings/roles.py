@@ -43,7 +43,7 @@ class Result(NamedTuple):
 
 ARGUMENTS = (
     Argument("size", ("size_t size", "size_t num", "size_t bytes", "size_t hysteresis", "size_t start",
-                      "size_t max_us"), "int", "integer"),
+                      "size_t max_us", "size_t interval_ms"), "int", "integer"),
     Argument("alignment", ("size_t alignment",), "int", "integer"),
     Argument("pid", ("long pid",), "int | None", "integer", default="-1"),
     Argument("long", ("long dirty_ms", "long muzzy_ms"), "int", "integer"),
@@ -76,6 +76,8 @@ RESULTS = (
            ("report",), macro="zm_struct_result"),
     Result("defrag", "struct zmalloc_defrag *done", "struct zmalloc_defrag", "Defrag", ("zmalloc.Defrag",), ("done",),
            macro="zm_struct_result"),
+    Result("published", "struct zmalloc_published *published", "struct zmalloc_published", "Published",
+           ("zmalloc.Published",), ("published",), macro="zm_struct_result"),
     Result("booleans", "int *hints", "", "list[bool]", ("boolean[]",), ("hints",), macro=""),
     Result("usable", "size_t *usable", "", "UsableBlock", ("integer",), ("usable",), macro=""),
     Result("integer_or_none", "long long *res", "", "int | None", ("integer?",), ("number",), macro=""),
@@ -120,8 +122,13 @@ STRUCTS = {
     "zmalloc_memory_limits": "MemoryLimits",
     "zmalloc_defrag": "Defrag",
     "zmalloc_report": "Report",
+    "zmalloc_published": "Published",
 }
-MEMBERS_OF = {"zmalloc_memory_limits": {"size_t": LIMIT}, "zmalloc_defrag": {"size_t": ("int", "integer")}}
+MEMBERS_OF = {
+    "zmalloc_memory_limits": {"size_t": LIMIT},
+    "zmalloc_defrag": {"size_t": ("int", "integer")},
+    "zmalloc_published": {"limit": LIMIT, "soft_limit": LIMIT},
+}
 NOT_IN_SCRIPTS = {"zmalloc_mapping": "count"}
 
 # Python's named tuples that are no struct in C.
@@ -168,9 +175,10 @@ def returned(call: Call) -> tuple[str | None, str | None]:
     return python, lua
 
 
-def member(struct: str, c_type: str) -> tuple[str, str]:
+def member(struct: str, name: str, c_type: str) -> tuple[str, str]:
     """In Python and in Lua."""
-    return (MEMBERS | MEMBERS_OF.get(struct, {}))[c_type]
+    kinds = MEMBERS | MEMBERS_OF.get(struct, {})
+    return kinds.get(name, kinds[c_type])
 
 
 def typemaps() -> str:

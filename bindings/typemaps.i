@@ -190,6 +190,11 @@
   NOTHING;
 %}
 
+%typemap(out) int zmalloc_published %{
+  TRY(check_published_status, $1, "$symname", arg2);
+  NOTHING;
+%}
+
 /* The calls of old, whose status is a result of its own kind. */
 %typemap(out) int jemalloc_purge %{
   RESULT(integer, $1);

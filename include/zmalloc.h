@@ -716,6 +716,82 @@ struct zmalloc_report {
  */
 ZMALLOC_API int zmalloc_report(struct zmalloc_report *report, int walk);
 
+/* Another process's figures. */
+
+/*
+ * The kernel knows what a process holds of the machine's memory. What of it is in use, only the process knows. It may
+ * publish that, in a page of memory that others of its user can find by its number. While a process publishes nothing
+ * this costs nothing. Linux; elsewhere -ENOSYS.
+ *
+ * The page is a file in memory that only its user and root can read. It is gone when the process ends or runs another
+ * program. zmalloc_page.h has its layout, for readers without this library.
+ */
+
+/**
+ * Publishes this process's figures (1), or ends that (0). Every zmalloc_report, and each sample of a monitor in
+ * Python, refreshes them. With interval_ms above 0 a thread of the library's own does so too, at least so often. A
+ * forked child publishes nothing until it makes this call itself.
+ *
+ * The process has a file descriptor for the page, which is closed on exec. If the program closes it, or changes its
+ * user, the next refresh makes a new page. Calling again refreshes and sets the interval. After a change of its user
+ * the kernel lets root alone look at a process (prctl, PR_SET_DUMPABLE).
+ *
+ * -EINVAL if enable is neither 0 nor 1, or for an interval of more than 24 days; -EMFILE without a descriptor,
+ * -EAGAIN without a thread; -EPERM or -ENOSYS in a sandbox without memfd_create or /proc; -ENOMEM. After an error
+ * nothing is published.
+ */
+ZMALLOC_API int zmalloc_publish(int enable, size_t interval_ms);
+
+/** What a process has published, in bytes. An unknown figure is ZMALLOC_UNKNOWN. */
+struct zmalloc_published {
+    size_t size; /* of this struct: set before the call, which sets it to what it filled */
+
+    uint64_t wall_ns;     /* when the figures were read: nanoseconds since 1970 began, UTC */
+    uint64_t age_us;      /* how long ago that is, in microseconds */
+    uint64_t interval_ms; /* in what time the process refreshes them by itself; 0: when it reads its figures */
+    char allocator[32];   /* the allocator in that process: "jemalloc-5.3.0" */
+
+    size_t used;      /* see zmalloc_report, as of the next ones */
+    size_t allocated; /* see zmalloc_allocator_info */
+    size_t active;    /* see zmalloc_allocator_info */
+    size_t resident;  /* see zmalloc_allocator_info */
+    size_t rss;       /* zmalloc_rss, at the same time */
+    size_t mapped;    /* address space that the allocator has for blocks */
+    size_t retained;  /* address space that it keeps and whose memory the kernel has back */
+    size_t metadata;  /* for its own use */
+    size_t muzzy;     /* what the allocator has told the kernel that it may take */
+
+    size_t allocator_frag_smallbins_bytes; /* free places in slabs that hold small blocks */
+
+    size_t peak;            /* zmalloc_peak_memory */
+    size_t total_allocated; /* zmalloc_total_allocated */
+    size_t total_freed;     /* zmalloc_total_freed */
+    size_t limit;           /* zmalloc_limit; ZMALLOC_NO_LIMIT if none is set */
+    size_t soft_limit;      /* zmalloc_soft_limit; ZMALLOC_NO_LIMIT if none is set */
+};
+
+/**
+ * Reads what a process has published; pid is its number, or -1 for this process. A process that contains the library
+ * twice, as in a program and in a module for Python, may have two pages: the one that was made first counts. On an
+ * error all figures are unknown, and allocator is "":
+ *
+ *   -EINVAL           a pid that can be no process; or published is NULL, or its size is not set or too small: then
+ *                     nothing is written
+ *   -ESRCH            no such process, or it has no memory
+ *   -EACCES           the process is another user's
+ *   -ENOENT           it publishes nothing
+ *   -ESTALE           it has not refreshed the page for three times its interval and 10 seconds more: it is stopped
+ *                     or stuck. wall_ns, age_us and interval_ms are set
+ *   -EAGAIN           it was writing all the time, for a tenth of a second
+ *   -EPERM            the page is another process's or another user's; a child may have it from its parent
+ *   -EPROTONOSUPPORT  the page is another version's
+ *   -EBADMSG          the page is no such page: too short or too long, not sealed, or with figures that can't be
+ *   -EOVERFLOW        a figure does not fit
+ *   -EMFILE           as for the other questions about processes
+ *   -ENOSYS           likewise
+ */
+ZMALLOC_API int zmalloc_published(long pid, struct zmalloc_published *published);
+
 #ifdef __cplusplus
 }
 #ifdef __GNUC__

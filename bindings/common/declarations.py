@@ -47,7 +47,7 @@ def fields(body: str) -> list[tuple[str, str]]:
     found = []
     for group in body.split("\n\n"):
         about = re.match(r"\s*" + COMMENT, group, re.DOTALL)
-        member = re.compile(r"^ +[\w ]+[ *](\w+);(?: *" + COMMENT + ")?", re.MULTILINE | re.DOTALL)
+        member = re.compile(r"^ +[\w ]+[ *](\w+)(?:\[\w+\])?;(?: *" + COMMENT + ")?", re.MULTILINE | re.DOTALL)
         for name, comment in member.findall(group[about.end() if about else 0 :]):
             found.append((name, ". ".join(filter(None, (comment, about and about[1].rstrip("."))))))
     return found
@@ -56,7 +56,7 @@ def fields(body: str) -> list[tuple[str, str]]:
 def struct(header: str, name: str) -> Struct:
     pattern = COMMENT + r"\nstruct " + name + r" \{\n(.*?)^\};"
     comment, body = re.search(pattern, header, re.MULTILINE | re.DOTALL).groups()
-    found = [Member(field, re.search(r"(\w+) \*?" + field + ";", body)[1], words) for field, words in fields(body)]
+    found = [Member(field, re.search(r"(\w+) \*?" + field + r"(?:\[\w+\])?;", body)[1], words) for field, words in fields(body)]
     if len(found) != re.sub(COMMENT, "", body, flags=re.DOTALL).count(";"):
         sys.exit(f"declarations: not every field of struct {name} was understood")
     return Struct(comment, [member for member in found if member.name != "size"])

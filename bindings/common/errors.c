@@ -3,6 +3,7 @@
 #include "errors.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,6 +31,36 @@ void write_refusal(refusal_text text, const char *call, const struct refusal *re
     if (refusal->limit != 0) {
         snprintf(text + length, sizeof(refusal_text) - (size_t) length,
                  ": the limit of %zu bytes refused it, with %zu in use", refusal->limit, refusal->used);
+    }
+}
+
+static const char *why_unpublished(int error)
+{
+    switch (error) {
+    case ENOENT:
+        return "the process publishes no figures";
+    case EAGAIN:
+        return "the page of the process is being written all the time";
+    case EPERM:
+        return "the page is another process's, or another user's";
+    case EPROTONOSUPPORT:
+        return "the page is another version's";
+    case EBADMSG:
+        return "what the process has published is no page of figures";
+    default:
+        /* NOLINTNEXTLINE(concurrency-mt-unsafe): of a number that the system has, the text is a constant */
+        return strerror(error);
+    }
+}
+
+void write_published_error(refusal_text text, const char *call, int error, const struct zmalloc_published *published)
+{
+    enum { A_SECOND_US = 1000000 };
+    if (error == ESTALE) {
+        snprintf(text, sizeof(refusal_text), "%s: the process has not refreshed its figures for %llu seconds", call,
+                 (unsigned long long) published->age_us / A_SECOND_US);
+    } else {
+        snprintf(text, sizeof(refusal_text), "%s: %s", call, why_unpublished(error));
     }
 }
 

@@ -23,6 +23,9 @@ typedef char refusal_text[256];
 
 void write_refusal(refusal_text text, const char *call, const struct refusal *refusal);
 
+/* Why there are no figures of a process: by what zmalloc_published returned, and what it wrote. */
+void write_published_error(refusal_text text, const char *call, int error, const struct zmalloc_published *published);
+
 typedef char field_name[ZMALLOC_LONGEST_FIELD + 1];
 
 /* Whether there is a field of that name but for its case and for what is no letter or digit, and which. */

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import declarations
 
-STRUCTS = ("zmalloc_mapping", "zmalloc_memory_limits", "zmalloc_defrag", "zmalloc_report")
+STRUCTS = ("zmalloc_mapping", "zmalloc_memory_limits", "zmalloc_defrag", "zmalloc_report", "zmalloc_published")
 
 
 def words(comment: str) -> str:

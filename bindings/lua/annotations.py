@@ -40,7 +40,7 @@ def a_class(header: str, name: str) -> str:
     lines = [*text(declared.comment), f"---@class zmalloc.{roles.STRUCTS[name]}"]
     for field, c_type, words in declared.members:
         if field != roles.NOT_IN_SCRIPTS.get(name):
-            kind = roles.member(name, c_type)[1]
+            kind = roles.member(name, field, c_type)[1]
             lines.append(" ".join(["---@field", field, kind, " ".join(words.split())]).rstrip())
     return "\n".join(lines)
 

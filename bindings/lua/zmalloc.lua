@@ -54,6 +54,28 @@ function zmalloc.mappings(pid)
    return mappings
 end
 
+-- Publishes this process's figures for published() in others of its user; with false, ends that. Each report refreshes
+-- them. With an interval, in seconds, a thread does so too, at least so often. See zmalloc_publish.
+---@param on? boolean
+---@param interval? number
+function zmalloc.publish(on, interval)
+   if type(interval) ~= "number" and interval ~= nil then
+      error(("publish: argument 'interval' must be a number or nil, not %s"):format(type(interval)), 2)
+   elseif interval and not (interval > 0 and interval <= 2e6) then
+      error("publish: argument 'interval' must be above 0 and at most 2000000", 2)
+   end
+   local interval_ms = interval and math.max(1, math.floor(interval * 1000 + 0.5)) or 0
+   answer("publish", pcall(zmalloc.zmalloc_publish, on == nil or on, interval_ms))
+end
+
+-- What a process has published, in bytes, and when; see zmalloc_published.
+---@param pid? integer
+---@return zmalloc.Published
+function zmalloc.published(pid)
+   local published = answer("published", pcall(zmalloc.zmalloc_published, pid))
+   return published
+end
+
 -- Physical memory of this machine, in bytes; see zmalloc_memory_size.
 ---@return integer
 function zmalloc.memory_size()

@@ -76,6 +76,8 @@ typedef PyObject *script_value;
 %zm_long_call(zmalloc_purge)
 %zm_long_call(jemalloc_purge)
 %zm_long_call(zmalloc_report)
+%zm_long_call(zmalloc_publish)
+%zm_long_call(zmalloc_published)
 %zm_long_call(zmalloc_allocator_info)
 %zm_long_call(zmalloc_get_allocator_info)
 

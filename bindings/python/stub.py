@@ -45,7 +45,7 @@ def named_tuple(name: str, members: dict[str, str]) -> str:
 def members(header: str, name: str) -> dict[str, str]:
     left_out = roles.NOT_IN_SCRIPTS.get(name)
     members = struct(header, name).members
-    return {field: roles.member(name, c_type)[0] for field, c_type, _ in members if field != left_out}
+    return {field: roles.member(name, field, c_type)[0] for field, c_type, _ in members if field != left_out}
 
 
 def parameter(declared: Call, declaration: str, kind: str) -> str:

@@ -15,7 +15,7 @@ from .text import SOURCE, Link, directive, escaped, heading, links, to_rst
 sys.path.insert(0, str(SOURCE / "bindings" / "common"))
 from declarations import fields  # noqa: E402
 
-HEADERS = ["zmalloc.h", "zmalloc_lua.h"]
+HEADERS = ["zmalloc.h", "zmalloc_lua.h", "zmalloc_page.h"]
 
 
 @dataclass

@@ -119,7 +119,7 @@ def pytest() -> list[str]:
 def part() -> str:
     stub = parsed(Path(zmalloc.__file__).with_name("_zmalloc.pyi"))
     parts: Declarations = {}
-    for file in ("_defrag.py", "_monitor/series.py", "_monitor/monitor.py"):
+    for file in ("_defrag.py", "_published.py", "_monitor/series.py", "_monitor/monitor.py"):
         parts |= {name: nodes for name, nodes in parsed(PACKAGE / file).items() if hasattr(zmalloc, name)}
     declared = parsed(PACKAGE / "__init__.py") | parsed(PACKAGE / "_track.py") | parts | stub
     groups = {"Calls": [], "Types": [], "Constants": []} | {f"C: {title}": [] for title in c.names().values()}

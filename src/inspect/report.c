@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The report: every figure there is, and what lies between them. */
 #include "inspect/allocator.h"
+#include "inspect/publish.h"
 #include "inspect/sized.h"
 #include "zmalloc.h"
 
@@ -118,6 +119,7 @@ int zmalloc_report(struct zmalloc_report *report, int walk)
     }
     struct zmalloc_report whole;
     fill(&whole, walk);
+    zm_publish_refresh(&whole);
     zm_sized_copy(report, &whole, SIZE);
     return 0;
 }

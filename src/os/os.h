@@ -6,6 +6,7 @@
 #include "os/mapping.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -51,6 +52,9 @@ bool zm_os_is_mapped(const void *start, size_t bytes);
  */
 bool zm_os_is_first_thread(pthread_t thread);
 
+/* The process's own number. */
+long zm_os_own_number(void);
+
 size_t zm_os_page_size(void);
 
 /* Of a clock that only goes on. */
@@ -66,6 +70,52 @@ void zm_os_discard(void *pages, size_t bytes);
  */
 int zm_os_prepare_barrier(void);
 int zm_os_barrier_in_all_threads(void);
+
+/*
+ * Publishing: a file in memory that other processes of this user find by this process's number and the file's name,
+ * until this process ends or becomes another program. In its pages is what the process writes to memory.
+ */
+struct zm_os_page {
+    void *memory; /* NULL: none */
+    size_t bytes;
+    int descriptor;
+    uint64_t device;
+    uint64_t inode;
+    uint32_t user; /* whose it is */
+};
+
+/* With that content; it can't be found before it has it. -EMFILE and others. */
+int zm_os_page_make(const char *name, const void *content, size_t bytes, struct zm_os_page *page);
+
+/* False: the program has closed the descriptor, or it has another user by now. */
+bool zm_os_page_can_be_found(const struct zm_os_page *page);
+
+/* A descriptor that is not the page's any more stays open. May be interrupted by a fork, and then called again. */
+void zm_os_page_drop(struct zm_os_page *page);
+
+/* A page of some process, with that name: it may hold anything. */
+struct zm_os_found_page {
+    int descriptor;
+    uint64_t bytes;  /* 0: no file of pages */
+    bool keeps_size; /* nobody can change it */
+    bool is_of_user; /* it was made by one of the process's users, or by root */
+    uint64_t number; /* what the process takes for its own number */
+    uint64_t start;  /* when it started, as zm_os_proc_stat has it */
+};
+
+/* Not 0: that's enough. */
+typedef int zm_os_page_visitor(const struct zm_os_found_page *page, void *context);
+
+/* -EACCES: the process is another user's. -EPERM: so is a page, which is not visited. */
+int zm_os_find_pages(long pid, const char *name, zm_os_page_visitor *visit, void *context);
+
+/* Exactly so many bytes, or -EBADMSG. All memory that is read before is as of before. */
+int zm_os_page_read(const struct zm_os_found_page *page, size_t offset, void *to, size_t bytes);
+
+/* Waits until somebody wakes those who wait for the word, if it has that value, or for that time; or for no reason.
+ */
+int zm_os_wait(_Atomic uint32_t *word, uint32_t value, uint64_t milliseconds);
+void zm_os_wake(_Atomic uint32_t *word);
 
 /* Only in hardened builds (random.c). */
 int zm_os_random(void *bytes, size_t length);

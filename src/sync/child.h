@@ -15,6 +15,8 @@
  */
 enum zm_lock_name {
     ZM_LOCK_LIMIT,
+    ZM_LOCK_PUBLISH, /* who starts and ends it */
+    ZM_LOCK_PAGE,    /* who writes */
     ZM_LOCK_QUARANTINE,
     ZM_LOCK_PARTS, /* of the registry */
     ZM_LOCKS = ZM_LOCK_PARTS + 32,
@@ -42,7 +44,7 @@ struct zm_child_stage {
 
 /* In this order; each may have been interrupted by another fork, and then begins again in that child. */
 typedef void zm_child_hook(struct zm_child_stage stage);
-enum zm_child_hook_name { ZM_CHILD_LIMIT, ZM_CHILD_ACCOUNT, ZM_CHILD_HOOKS };
+enum zm_child_hook_name { ZM_CHILD_LIMIT, ZM_CHILD_ACCOUNT, ZM_CHILD_PUBLISH, ZM_CHILD_HOOKS };
 void zm_child_set_hook(enum zm_child_hook_name name, zm_child_hook *hook);
 
 /* When the library is loaded. */

@@ -39,9 +39,11 @@ local arguments = {
    zmalloc_allocator = {}, zmalloc_get_allocator_info = {}, zmalloc_allocator_info = {}, set_jemalloc_bg_thread = {0},
    zmalloc_background_thread = {false}, zmalloc_background_thread_enabled = {}, zmalloc_decay = {},
    zmalloc_set_decay = {10000, 0}, jemalloc_purge = {}, zmalloc_purge = {}, zmalloc_report = {true}, Block = {100},
+   zmalloc_publish = {false, 0}, zmalloc_published = {},
    -- What zmalloc.lua has.
    allocator_info = {}, background_thread = {}, decay = {}, disable_thp = {false}, good_size = {100}, limit = {},
    mappings = {}, memory_limit = {}, memory_limits = {}, memory_size = {}, private_dirty = {}, purge = {},
+   publish = {false}, published = {},
    report = {{walk = true}}, rss = {}, set_decay = {10000, 0}, set_limit = {nil, n = 1},
    set_oom_handler = {print, true}, set_soft_limit = {nil, n = 1}, smaps = {}, soft_limit = {}, thp = {}, track = {},
 }

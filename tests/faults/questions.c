@@ -294,6 +294,31 @@ static void ask_stat(void)
     check(well == 1 ? pid == getpid() : well == 0 && !must_succeed());
 }
 
+/* Without a descriptor or memory nothing is published, and with it all of the figures are. */
+static void publish(void)
+{
+    struct zmalloc_published published = {.size = sizeof(published)};
+    arm();
+    int status = zmalloc_publish(1, 0);
+    calm();
+    check(status == 0 || (status < 0 && !must_succeed()));
+    check(zmalloc_published(-1, &published) == (status == 0 ? 0 : -ENOENT));
+    check(status != 0 || published.used == zmalloc_used_memory());
+    check(zmalloc_publish(0, 0) == 0 && zmalloc_published(-1, &published) == -ENOENT);
+}
+
+static void ask_published(void)
+{
+    struct zmalloc_published published = {.size = sizeof(published)};
+    check(zmalloc_publish(1, 0) == 0);
+    arm();
+    int status = zmalloc_published(-1, &published);
+    calm();
+    check(status == 0 || (status < 0 && !must_succeed()));
+    check(published.used == (status == 0 ? zmalloc_used_memory() : ZMALLOC_UNKNOWN));
+    check(zmalloc_publish(0, 0) == 0);
+}
+
 static const struct operation all[] = {
     {"zmalloc_rss", ask_rss, NULL},
     {"zmalloc_get_rss", ask_rss_of_old, NULL},
@@ -314,6 +339,8 @@ static const struct operation all[] = {
     {"zmalloc_thp", ask_thp, NULL},
     {"zmalloc_disable_thp", forbid_thp, NULL},
     {"get_proc_stat_ll", ask_stat, NULL},
+    {"zmalloc_publish", publish, NULL},
+    {"zmalloc_published", ask_published, NULL},
 };
 
 const struct operations questions_operations = {all, LENGTH(all)};

@@ -125,6 +125,14 @@ def use_block() -> None:
         memoryview(block).release()
 
 
+def publish() -> None:
+    try:
+        zmalloc.zmalloc_publish(True, 1000)
+        zmalloc.zmalloc_published()
+    finally:
+        zmalloc.zmalloc_publish(False, 0)
+
+
 OPERATIONS: dict[str, Operation] = {
     "zmalloc": lambda: zmalloc.zmalloc(100),
     "ztrymalloc": lambda: zmalloc.ztrymalloc(100),
@@ -198,6 +206,8 @@ OPERATIONS: dict[str, Operation] = {
     "jemalloc_purge": zmalloc.jemalloc_purge,
     "zmalloc_purge": zmalloc.zmalloc_purge,
     "zmalloc_report": lambda: zmalloc.zmalloc_report(True),
+    "zmalloc_publish": publish,
+    "zmalloc_published": zmalloc.zmalloc_published,
     # What is not a C call of its own.
     "Block": use_block,
     "Block, aligned": lambda: zmalloc.Block(100, alignment=256),

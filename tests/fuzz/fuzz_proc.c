@@ -68,7 +68,7 @@ static const char *plain_field(const char *text, int field)
 static void check_stat(const char *text, int field)
 {
     long long value = 0;
-    int error = parse_stat(text, field, &value);
+    int error = zm_process_parse_stat(text, field, &value);
     const char *word = field >= 1 ? plain_field(text, field) : NULL;
     if (word == NULL) {
         expect(error == -EINVAL, "no field");

@@ -114,7 +114,7 @@ local good = {
    pid = constant(nil), old_pid = constant(nil), i = constant(1), enable = constant(false), switch = constant(false),
    time = constant(10000), handler = constant(nil), all_threads = constant(false), position = constant(1),
    walk = constant(false), limit = constant(0), any_limit = constant(nil), soft = constant(0),
-   any_soft = constant(nil), hysteresis = constant(0),
+   any_soft = constant(nil), hysteresis = constant(0), interval_ms = constant(0), seconds = constant(nil),
    blocks = function() return {} end, start = constant(0), max_us = constant(0), max_seconds = constant(nil),
    n = constant(1), byte = constant(1), text = constant "text", key = constant(1),
 }
@@ -127,7 +127,7 @@ local called = {
 }
 
 -- What takes two arguments of the same kind, or one of two names.
-local also = {switch = {"walk", "disable"}, time = {"dirty_ms", "muzzy_ms"}}
+local also = {switch = {"walk", "disable"}, time = {"dirty_ms", "muzzy_ms"}, seconds = {"interval"}}
 
 local function use(call)
    if call.name == "track" then
@@ -157,7 +157,8 @@ local function complains_well(message, call)
    if text:sub(1, #call.refused_as + 2) ~= call.refused_as .. ": " then
       return false
    end
-   for _, status in ipairs {"No such process", "Invalid argument", "no field", "not supported", "can't allocate"} do
+   for _, status in ipairs {"No such process", "Invalid argument", "no field", "not supported", "publishes no",
+                          "can't allocate"} do
       if text:find(status, 1, true) then
          return true
       end
@@ -178,6 +179,7 @@ local function put_back()
    zmalloc.set_soft_limit(nil)
    zmalloc.set_oom_handler(nil)
    zmalloc.disable_thp(false)
+   zmalloc.publish(false)
    pcall(zmalloc.background_thread, false)
    pcall(zmalloc.set_decay, 10000, 0)
 end

@@ -172,6 +172,16 @@ local calls = {
    zmalloc_defrag_hints = {only_jemalloc {}, function(hints) return hints == nil or next(hints) == nil end},
    zmalloc_defrag = {only_jemalloc({}, 0, 0), function(done) return done == nil or done.position == 0 end},
    zmalloc_purge = {function(f) return f() end, is_size},
+   zmalloc_publish = {function(f)
+      f(true, 10)
+      return f(false, 0)
+   end, is_nothing},
+   zmalloc_published = {function(f)
+      zmalloc.zmalloc_publish(true, 0)
+      local published = f()
+      zmalloc.zmalloc_publish(false, 0)
+      return published
+   end, function(published) return published.used == zmalloc.used_memory() and published.allocator == zmalloc.allocator end},
    zmalloc_report = {function(f) return f(1) end, function(report)
       return is_number(report.rss) and is_number(report.pss)
    end},

@@ -19,7 +19,7 @@ ALLOCATOR = os.environ["ZMALLOC_ALLOCATOR"]
 PREFIXED = os.environ["ZMALLOC_PREFIX"] == "1"
 MESON = shlex.split(os.environ["ZMALLOC_MESON"])
 HEADER = SOURCE / "include" / "zmalloc.h"
-HEADERS = [HEADER, HEADER.with_name("zmalloc_lua.h")]
+HEADERS = [HEADER, HEADER.with_name("zmalloc_lua.h"), HEADER.with_name("zmalloc_page.h")]
 HEADERS_TEXT = "\n".join(header.read_text() for header in HEADERS)
 STRANGER = Path(__file__).with_name("stranger.c")
 

@@ -209,6 +209,7 @@ GOOD: dict[str, Callable[[], object]] = {
     "i": lambda: 1, "enable": lambda: False, "switch": lambda: False, "time": lambda: 10_000, "handler": lambda: None,
     "limit": lambda: 0, "any_limit": lambda: None, "soft": lambda: 0, "any_soft": lambda: None,
     "blocks": list, "start": lambda: 0, "max_us": lambda: 0, "max_seconds": lambda: None,
+    "interval_ms": lambda: 0, "seconds": lambda: None,
     "hysteresis": lambda: 0, "all_threads": lambda: False, "index": lambda: 0, "byte": lambda: 1,
 }  # fmt: skip
 
@@ -217,10 +218,11 @@ CALLED = {
     "extent": "size", "good_size": "size", "block_alignment": "alignment", "libc_ptr": "ptr", "old_field": "field",
     "limit": "bytes", "any_limit": "bytes", "soft": "bytes", "any_soft": "(bytes|hysteresis)",
     "field_or_none": "field", "old_pid": "pid", "switch": "(walk|disable)", "time": "(dirty_ms|muzzy_ms)",
+    "seconds": "interval",
 }  # fmt: skip
 
 # What a C call that returns its status says.
-STATUSES = "No such process|Invalid argument|no field|not supported"
+STATUSES = "No such process|Invalid argument|no field|not supported|publishes no figures"
 
 METHODS = {
     "Block.usable": lambda block: zmalloc.Block.usable.__get__(block),
@@ -232,6 +234,8 @@ def use(call: Call) -> Callable[..., object]:
         return lambda all_threads: zmalloc.track(all_threads=all_threads)
     if call.name == "report":
         return lambda pid, walk: zmalloc.report(pid, walk=walk)
+    if call.name == "publish":
+        return lambda on, interval: zmalloc.publish(on, interval=interval)
     if call.name == "defrag":
         return lambda blocks, seconds, start: zmalloc.defrag(blocks, max_seconds=seconds, start=start)
     if call.name in METHODS:
@@ -260,6 +264,7 @@ def put_back() -> None:
     zmalloc.set_soft_limit(None)
     zmalloc.set_oom_handler(None)
     zmalloc.disable_thp(False)
+    zmalloc.publish(False)
     for undo in (lambda: zmalloc.background_thread(False), lambda: zmalloc.set_decay(10_000, 0)):
         with suppress(OSError):
             undo()

@@ -72,6 +72,14 @@ def thread_call(call: Callable[[bool], object]) -> object:
     return on or only_jemalloc(call.__name__, False)(call)
 
 
+def publish_and_read(call: Callable[[], zmalloc.Published]) -> zmalloc.Published:
+    zmalloc.zmalloc_publish(1, 0)
+    try:
+        return call()
+    finally:
+        zmalloc.zmalloc_publish(0, 0)
+
+
 # Every call of the header, with arguments that it serves and what it must answer.
 CALLS = {
     "zmalloc": (lambda f: f(100), is_block(100)),
@@ -154,6 +162,8 @@ CALLS = {
     "zmalloc_defrag": (only_jemalloc("zmalloc_defrag", [], 0, 0), lambda result: not result or not any(result)),
     "jemalloc_purge": (lambda f: f(), lambda result: result == 0),
     "zmalloc_purge": (lambda f: f(), is_status),
+    "zmalloc_publish": (lambda f: (f(1, 10), f(0, 0))[1], is_none),
+    "zmalloc_published": (publish_and_read, lambda published: published.used == zmalloc.used_memory()),
     "zmalloc_report": (lambda f: f(1), lambda report: is_number(report.rss) and is_number(report.pss)),
 }
 

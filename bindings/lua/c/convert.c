@@ -116,6 +116,16 @@ void check_status(lua_State *L, int status, const char *call)
     }
 }
 
+void check_published_status(lua_State *L, int status, const char *call, const struct zmalloc_published *published)
+{
+    if (status < 0 && status != -EINVAL) {
+        refusal_text text;
+        write_published_error(text, call, -status, published);
+        luaL_error(L, "%s (errno %d)", text, -status);
+    }
+    check_status(L, status, call);
+}
+
 void check_field_status(lua_State *L, int status, const char *call, const char *field)
 {
     if (status == -ENOENT) {

@@ -4,6 +4,7 @@
 #define CONVERT_H
 
 #include "compat.h"
+#include "zmalloc.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -82,6 +83,8 @@ static inline void push_or_false(lua_State *L, int index)
 void make_place(lua_State *L, const void *key);
 
 void check_status(lua_State *L, int status, const char *call);
+
+void check_published_status(lua_State *L, int status, const char *call, const struct zmalloc_published *published);
 
 void check_field_status(lua_State *L, int status, const char *call, const char *field);
 

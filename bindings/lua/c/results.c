@@ -102,6 +102,29 @@ void push_report(lua_State *L, const struct zmalloc_report *report)
     zmalloc_report_fields(PUSH_FIELD)
 }
 
+/* Until the year 2262 the longest of these numbers is one of Lua's integers. */
+static void push_whole(lua_State *L, uint64_t number)
+{
+    push_integer(L, (int64_t) number);
+}
+
+static void push_text(lua_State *L, const char *text)
+{
+    lua_pushstring(L, text);
+}
+
+#define PUSH_PUBLISHED(L, figure)                                                                                    \
+    _Generic((figure), size_t : push_known_size, const char * : push_text, default : push_whole)(L, figure)
+
+void push_published(lua_State *L, const struct zmalloc_published *published)
+{
+    lua_newtable(L);
+#define PUSH_TOLD(name)                                                                                              \
+    PUSH_PUBLISHED(L, published->name);                                                                              \
+    lua_setfield(L, -2, #name);
+    zmalloc_published_fields(PUSH_TOLD)
+}
+
 void push_fields(lua_State *L, const struct zmalloc_field *fields, size_t count)
 {
     lua_createtable(L, 0, (int) count);

@@ -30,6 +30,8 @@ void push_defrag(lua_State *L, const struct zmalloc_defrag *done);
 
 void push_report(lua_State *L, const struct zmalloc_report *report);
 
+void push_published(lua_State *L, const struct zmalloc_published *published);
+
 void push_fields(lua_State *L, const struct zmalloc_field *fields, size_t count);
 
 struct records *push_records(lua_State *L);

@@ -51,6 +51,9 @@ static PyStructSequence_Field defrag_fields[] = {zmalloc_defrag_fields(DEFRAG_FI
 #define REPORT_FIELD(name) {#name, zmalloc_report_##name##_doc},
 static PyStructSequence_Field report_fields[] = {zmalloc_report_fields(REPORT_FIELD){NULL, NULL}};
 
+#define PUBLISHED_FIELD(name) {#name, zmalloc_published_##name##_doc},
+static PyStructSequence_Field published_fields[] = {zmalloc_published_fields(PUBLISHED_FIELD){NULL, NULL}};
+
 #define COUNT(fields) ((int) (sizeof(fields) / sizeof(*(fields))) - 1)
 
 static PyStructSequence_Desc descriptions[RESULT_TYPES] = {
@@ -62,6 +65,7 @@ static PyStructSequence_Desc descriptions[RESULT_TYPES] = {
                        COUNT(memory_limits_fields)},
     [DEFRAG] = {"zmalloc.Defrag", zmalloc_defrag_doc, defrag_fields, COUNT(defrag_fields)},
     [REPORT] = {"zmalloc.Report", zmalloc_report_doc, report_fields, COUNT(report_fields)},
+    [PUBLISHED] = {"zmalloc.Published", zmalloc_published_doc, published_fields, COUNT(published_fields)},
 };
 
 /* For notebooks: it is Python that writes the table. */
@@ -170,6 +174,17 @@ int check_field_status(int status, const char *call, const char *field)
     return check_status(status, call);
 }
 
+int check_published_status(int status, const char *call, const struct zmalloc_published *published)
+{
+    if (status == 0 || status == -EINVAL) {
+        return check_status(status, call);
+    }
+    refusal_text text;
+    write_published_error(text, call, -status, published);
+    raise_error(-status, PyUnicode_FromString(text));
+    return -1;
+}
+
 /* Figures: NULL is an exception. */
 
 PyObject *from_known_size(size_t size)
@@ -189,6 +204,14 @@ static PyObject *from_ratio(double ratio)
 {
     return !isnan(ratio) ? PyFloat_FromDouble(ratio) : Py_NewRef(Py_None);
 }
+
+static PyObject *from_whole(uint64_t number)
+{
+    return PyLong_FromUnsignedLongLong(number);
+}
+
+#define FROM_PUBLISHED(figure)                                                                                       \
+    _Generic((figure), size_t : from_known_size, const char * : PyUnicode_FromString, default : from_whole)(figure)
 
 #define FROM_FIGURE(figure)                                                                                          \
     _Generic((figure), size_t : from_known_size, int64_t : from_difference, double : from_ratio)(figure)
@@ -257,6 +280,12 @@ PyObject *from_report(const struct zmalloc_report *report)
 {
 #define FIGURE(name) FROM_FIGURE(report->name),
     return NAMED_TUPLE(REPORT, zmalloc_report_fields(FIGURE));
+}
+
+PyObject *from_published(const struct zmalloc_published *published)
+{
+#define TOLD(name) FROM_PUBLISHED(published->name),
+    return NAMED_TUPLE(PUBLISHED, zmalloc_published_fields(TOLD));
 }
 
 PyObject *from_fields(const struct zmalloc_field *fields, size_t count)

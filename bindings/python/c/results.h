@@ -17,6 +17,8 @@ int check_status(int status, const char *call);
 
 int check_field_status(int status, const char *call, const char *field);
 
+int check_published_status(int status, const char *call, const struct zmalloc_published *published);
+
 /* None for NULL. */
 PyObject *from_integer_or_none(const long long *integer);
 
@@ -40,6 +42,8 @@ PyObject *from_memory_limits(const struct zmalloc_memory_limits *limits);
 PyObject *from_defrag(const struct zmalloc_defrag *done);
 
 PyObject *from_report(const struct zmalloc_report *report);
+
+PyObject *from_published(const struct zmalloc_published *published);
 
 PyObject *from_fields(const struct zmalloc_field *fields, size_t count);
 

@@ -15,7 +15,17 @@ struct handler {
     bool answers;
 };
 
-enum result_type { USABLE_BLOCK, ALLOCATOR_INFO, DECAY, MAPPING, MEMORY_LIMITS, DEFRAG, REPORT, RESULT_TYPES };
+enum result_type {
+    USABLE_BLOCK,
+    ALLOCATOR_INFO,
+    DECAY,
+    MAPPING,
+    MEMORY_LIMITS,
+    DEFRAG,
+    REPORT,
+    PUBLISHED,
+    RESULT_TYPES
+};
 
 struct state {
     _Atomic(PyInterpreterState *) interpreter; /* NULL: it has ended, and another may have its place */

@@ -26,8 +26,9 @@ from ._limit import Limit as _Limit
 from ._limit import from_bytes as _from_bytes
 from ._limit import to_bytes as _to_bytes
 from ._named import ask as _ask
+from ._published import publish, published
 from ._zmalloc import *  # noqa: F403
-from ._zmalloc import AllocatorInfo, Block, Decay, Defrag, Mapping, MemoryLimits, Report, UsableBlock
+from ._zmalloc import AllocatorInfo, Block, Decay, Defrag, Mapping, MemoryLimits, Published, Report, UsableBlock
 
 TYPE_CHECKING = False  # typing itself would take longer to import than all of this
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ _OF_MONITORS = ("Event", "Monitor", "Rates", "Sample")
 _OF_PYTHON = (
     "ZMALLOC_LIB", "allocator", "allocator_info", "background_thread", "decay", "defrag", "defrag_hint",
     "disable_thp", "good_size", "limit", "mappings", "memory_limit", "memory_limits", "memory_size", "peak_memory",
-    "private_dirty", "purge", "report", "reset_peak_memory", "rss", "set_decay", "set_limit", "set_oom_handler",
+    "private_dirty", "publish", "published", "purge", "report", "reset_peak_memory", "rss", "set_decay", "set_limit", "set_oom_handler",
     "set_soft_limit", "smaps", "soft_limit", "thp", "used_memory",
 )  # fmt: skip
 if not TYPE_CHECKING:  # a checker takes what it sees

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Linux: what /proc tells of processes. */
+#include "os/linux/process.h"
+
 #include "os/linux/file.h"
 #include "os/os.h"
 #include "os/linux/smaps.h"
@@ -58,20 +60,14 @@ static int open_checked(int folder, const char *path, int flags)
     return fd;
 }
 
-/* This process may also ask for itself by its number. */
-static bool is_own(long pid)
+bool zm_process_is_own(long pid)
 {
     return pid == -1 || pid == (long) getpid();
 }
 
-/*
- * A process's folder, held open: what is opened in it is that process's, whoever gets its number next. This process
- * is asked about by way of its calling thread, as the first one may have ended, and then nothing is told of its
- * memory.
- */
-static int open_process(long pid)
+int zm_process_open(long pid)
 {
-    if (is_own(pid)) {
+    if (zm_process_is_own(pid)) {
         int process = open_checked(AT_FDCWD, "/proc/thread-self", O_PATH | O_DIRECTORY);
         /* Kernels before 3.17 know this process alone. */
         return process == -ESRCH ? open_checked(AT_FDCWD, "/proc/self", O_PATH | O_DIRECTORY) : process;
@@ -82,9 +78,9 @@ static int open_process(long pid)
 }
 
 /* A file that isn't there is one that this kernel doesn't have, unless all have gone with the process. */
-static int open_of_process(int process, const char *file)
+int zm_process_open_file(int process, const char *file, int flags)
 {
-    int fd = zm_file_open(process, file, O_RDONLY);
+    int fd = zm_file_open(process, file, flags);
     if (fd != -ENOENT) {
         return fd >= 0 ? fd : explain(fd);
     }
@@ -119,7 +115,7 @@ static int read_statm(const char *path, uint64_t *bytes)
 
 int zm_os_rss(long pid, uint64_t *bytes)
 {
-    if (is_own(pid)) {
+    if (zm_process_is_own(pid)) {
         /* The shorter path is the quicker one, and fails only where the first thread has ended. */
         int error = read_statm("/proc/self/statm", bytes);
         return error == -ESRCH ? read_statm("/proc/thread-self/statm", bytes) : error;
@@ -136,7 +132,7 @@ static const char *after_name(const char *text)
     return bracket != NULL && bracket[1] == ' ' ? bracket + 2 : NULL;
 }
 
-static int parse_stat(const char *text, int field, long long *value)
+int zm_process_parse_stat(const char *text, int field, long long *value)
 {
     const char *number = text;
     if (field != 1) {
@@ -167,7 +163,7 @@ int zm_os_proc_stat(int field, long long *value)
     char text[4096];
     long length = zm_file_read_text(fd, text, sizeof(text));
     close(fd);
-    return length >= 0 ? parse_stat(text, field, value) : (int) length;
+    return length >= 0 ? zm_process_parse_stat(text, field, value) : (int) length;
 }
 
 static int put_smaps(void *context, const char *piece, size_t length)
@@ -218,11 +214,11 @@ static int read_source(int fd, const struct source *source, zm_mapping_visitor *
 
 static int visit_mappings(long pid, const struct source *source, zm_mapping_visitor *visit, void *context)
 {
-    int process = open_process(pid);
+    int process = zm_process_open(pid);
     if (process < 0) {
         return process;
     }
-    int fd = open_of_process(process, source->file);
+    int fd = zm_process_open_file(process, source->file, O_RDONLY);
     int error = fd >= 0 ? read_source(fd, source, visit, context) : fd;
     if (fd >= 0) {
         close(fd);

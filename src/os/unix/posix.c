@@ -80,6 +80,11 @@ bool zm_os_is_mapped(const void *start, size_t bytes)
     return is_mapped;
 }
 
+long zm_os_own_number(void)
+{
+    return (long) getpid();
+}
+
 size_t zm_os_page_size(void)
 {
     return (size_t) sysconf(_SC_PAGESIZE);
