@@ -25,7 +25,8 @@ from zmalloc._cli.parser import make_parser
 from command import inside, rows, run, run_as_nobody, start
 from waiting import wait_until
 
-COMMANDS = ("report", "smaps", "mappings", "watch", "plot", "serve", "run", "compare", "completion", "manual")
+COMMANDS = ("report", "smaps", "mappings", "watch", "plot", "serve", "run", "compare", "top", "completion",
+            "manual")
 KERNEL = {"rss": "Rss", "pss": "Pss", "private_dirty": "Private_Dirty", "swap": "Swap", "huge_pages": "AnonHugePages",
           "private_hugetlb": "Private_Hugetlb", "shared_hugetlb": "Shared_Hugetlb"}  # fmt: skip
 DIFFERENCES = ("allocator_overhead_bytes", "allocator_frag_bytes", "allocator_rss_bytes", "rss_overhead_bytes")
@@ -74,7 +75,7 @@ def test_report_of_another_process_for_people(stopped: int) -> None:
     first, heads, *figures, note = rows(said.out)
     assert (first, heads[:2]) == ([f"process {stopped} ({name_of(stopped)})"], ["figure", "value"])
     assert {name for name, *_ in figures} == {*KERNEL, "uss"}
-    assert "zmalloc.report()" in note[0]
+    assert "zmalloc.publish()" in note[0]
     assert agree(lambda: {name: int(size) for name, size, _ in rows(inside("report", stopped, "--bytes").out)[2:-1]},
                  lambda: kernel_figures(stopped))  # fmt: skip
 
@@ -188,7 +189,7 @@ def test_json_is_as_the_schema_says(source: Path, stopped: int) -> None:
     jsonschema.Draft202012Validator.check_schema(schema)
     check = jsonschema.Draft202012Validator(schema).validate
     reports = [answer("report"), answer("report", stopped), answer("watch", stopped, "-c", "1")]
-    for said in [*reports, answer("smaps", stopped), answer("mappings", stopped)]:
+    for said in [*reports, answer("smaps", stopped), answer("mappings", stopped), answer("top")]:
         check(said)
         assert set(said) == set(schema["$defs"][schema_of(said)]["properties"])
         for broken in ({**said, "pid": 0}, {**said, "more": 1}, {key: said[key] for key in list(said)[:-1]}):
@@ -214,7 +215,7 @@ def test_the_schema_has_the_figures_as_the_table_has_them(source: Path) -> None:
 
 
 def schema_of(said: dict) -> str:
-    return "smaps" if "fields" in said else "mappings" if "mappings" in said else "report"
+    return "smaps" if "fields" in said else "mappings" if "mappings" in said else "top" if "processes" in said else "report"
 
 
 # Where there is no answer.
@@ -443,7 +444,7 @@ def test_a_pipe_that_nobody_reads(stopped: int) -> None:
 
 WRITING = ["--help", "--version", *(f"{command} --help" for command in COMMANDS), "report", "report {}", "smaps {}",
            "mappings {}", "watch -c 1 {}", "report --json", "smaps --json {}", "mappings --json {}",
-           "watch -c 2 -n .01 --json {}", "serve {} --port 0", "manual", "manual --source", "completion bash",
+           "watch -c 2 -n .01 --json {}", "serve {} --port 0", "top", "top --json", "manual", "manual --source", "completion bash",
            "completion zsh", "completion fish"]  # fmt: skip
 
 

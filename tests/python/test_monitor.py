@@ -682,8 +682,8 @@ def test_nobody_pays_who_has_no_monitor(script: Callable) -> None:
         "except AttributeError as error: print(error)\n"
     )
     assert script(code).stdout.splitlines() == [
-        "['zmalloc._zmalloc', 'zmalloc._named', 'zmalloc._defrag', 'zmalloc._limit']", "True", "set()", "set()",
-        "module 'zmalloc' has no attribute 'Monitors'",
+        "['zmalloc._zmalloc', 'zmalloc._named', 'zmalloc._defrag', 'zmalloc._limit', 'zmalloc._published']",
+        "True", "set()", "set()", "module 'zmalloc' has no attribute 'Monitors'",
     ]  # fmt: skip
 
 

@@ -21,8 +21,8 @@ struct figures {
 /* Of this process; glibc looks at all its free blocks meanwhile. No interpreter is needed. */
 void read_own(int walk, struct figures *figures);
 
-/* RSS of another process, which may be held by a descriptor. False if that can't be read, or the process has ended.
- */
+/* RSS of another process, which may be held by a descriptor. False if that can't be read, or the process has ended,
+ * or publishes more. */
 bool read_other(long pid, int descriptor, struct figures *figures);
 
 /* The clock that time.monotonic() reads. */

@@ -68,8 +68,8 @@ _OF_MONITORS = ("Event", "Monitor", "Rates", "Sample")
 _OF_PYTHON = (
     "ZMALLOC_LIB", "allocator", "allocator_info", "background_thread", "decay", "defrag", "defrag_hint",
     "disable_thp", "good_size", "limit", "mappings", "memory_limit", "memory_limits", "memory_size", "peak_memory",
-    "private_dirty", "publish", "published", "purge", "report", "reset_peak_memory", "rss", "set_decay", "set_limit", "set_oom_handler",
-    "set_soft_limit", "smaps", "soft_limit", "thp", "used_memory",
+    "private_dirty", "publish", "published", "purge", "report", "reset_peak_memory", "rss", "set_decay", "set_limit",
+    "set_oom_handler", "set_soft_limit", "smaps", "soft_limit", "thp", "used_memory",
 )  # fmt: skip
 if not TYPE_CHECKING:  # a checker takes what it sees
     _OF_C = (name for name in dir(_zmalloc) if not name.startswith("_"))
@@ -263,8 +263,9 @@ def report(pid: int | None = None, *, walk: bool = False) -> Report:
     used and the differences that are not None (allocator_overhead_bytes to rss_overhead_bytes) add up to rss. With
     walk=True the kernel walks the page tables. That takes longer, and adds pss, uss, private_dirty, swap,
     huge_pages, private_hugetlb and shared_hugetlb. Linux counts pages of hugetlbfs only in the last two: they are not
-    in rss, pss or uss. help(zmalloc.Report) has each figure's source. Of another process (pid) only the kernel's
-    figures are known: rss, and those of the walk. Errors for another process: those of rss and smaps.
+    in rss, pss or uss. help(zmalloc.Report) has each figure's source. Of another process (pid) the kernel's figures
+    are known: rss, and those of the walk; the others if it publishes them (see published). Errors for another
+    process: those of rss and smaps.
 
     >>> report = zmalloc.report()
     >>> report.used == zmalloc.used_memory() < report.rss

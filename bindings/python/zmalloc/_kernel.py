@@ -1,11 +1,33 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the kernel knows of any process."""
+"""What can be known of another process: what the kernel has of it, and what it has published itself."""
 
 from __future__ import annotations
 
+import errno
+from collections import namedtuple
+
 from . import _zmalloc
-from ._figures import COUNTED, FIGURES, NAMES
+from ._figures import COUNTED, FIGURES, LIMITS, NAMES
 from ._named import ask
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple
+
+    class Known(NamedTuple):
+        """By the figures' names; what the process has published; why that is no figure, if it is none."""
+
+        figures: dict[str, float | None]
+        published: _zmalloc.Published | None
+        error: OSError | None
+
+else:
+    Known = namedtuple("Known", "figures published error")
+
+# These say that there is nothing to be read, or nobody to ask, and no more.
+UNPUBLISHED = (errno.ENOENT, errno.ENOSYS, errno.EACCES)
+LEVELS = ("used", "allocated", "active", "resident", "rss")
+GAPS = ("allocator_overhead_bytes", "allocator_frag_bytes", "allocator_rss_bytes", "rss_overhead_bytes")
 
 
 def kernel_figures(call: str, pid: int, walk: bool) -> dict[str, int | None]:
@@ -28,7 +50,36 @@ def process_name(pid: int) -> str | None:
         return None
 
 
+def _gaps(figures: dict[str, float | None]) -> dict[str, float | None]:
+    """What each level adds to the nearest known one below it."""
+    gaps: dict[str, float | None] = {}
+    below = figures["used"] or 0
+    for level, gap in zip(LEVELS[1:], GAPS):
+        size = figures.get(level)
+        gaps[gap] = None if size is None else size - below
+        below = below if size is None else size
+    rss = figures.get("rss")
+    gaps["mem_fragmentation_ratio"] = rss / figures["used"] if rss and figures["used"] else None
+    return gaps
+
+
+def known(call: str, pid: int, walk: bool) -> Known:
+    """All that can be known. The kernel's figures are of now, and the others of when the process published them."""
+    figures: dict[str, float | None] = {**kernel_figures(call, pid, walk)}
+    try:
+        published = ask(call, _zmalloc.zmalloc_published, pid)
+    except ProcessLookupError:
+        raise
+    except OSError as error:
+        return Known(figures, None, None if error.errno in UNPUBLISHED else error)
+    told = {name: getattr(published, name) for name in NAMES if hasattr(published, name) and name != "rss"}
+    told.update({name: None for name in LIMITS if told[name] == float("inf")})
+    figures.update(told)
+    figures.update(_gaps(figures))
+    return Known(figures, published, None)
+
+
 def report(pid: int, walk: bool) -> _zmalloc.Report:
     """Of another process."""
-    figures = kernel_figures("report", pid, walk)
+    figures = known("report", pid, walk).figures
     return _zmalloc.Report(figures.get(name) for name in NAMES if name not in COUNTED)

@@ -7,6 +7,7 @@
     zmalloc.metrics.Collector()
 
 From then on each scrape takes a report. An unknown figure is absent, and never 0. A limit is absent if none is set.
+Of another process that publishes its figures, zmalloc_published_timestamp_seconds is when it read them.
 process_resident_memory_bytes is absent if another collector of the registry has it already, such as
 prometheus_client's own for processes on Linux.
 
@@ -54,6 +55,11 @@ def _process_info(value: dict[str, str] | None = None) -> Metric:
     return InfoMetricFamily("zmalloc_process", "The process, by its number and name.", value=value)
 
 
+def _published(when: float | None = None) -> Metric:
+    text = "When the process read the figures that it publishes, in seconds since 1970."
+    return GaugeMetricFamily("zmalloc_published_timestamp_seconds", text, value=when, unit="seconds")
+
+
 def _described(text: str) -> str:
     """The module's docstring, with what it exposes."""
     lines: dict[bool, list[str]] = {False: [], True: []}
@@ -61,6 +67,8 @@ def _described(text: str) -> str:
         name, kind = (f"{figure.metric}_total", "counter") if figure.kind == "counter" else (figure.metric, "gauge")
         walked = figure.name in OF_ANY_PROCESS and figure.metric != RSS
         lines[walked].append(f"  {name:36}  {kind}: {figure.description}")
+    when = "gauge: of another process, when it read the figures that it publishes"
+    lines[False].append(f"  {'zmalloc_published_timestamp_seconds':36}  {when}")
     lines[False].append(f"  {'zmalloc_info':36}  info: the allocator and the version, as labels")
     lines[False].append(f"  {'zmalloc_process_info':36}  info: the process's number and name, as labels")
     return text.format(table="\n".join(lines[False]), walk="\n".join(lines[True]))
@@ -72,10 +80,10 @@ __doc__ = _described(__doc__ or "")
 class Collector:
     """What a registry of prometheus_client collects at each scrape. It registers itself, unless registry is None.
 
-    walk is report()'s. pid is another process: then only RSS and the figures of the walk are exported, and nothing
-    once the process has ended. rss says whether process_resident_memory_bytes is exported. By default it is, unless
-    the registry has it when the collector is made. To find out, everything registered is collected once. So register
-    other collectors that have it before.
+    walk is report()'s. pid is another process: then RSS and the figures of the walk are exported, others only if it
+    publishes them, and nothing once the process has ended. rss says whether process_resident_memory_bytes is
+    exported. By default it is, unless the registry has it when the collector is made. To find out, everything
+    registered is collected once. So register other collectors that have it before.
 
     Errors: ValueError if the registry has such a collector already; for another process those of rss and smaps.
 
@@ -108,6 +116,7 @@ class Collector:
             yield _family(figure)
         yield _info()
         yield _process_info()
+        yield _published()
 
     def collect(self) -> Iterator[Metric]:
         """The families that have figures now."""
@@ -118,6 +127,9 @@ class Collector:
         for figure in self._told:
             if figures[figure.name] is not None:
                 yield _family(figure, figures[figure.name])
+        published = getattr(self._series.keep, "published", None)
+        if published is not None:
+            yield _published(published.wall_ns / 1e9)
         pid = os.getpid() if self._series.pid is None else self._series.pid
         yield _process_info({"pid": str(pid), "name": process_name(pid) or ""})
         if self._series.pid is None:

@@ -22,8 +22,10 @@ DESCRIPTION = "Reports where the memory of a process is."
 NOTES = {
     "figures": (
         "Sizes are in units of 1024 bytes (KiB, MiB and so on), with --bytes or --json in bytes. An unknown figure "
-        'is "unknown", in JSON null, and never 0. Only the library in a process knows what its allocator has in use: '
-        "there, call zmalloc.report() or zmalloc_report()."
+        'is "unknown", in JSON null, and never 0. Only the library in a process knows what its allocator has in use. A '
+        "process that calls zmalloc.publish() or zmalloc_publish() lets the other programs of its user know: then all "
+        "figures are reported, and when the process read them. The kernel's are of now. A page that is stale, torn, "
+        "forged or another process's is an error, and its figures are unknown."
     ),
     "output": (
         "Tables go to standard output, within the width of a terminal, and all else to standard error. There is no "
@@ -53,6 +55,7 @@ EXAMPLES = {
     "zmalloc serve 1234 --port 9709": "the same figures for Prometheus",
     "zmalloc run --allocator jemalloc -- sort big.txt": "where a program's memory is, with another allocator",
     "zmalloc compare --plot rss.png -- sort big.txt": "which allocator is best for it",
+    "zmalloc top --sort pss": "this user's processes, from the largest share of memory",
 }
 
 
@@ -61,6 +64,9 @@ ALLOCATORS = ("libc", "jemalloc", "tcmalloc", "mimalloc")
 
 SORT_FIELDS = {"size": "Size", "rss": "Rss", "pss": "Pss", "private_dirty": "Private_Dirty", "swap": "Swap"}
 SORT_KEYS = ["address", "path", *SORT_FIELDS]
+
+
+TOP_KEYS = ["rss", "pss", "private_dirty", "used", "fragmentation", "pid", "name"]
 
 
 class UsageError(Exception):
@@ -253,6 +259,23 @@ class Commands:
                              help="separated by commas: system, which has nothing preloaded, libc, jemalloc, "
                                   "tcmalloc, mimalloc; without it system and all that were built")  # fmt: skip
         compare.add_argument("--runs", metavar="N", type=_count, default=5, help="runs of each; 5 by default")
+
+    def top(self) -> None:
+        top = self._add("top", "list the processes by their memory",
+                        "Lists this user's processes by their memory, with sums: on a terminal again and again until "
+                        "it is interrupted, elsewhere once. Of a process that publishes its figures also what its "
+                        "blocks use, the fragmentation (active - allocated), rss / used, and when it read them; or, "
+                        "in one word, why what it publishes is no figure: stale, torn, foreign, forged or "
+                        "version.", _json_options())  # fmt: skip
+        top.add_argument("-n", "--interval", metavar="SECONDS", type=_seconds, default=2.0,
+                         help="from one list to the next; 2 by default")  # fmt: skip
+        top.add_argument("-c", "--count", metavar="COUNT", type=_count, help="how many lists")
+        top.add_argument("--sort", metavar="KEY", type=str.lower, choices=TOP_KEYS, default="rss",
+                         help=f"the order: {', '.join(TOP_KEYS[:-1])} or {TOP_KEYS[-1]}; rss by default")  # fmt: skip
+        top.add_argument("--top", metavar="N", type=_count, help="only the first N; the sums are still those of all")
+        top.add_argument("--filter", metavar="TEXT", help="only processes whose names contain the text")
+        top.add_argument("--published", action="store_true", help="only processes that publish their figures")
+        top.add_argument("--all", action="store_true", help="all users' processes, as far as they may be read")
 
     def completion(self) -> None:
         completion = self._add("completion", "print what completes this command line in a shell",

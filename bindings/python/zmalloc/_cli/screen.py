@@ -273,3 +273,43 @@ class Rolling:
             return
         self._table.rows = [*self._table.rows, row][2 - self._console.height :]  # the head; the cursor's line
         self._live.update(self._table.fitted(self._console.width).rich(), refresh=True)
+
+
+class Repeated:
+    """A table that comes again and again: on a terminal in its place, elsewhere below the last one."""
+
+    def __init__(self) -> None:
+        self._console = _console()
+        self._live: Live | None = None
+        self._is_first = True
+
+    def __enter__(self) -> Repeated:
+        if self._console is not None:
+            from rich.live import Live
+
+            self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+            if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # it would leave the cursor hidden
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, table: Table) -> None:
+        """As many rows as there is room for; the last, which has the sums, among them."""
+        if self._console is None or self._live is None:
+            if sys.stdout.isatty():
+                table = self._cut(table, _terminal_size().lines)
+            blank = "" if self._is_first else "\n"
+            print(blank + "\n".join(table.fitted(_room()).lines()), flush=True)
+            self._is_first = False
+            return
+        table = self._cut(table, self._console.height)
+        self._live.update(table.fitted(self._console.width).rich(), refresh=True)
+
+    @staticmethod
+    def _cut(table: Table, lines: int) -> Table:
+        room = max(lines - 3, 1)  # the head, the sums, the cursor's line
+        return Table(table.columns, [*table.rows[:-1][:room], table.rows[-1]])

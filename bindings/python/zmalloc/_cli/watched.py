@@ -9,7 +9,7 @@ import time
 import zmalloc
 
 from .._figures import NAMES, OF_ANY_PROCESS
-from .._kernel import kernel_figures, process_name
+from .._kernel import known, process_name
 from .failure import OK, PARTIAL, Failure, ask, complain, reason
 
 TYPE_CHECKING = False
@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from .._monitor.monitor import Monitor
 
 
+def as_json(published: zmalloc.Published | None) -> dict[str, float | None] | None:
+    """When a process read the figures that it has published, in seconds."""
+    if published is None:
+        return None
+    interval = published.interval_ms / 1000 if published.interval_ms else None
+    return {"wall": published.wall_ns / 1e9, "age": published.age_us / 1e6, "interval": interval}
+
+
+def clock(published: zmalloc.Published) -> str:
+    """The same for people."""
+    return time.strftime("%H:%M:%S", time.localtime(published.wall_ns // 10**9))
+
+
 class Asked:
     """A process, the figures of one reading, and how far they could be had."""
 
@@ -27,6 +40,8 @@ class Asked:
         self.pid = os.getpid() if pid is None else pid
         self.is_own = self.pid == os.getpid()
         self.status = OK
+        self.published: zmalloc.Published | None = None
+        self._complained = False
         self.first = ask(self.pid, self._begin)
         self.name = process_name(self.pid)
 
@@ -49,7 +64,28 @@ class Asked:
         if self.is_own:
             return zmalloc.Monitor(None, 1, walk).sample()._asdict()
         clocks = {"monotonic": time.monotonic(), "wall": time.time()}
-        return {**clocks, **dict.fromkeys(NAMES), **kernel_figures("report", self.pid, walk)}
+        figures, published, error = known("report", self.pid, walk)
+        self._note(published, error)
+        return {**clocks, **dict.fromkeys(NAMES), **figures}
+
+    def _note(self, published: zmalloc.Published | None, error: OSError | None) -> None:
+        """Since when the figures are; what is no page of figures is told once, and none of it is shown."""
+        self.published = published
+        if error is not None:
+            if not self._complained:
+                complain(f"process {self.pid}: {str(error.strerror).partition(': ')[2]}")
+            self._complained = True
+            self.status = PARTIAL
+
+    @property
+    def is_told(self) -> bool:
+        """Whether there are more than the kernel's figures."""
+        return self.is_own or self.published is not None
+
+    @property
+    def allocator(self) -> str | None:
+        """The process's, if it is known."""
+        return zmalloc.allocator if self.is_own else getattr(self.published, "allocator", None)
 
     @property
     def title(self) -> str:
@@ -58,8 +94,8 @@ class Asked:
 
     def as_json(self, figures: dict[str, Any]) -> dict[str, Any]:
         """The figures of a reading, and whose they are."""
-        allocator = zmalloc.allocator if self.is_own else None
-        return {"pid": self.pid, "name": self.name, "allocator": allocator, **figures}
+        since = as_json(self.published)
+        return {"pid": self.pid, "name": self.name, "allocator": self.allocator, "published": since, **figures}
 
 
 class Watched(Asked):
@@ -72,7 +108,12 @@ class Watched(Asked):
 
     def _read(self, walk: bool) -> dict[str, Any]:
         self.monitor: Monitor = zmalloc.Monitor(None, self._length, walk, self.pid)
-        return self.monitor.sample()._asdict()
+        return self._sample()
+
+    def _sample(self) -> dict[str, Any]:
+        figures = self.monitor.sample()._asdict()
+        self._note(self.monitor.published, self.monitor.unpublished)
+        return figures
 
     def readings(self, interval: float, count: int | None) -> Iterator[dict[str, Any]]:
         """The first and then as many as are wanted, or as there are until the process ends."""
@@ -93,7 +134,7 @@ class Watched(Asked):
     def next(self) -> dict[str, Any] | None:
         """Another reading; none if the process has ended."""
         try:
-            return self.monitor.sample()._asdict()
+            return self._sample()
         except ProcessLookupError:
             self.ended = True
             return None

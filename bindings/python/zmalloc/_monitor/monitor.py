@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .. import _zmalloc
 from . import html, plot
 from .series import Event, Rates, Sample, write
-from .sources import series
+from .sources import Other, series
 
 if TYPE_CHECKING:
     from .series import File
@@ -100,7 +100,8 @@ class Monitor:
     From start() to stop(), or in a `with` block, a thread takes a sample every interval, in seconds, and one at the
     start and one at the end. With interval None there is no thread, and the caller calls sample(). The last `length`
     samples are kept, in memory that is allocated at the start: `nbytes`. walk is report()'s. Of another process only
-    rss is known, and with the walk the figures of smaps, from pss to shared_hugetlb.
+    rss is known, and with the walk the figures of smaps, from pss to shared_hugetlb; and all others if it publishes
+    them: `published` has since when they are.
 
     All methods may be called from any thread. `missed` counts samples that could not be taken, and `error` says why.
     When the watched process ends, the monitor stops with an event "process ended". A monitor ends when nothing refers
@@ -156,6 +157,22 @@ class Monitor:
     def pid(self) -> int | None:
         """The process watched; None for this one."""
         return self._series.pid
+
+    @property
+    def published(self) -> _zmalloc.Published | None:
+        """What the other process had published when the last sample was taken: since when the figures are.
+
+        None if it had published nothing, or no figures (see unpublished); and for this process.
+        """
+        samples = self._series.samples()
+        other = self._series.keep
+        return other.published if isinstance(other, Other) and samples and samples[-1].used is not None else None
+
+    @property
+    def unpublished(self) -> OSError | None:
+        """Why what the other process had published was no figure: the page was stale, torn, forged or another's."""
+        other = self._series.keep
+        return other.error if isinstance(other, Other) else None
 
     @property
     def walk(self) -> bool:
@@ -238,9 +255,10 @@ class Monitor:
 
     def to_dict(self) -> dict[str, Any]:
         """All that is known, as to_json() has it."""
+        others = getattr(self.published, "allocator", None)
         return {
             "zmalloc": _zmalloc.ZMALLOC_VERSION,
-            "allocator": _zmalloc.zmalloc_allocator() if self.pid is None else None,
+            "allocator": _zmalloc.zmalloc_allocator() if self.pid is None else others,
             "pid": os.getpid() if self.pid is None else self.pid,
             "interval": self._interval,
             "walk": self._walk,

@@ -30,8 +30,9 @@ LONGEST_EVENT = 100
 class Sample(NamedTuple):
     """What a Monitor saw at one moment: two clocks in seconds, the fields of a Report, what was counted, the limits.
 
-    An unknown figure is None: of another process all figures except rss and those of the walk. A limit that is not
-    set is None too. All figures are bytes, except the two ratios. help(zmalloc.Report) says more of each.
+    An unknown figure is None: of another process all figures except rss and those of the walk, unless it publishes
+    them. A limit that is not set is None too. All figures are bytes, except the two ratios. help(zmalloc.Report) says
+    more of each.
     """
 
     monotonic: float
@@ -145,6 +146,7 @@ class Series:
         self._records = bytearray(_COUNT.size + _RECORD.size * length)
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._event = event_maker()
+        self.keep = keep
         self.take = partial(keep, self._records)
         self.source = (*source, self._records)
 

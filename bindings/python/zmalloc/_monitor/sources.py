@@ -10,17 +10,21 @@ from functools import partial
 
 from .. import _zmalloc
 from .._figures import NAMES
-from .._kernel import kernel_figures
+from .._kernel import known
 from .._named import ask
 from .series import Series, packed
 
 
 class Other:
-    """Another process, of which the kernel tells. Where it can be held, its number can't pass to a third unseen."""
+    """Another process, of which the kernel tells, and it itself. Where it can be held, its number can't pass to a
+    third unseen.
+    """
 
     def __init__(self, pid: int, walk: bool) -> None:
         self._pid = pid
         self._walk = walk
+        self.published: _zmalloc.Published | None = None  # as of the last sample
+        self.error: OSError | None = None  # why that is none
         self.descriptor = -1
         ask("Monitor", _zmalloc.zmalloc_process_rss, pid)
         with suppress(OSError, AttributeError):  # old kernels, other systems, a thread's number
@@ -37,9 +41,10 @@ class Other:
 
     def __call__(self, records: bytearray) -> bytes:
         """Takes a sample, and keeps it."""
-        figures = kernel_figures("Monitor", self._pid, self._walk)
+        figures, published, error = known("Monitor", self._pid, self._walk)
         if self._has_ended():
             raise ProcessLookupError(f"Monitor: process {self._pid} has ended")
+        self.published, self.error = published, error
         return _zmalloc._take_packed(packed(figures.get(name) for name in NAMES), records)
 
     def _has_ended(self) -> bool:

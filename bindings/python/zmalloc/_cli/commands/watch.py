@@ -8,8 +8,8 @@ import time
 from ..._figures import OF_ANY_PROCESS
 from ..._optional import hint
 from ..failure import complain
-from ..screen import Column, Rolling, could_be_rich, print_json, safe, shown
-from ..watched import Watched
+from ..screen import UNKNOWN, Column, Rolling, could_be_rich, print_json, safe, shown
+from ..watched import Watched, clock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,13 +25,17 @@ def watch(arguments: argparse.Namespace) -> int:
     if could_be_rich():
         complain(f"a table in place, and colours, need rich: {hint('rich')}")
     print(safe(watched.title), flush=True)
-    names = [*(("used", "allocated", "active", "resident") if watched.is_own else ()), *OF_ANY_PROCESS]
+    names = [*(("used", "allocated", "active", "resident") if watched.is_told else ()), *OF_ANY_PROCESS]
     widths = [max(len(name), 14 if arguments.bytes else 9) for name in names]
     heads = [name.rjust(width) for name, width in zip(names, widths)]
     columns = [Column("time".ljust(8)), *(Column(head, True, leave=i) for i, head in enumerate(heads))]
+    shows_since = watched.published is not None
+    if shows_since:
+        columns.append(Column("as of".ljust(8), leave=1))
     with Rolling(columns) as table:
         for figures in watched.readings(arguments.interval, arguments.count):
             sizes = [shown(figures[name], arguments.bytes) for name in names]
             cells = [size.rjust(width) for size, width in zip(sizes, widths)]
-            table.add([time.strftime("%H:%M:%S", time.localtime(figures["wall"])), *cells])
+            told = [clock(watched.published) if watched.published else UNKNOWN.ljust(8)] if shows_since else []
+            table.add([time.strftime("%H:%M:%S", time.localtime(figures["wall"])), *cells, *told])
     return watched.end()
