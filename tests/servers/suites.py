@@ -61,7 +61,7 @@ def parse(unit: str, text: str, status: int) -> Outcome:
             outcome.passed.add(named(found[1]))
         elif found := re.match(r"\[err\]: (.*?) in (?:\S*/)?tests/\S+\.tcl", line):
             outcome.failed[named(found[1])] = " ".join(lines[number + 1 : number + 3])
-        elif line.startswith(("[err]", "[exception]", "[timeout]")):
+        elif line.startswith(("[err]", "[exception]", "[TIMEOUT]")):
             outcome.failed[f"{unit}: stopped"] = " ".join(lines[number : number + 4])
         elif found := re.match(r"\[(?:ignore|skip)\]: (.*)", line):
             outcome.left_out.append(f"{unit}: {found[1]}")

@@ -56,7 +56,7 @@ def test_what_a_suite_printed() -> None:
 @pytest.mark.parametrize("last, says", [
     (f"[{RED}exception{OFF}]: Executing test client: I/O error reading reply.\nI/O error\n    while running", "I/O"),
     (f"[{RED}err{OFF}]: Can't start the Redis server\nCONFIGURATION:port 1\nERROR:none", "Can't start"),
-    ("[timeout]: clients state report follows.\nsock => (IN PROGRESS) A long one", "A long one"),
+    ("[TIMEOUT]: clients state report follows.\nsock => (IN PROGRESS) A long one\nKilling\nEnd\n\n\n", "A long one"),
     ("Segmentation fault", "Segmentation fault"),
 ])  # fmt: skip
 def test_a_suite_that_stops_has_failed(last: str, says: str) -> None:
