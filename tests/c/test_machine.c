@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The limits of this machine and of this process, and how large pages may be: limits that are really set. */
 #include "machine_limits.h"
+#include "sanitizers.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -54,6 +55,10 @@ static void test_resource_limits(void **state)
 {
     (void) state;
     skip_if_emulated("no limit on memory holds");
+    if (THREAD_SANITIZER) {
+        print_message("skipped: ThreadSanitizer itself takes memory within the limits\n");
+        skip();
+    }
     run_in_child(limit_resources);
 }
 
