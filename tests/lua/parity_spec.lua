@@ -181,7 +181,9 @@ local calls = {
       local published = f()
       zmalloc.zmalloc_publish(false, 0)
       return published
-   end, function(published) return published.used == zmalloc.used_memory() and published.allocator == zmalloc.allocator end},
+   end, function(published)
+      return published.used == zmalloc.used_memory() and published.allocator == zmalloc.allocator
+   end},
    zmalloc_report = {function(f) return f(1) end, function(report)
       return is_number(report.rss) and is_number(report.pss)
    end},
