@@ -58,7 +58,6 @@ static inline void *zm_heap_allocate_aligned(size_t alignment, size_t size)
     return zm_hardened_open(zm_allocator_allocate_aligned(alignment, zm_heap_enclosing(offset, size)), offset, size);
 }
 
-/* A hardened one always moves: who still uses the old place is found out. */
 /* If ZM_HEAP_GOES_ON. */
 static inline void *zm_heap_allocate_or(size_t size, void *(*next)(size_t size))
 {
@@ -70,6 +69,7 @@ static inline void *zm_heap_allocate_slow(size_t size)
     return zm_allocator_allocate_slow(size);
 }
 
+/* A hardened one always moves: who still uses the old place is found out. */
 static inline void *zm_heap_reallocate(void *ptr, size_t size)
 {
     return ZM_HARDENED ? zm_hardened_move(ptr, zm_heap_allocate(size), size) : zm_allocator_reallocate(ptr, size);

@@ -14,7 +14,7 @@
 #define ZM_RUN_LIMIT "ZMALLOC_RUN_LIMIT"               /* bytes */
 #define ZM_RUN_SOFT_LIMIT "ZMALLOC_RUN_SOFT_LIMIT"     /* bytes */
 
-/* The file: text, then numbers of 64 bits in the machine's order. _cli/running.py reads it. */
+/* The file: text, then numbers of 64 bits in the machine's order. _cli/preloaded.py reads it. */
 enum { ZM_RUN_TEXT = 32, ZM_RUN_VERSION = 1 };
 #define ZM_RUN_MAGIC 0x4e55524d5aull /* "ZMRUN" on a little-endian machine */
 

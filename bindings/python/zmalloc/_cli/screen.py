@@ -237,16 +237,14 @@ class Progress:
             self._stream.flush()
 
 
-class Rolling:
-    """A table that grows: its last rows stay on a terminal, elsewhere each is a line. All cells have their width."""
+class _Live:
+    """A part of the screen that is written again in its place, where that is a terminal and rich is there."""
 
-    def __init__(self, columns: list[Column]) -> None:
-        self._table = Table(columns)
+    def __init__(self) -> None:
         self._console = _console()
         self._live: Live | None = None
-        self._lines = 0  # below the last head
 
-    def __enter__(self) -> Rolling:
+    def _start(self) -> None:
         if self._console is not None:
             from rich.live import Live
 
@@ -254,11 +252,23 @@ class Rolling:
             if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # it would leave the cursor hidden
                 signal.signal(signal.SIGINT, signal.default_int_handler)
             self._live.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
+
+
+class Rolling(_Live):
+    """A table that grows: its last rows stay on a terminal, elsewhere each is a line. All cells have their width."""
+
+    def __init__(self, columns: list[Column]) -> None:
+        super().__init__()
+        self._table = Table(columns)
+        self._lines = 0  # below the last head
+
+    def __enter__(self) -> Rolling:
+        self._start()
+        return self
 
     def add(self, row: list[str]) -> None:
         if self._console is None or self._live is None:
@@ -275,27 +285,16 @@ class Rolling:
         self._live.update(self._table.fitted(self._console.width).rich(), refresh=True)
 
 
-class Repeated:
+class Repeated(_Live):
     """A table that comes again and again: on a terminal in its place, elsewhere below the last one."""
 
     def __init__(self) -> None:
-        self._console = _console()
-        self._live: Live | None = None
+        super().__init__()
         self._is_first = True
 
     def __enter__(self) -> Repeated:
-        if self._console is not None:
-            from rich.live import Live
-
-            self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
-            if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # it would leave the cursor hidden
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-            self._live.start()
+        self._start()
         return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._live is not None:
-            self._live.stop()
 
     def show(self, table: Table) -> None:
         """As many rows as there is room for; the last, which has the sums, among them."""
