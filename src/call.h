@@ -97,4 +97,38 @@ static inline void *zm_count_fast(struct zm_thread *early, void *block, size_t s
     return block;
 }
 
+/* Whether a block's size is counted by its fast free. */
+enum { ZM_COUNTS_FREED = ZM_KNOWS_SIZE && !ZM_COUNTED_BY_ALLOCATOR };
+
+/*
+ * A free by the fast path: counts the block, which is then to be released; or false, with nothing done. Where the
+ * thread's own memory has to be looked up, the size comes first: there is less to keep over that call.
+ */
+static inline bool zm_count_freed_fast(void *ptr, size_t *bytes)
+{
+    if (ZM_COUNTS_FREED && ZM_SELF_IS_LOOKED_UP) {
+        *bytes = zm_heap_usable_size(ptr);
+    }
+    struct zm_thread *self = zm_thread_self();
+    if (!ZM_KNOWS_SIZE || !ZM_LIKELY(zm_gate_of(self) != ZM_NOT_LIVE)) {
+        return false;
+    }
+    if (ZM_COUNTS_FREED && !ZM_SELF_IS_LOOKED_UP) {
+        *bytes = zm_heap_live_usable_size(ptr);
+    }
+    if (ZM_COUNTS_FREED) {
+        zm_account_freed_when_live(self, *bytes);
+    }
+    return true;
+}
+
+static inline void zm_release_fast(void *ptr, size_t bytes)
+{
+    if (ZM_COUNTS_FREED) {
+        zm_heap_free_sized(ptr, bytes);
+    } else {
+        zm_heap_free(ptr);
+    }
+}
+
 #endif

@@ -45,27 +45,13 @@ static inline void *realloc_fast(void *ptr, size_t size, size_t *usable)
     return moved;
 }
 
-/* Where the thread's own memory has to be looked up, the size comes first: there is less to keep over that call. */
 static inline bool free_fast(void *ptr)
 {
-    bool counts = ZM_KNOWS_SIZE && !ZM_COUNTED_BY_ALLOCATOR;
     size_t bytes;
-    if (counts && ZM_SELF_IS_LOOKED_UP) {
-        bytes = zm_heap_usable_size(ptr);
-    }
-    struct zm_thread *self = zm_thread_self();
-    if (!ZM_KNOWS_SIZE || !ZM_LIKELY(zm_gate_of(self) != ZM_NOT_LIVE)) {
+    if (!zm_count_freed_fast(ptr, &bytes)) {
         return false;
     }
-    if (!counts) {
-        zm_heap_free(ptr);
-        return true;
-    }
-    if (!ZM_SELF_IS_LOOKED_UP) {
-        bytes = zm_heap_live_usable_size(ptr);
-    }
-    zm_account_freed_when_live(self, bytes);
-    zm_heap_free_sized(ptr, bytes);
+    zm_release_fast(ptr, bytes);
     return true;
 }
 

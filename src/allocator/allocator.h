@@ -107,6 +107,11 @@ static inline void *zm_allocator_allocate_or(size_t size, void *(*next)(size_t s
 }
 #endif
 
+/* One whose free leaves errno as it was, whatever the kernel refuses, defines it as true. */
+#ifndef ZM_ALLOCATOR_FREE_KEEPS_ERRNO
+#define ZM_ALLOCATOR_FREE_KEEPS_ERRNO false
+#endif
+
 /*
  * An allocator that counts what each thread allocates and frees, by usable sizes and for zmalloc alone, defines
  * ZM_ALLOCATOR_COUNTS and tells where this thread's counters are. They only grow, and only this thread writes them.

@@ -42,6 +42,10 @@ static inline size_t zm_libc_header(void *block)
 }
 #endif
 
+#ifdef __GLIBC__
+#define ZM_ALLOCATOR_FREE_KEEPS_ERRNO __GLIBC_PREREQ(2, 33)
+#endif
+
 /* glibc's own posix_memalign takes 30 instructions more than its aligned_alloc, which takes any size. */
 static inline void *zm_allocator_allocate_aligned(size_t alignment, size_t size)
 {

@@ -10,6 +10,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Here the call has another name, as what is below the z* calls may be the system's call of that name. */
+#define EXPORT(type, name, arguments)                                                                                \
+    ZM_EXPORTED type zm_exported_##name arguments __asm__(#name);                                                    \
+    type zm_exported_##name arguments
+
 static bool is_power_of_two(size_t number)
 {
     return number != 0 && (number & (number - 1)) == 0;
@@ -20,6 +25,20 @@ static __attribute__((noinline, cold)) void *no_memory(size_t size)
     zm_run_failed(size);
     errno = ENOMEM;
     return NULL;
+}
+
+ZM_SLOW_PATH void zm_preload_free_slow(void *block)
+{
+    int error = errno;
+    zfree(block);
+    errno = error;
+}
+
+ZM_SLOW_PATH void zm_preload_release_slow(void *block, size_t bytes)
+{
+    int error = errno;
+    zm_release_fast(block, bytes);
+    errno = error;
 }
 
 static inline void *or_no_memory(void *block, size_t size)
@@ -33,12 +52,17 @@ static void *invalid(void)
     return NULL;
 }
 
-ZM_EXPORTED void *malloc(size_t size)
+static ZM_SLOW_PATH void *malloc_slow(size_t size)
 {
     return or_no_memory(ztrymalloc(size), size);
 }
 
-ZM_EXPORTED void *calloc(size_t count, size_t size)
+EXPORT(void *, malloc, (size_t size))
+{
+    return zm_preload_allocate(size, malloc_slow);
+}
+
+EXPORT(void *, calloc, (size_t count, size_t size))
 {
     size_t bytes;
     return __builtin_mul_overflow(count, size, &bytes) ? no_memory(SIZE_MAX) : or_no_memory(ztrycalloc(bytes), bytes);
@@ -51,49 +75,49 @@ static inline void *resize(void *block, size_t size)
     return block != NULL && size == 0 ? NULL : or_no_memory(moved, size);
 }
 
-ZM_EXPORTED void *realloc(void *block, size_t size)
+EXPORT(void *, realloc, (void *block, size_t size))
 {
     return resize(block, size);
 }
 
-ZM_EXPORTED void *reallocarray(void *block, size_t count, size_t size)
+EXPORT(void *, reallocarray, (void *block, size_t count, size_t size))
 {
     size_t bytes;
     return __builtin_mul_overflow(count, size, &bytes) ? no_memory(SIZE_MAX) : resize(block, bytes);
 }
 
-ZM_EXPORTED void free(void *block)
+EXPORT(void, free, (void *block))
 {
     zm_preload_free(block);
 }
 
 /* The name that free had before C89, for programs of that age. */
-ZM_EXPORTED void cfree(void *block)
+EXPORT(void, cfree, (void *block))
 {
     zm_preload_free(block);
 }
 
 /* C23's. What the caller says of the block is no better than what the allocator knows. */
-ZM_EXPORTED void free_sized(void *block, size_t size)
+EXPORT(void, free_sized, (void *block, size_t size))
 {
     (void) size;
     zm_preload_free(block);
 }
 
-ZM_EXPORTED void free_aligned_sized(void *block, size_t alignment, size_t size)
+EXPORT(void, free_aligned_sized, (void *block, size_t alignment, size_t size))
 {
     (void) alignment;
     (void) size;
     zm_preload_free(block);
 }
 
-ZM_EXPORTED void *aligned_alloc(size_t alignment, size_t size)
+EXPORT(void *, aligned_alloc, (size_t alignment, size_t size))
 {
     return is_power_of_two(alignment) ? or_no_memory(ztryaligned_alloc(alignment, size), size) : invalid();
 }
 
 /* It takes the next power of two, which no standard asks for, but glibc does. */
-ZM_EXPORTED void *memalign(size_t alignment, size_t size)
+EXPORT(void *, memalign, (size_t alignment, size_t size))
 {
     size_t power = _Alignof(max_align_t);
     if (alignment > SIZE_MAX / 2 + 1) {
@@ -106,7 +130,7 @@ ZM_EXPORTED void *memalign(size_t alignment, size_t size)
 }
 
 /* Neither errno nor *block is touched by an error. */
-ZM_EXPORTED int posix_memalign(void **block, size_t alignment, size_t size)
+EXPORT(int, posix_memalign, (void **block, size_t alignment, size_t size))
 {
     if (!is_power_of_two(alignment) || alignment % sizeof(void *) != 0) {
         return EINVAL;
@@ -127,12 +151,12 @@ static size_t page_size(void)
     return (size_t) sysconf(_SC_PAGESIZE);
 }
 
-ZM_EXPORTED void *valloc(size_t size)
+EXPORT(void *, valloc, (size_t size))
 {
     return or_no_memory(ztryaligned_alloc(page_size(), size), size);
 }
 
-ZM_EXPORTED void *pvalloc(size_t size)
+EXPORT(void *, pvalloc, (size_t size))
 {
     size_t last = page_size() - 1;
     if (size > SIZE_MAX - last) {
@@ -141,7 +165,7 @@ ZM_EXPORTED void *pvalloc(size_t size)
     return or_no_memory(ztryaligned_alloc(last + 1, (size + last) & ~last), size);
 }
 
-ZM_EXPORTED size_t malloc_usable_size(void *block)
+EXPORT(size_t, malloc_usable_size, (void *block))
 {
     return zmalloc_usable_size(block);
 }

@@ -45,7 +45,7 @@ static void *find_or_abort(const char *name)
     return found;
 }
 
-static __attribute__((noinline)) void *new_again(size_t size)
+static void *new_again(size_t size)
 {
     return ((void *(*) (size_t)) find_or_abort("_Znw" SIZE))(size);
 }
@@ -68,10 +68,15 @@ static __attribute__((noinline)) void *new_aligned_nothrow_again(size_t size, si
     return again != NULL ? again(size, alignment, nothrow) : NULL;
 }
 
-static inline void *new_plain(size_t size)
+static ZM_SLOW_PATH void *new_plain_slow(size_t size)
 {
     void *block = ztrymalloc(size);
     return ZM_UNLIKELY(block == NULL) ? new_again(size) : block;
+}
+
+static inline void *new_plain(size_t size)
+{
+    return zm_preload_allocate(size, new_plain_slow);
 }
 
 static inline void *new_aligned(size_t size, size_t alignment)

@@ -3,15 +3,22 @@
  * A program that knows nothing of the library, for a preload library to serve. Arguments:
  *   books N       N rounds of every call; prints the bytes allocated and freed, as it has seen them
  *   rules         what C and POSIX say of these calls; prints "ok"
+ *   refused       frees while the kernel takes no memory back; prints "ok", or "no filter" where that can't be had
  *   fork          books of a child by fork and of one by vfork, which ends by _exit; prints "ok"
  *   fill          allocates until it fails; prints how many MiB, and the error
  */
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <malloc.h>
+#include <pthread.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -184,6 +191,55 @@ static int rules(void)
     return 0;
 }
 
+/* From now on, in all threads to come. */
+static int refuse_to_take_back(void)
+{
+    struct sock_filter steps[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_munmap, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EXDEV),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = {sizeof(steps) / sizeof(steps[0]), steps};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+/* Enough for every allocator to try: at once from a few MiB on, or once it has much. */
+static void *free_much(void *unused)
+{
+    enum { ROUNDS = 500, FEW = 16, MIB = 1 << 20 };
+    static const size_t sizes[] = {100, 5000, 200000, 3 * MIB, 9 * MIB};
+    for (size_t i = 0; i < ROUNDS; i++) {
+        size_t size = sizes[i % (sizeof(sizes) / sizeof(sizes[0]))];
+        char *blocks[FEW];
+        for (size_t j = 0; j < FEW; j++) {
+            blocks[j] = malloc(size);
+            EXPECT(blocks[j] != NULL);
+            blocks[j][0] = 1;
+        }
+        errno = 7;
+        for (size_t j = 0; j < FEW; j++) {
+            free(blocks[j]);
+            EXPECT(errno == 7);
+        }
+    }
+    return unused;
+}
+
+static int refused(void)
+{
+    pthread_t thread;
+    if (!refuse_to_take_back()) {
+        puts("no filter");
+        return 0;
+    }
+    free_much(NULL);
+    EXPECT(pthread_create(&thread, NULL, free_much, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    puts("ok");
+    return 0;
+}
+
 static int fork_and_vfork(void)
 {
     int status = 1;
@@ -225,6 +281,9 @@ int main(int count, char **words)
     }
     if (strcmp(what, "rules") == 0) {
         return rules();
+    }
+    if (strcmp(what, "refused") == 0) {
+        return refused();
     }
     if (strcmp(what, "fork") == 0) {
         return fork_and_vfork();
