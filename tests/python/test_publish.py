@@ -241,6 +241,17 @@ def test_a_monitor_of_a_process_that_publishes(child: Child, walk: bool) -> None
     assert monitor.published is None
 
 
+def test_a_monitor_finds_what_is_published_later(child: Child) -> None:
+    """Though it does not look at every sample: there may be many descriptors to look at."""
+    child.do("zmalloc.publish(False)")
+    with zmalloc.Monitor(0.01, pid=child.pid) as monitor:
+        child.do("import time; time.sleep(0.1); zmalloc.publish()")
+        deadline = time.monotonic() + 60
+        while monitor.samples()[-1].used is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert (monitor.samples()[0].used, monitor.samples()[-1].used) == (None, child.used)
+
+
 def test_a_monitor_of_a_page_that_is_none(child: Child) -> None:
     monitor = zmalloc.Monitor(None, pid=child.pid)
     assert monitor.sample().used == child.used

@@ -21,9 +21,11 @@ struct figures {
 /* Of this process; glibc looks at all its free blocks meanwhile. No interpreter is needed. */
 void read_own(int walk, struct figures *figures);
 
-/* RSS of another process, which may be held by a descriptor. False if that can't be read, or the process has ended,
- * or publishes more. */
+/* RSS of another process, which may be held by a descriptor. False if it has ended, or that can't be read. */
 bool read_other(long pid, int descriptor, struct figures *figures);
+
+/* Whether another process publishes its figures. */
+bool publishes(long pid);
 
 /* The clock that time.monotonic() reads. */
 double steady_seconds(void);

@@ -84,6 +84,18 @@ static int ask_again(PyObject *again)
     return goes_on;
 }
 
+/* Of another process. Whether it publishes is looked for among all its descriptors, so not at each sample. */
+static bool sample_other(long pid, int descriptor, double *look, struct figures *figures)
+{
+    static const double pause = 1;
+    double now = steady_seconds();
+    if (now >= *look) {
+        *look = now + pause;
+        return read_other(pid, descriptor, figures) && !publishes(pid);
+    }
+    return read_other(pid, descriptor, figures);
+}
+
 PyObject *sample_on_time(PyObject *capsule, PyObject *source, PyObject *again)
 {
     struct alarm *alarm = PyCapsule_GetPointer(capsule, alarm_name);
@@ -97,6 +109,7 @@ PyObject *sample_on_time(PyObject *capsule, PyObject *source, PyObject *again)
         return NULL;
     }
     double due = steady_seconds() + interval;
+    double look = 0;
     for (;;) {
         struct figures figures;
         bool is_read = false;
@@ -106,7 +119,7 @@ PyObject *sample_on_time(PyObject *capsule, PyObject *source, PyObject *again)
             read_own(walk, &figures);
             is_read = true;
         } else if (!rings && pid > 0) {
-            is_read = read_other(pid, descriptor, &figures);
+            is_read = sample_other(pid, descriptor, &look, &figures);
         }
         PyEval_RestoreThread(waiting);
         int goes_on = rings ? 0 : is_read ? keep_figures(records, &figures) + 1 : ask_again(again);

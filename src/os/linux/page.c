@@ -194,17 +194,25 @@ static bool is_of_user(const struct identity *identity, uint64_t user)
 }
 
 struct search {
+    int process;
     int folder;
+    long pid;
     char link[64];
-    struct identity identity;
+    struct identity identity; /* read for the first page: most processes have none */
+    bool is_identified;
     uint64_t start;
     zm_os_page_visitor *visit;
     void *context;
 };
 
-static int visit_open(const struct search *search, int fd)
+static int visit_open(struct search *search, int fd)
 {
     struct stat status;
+    int error = search->is_identified ? 0 : identify(search->process, search->pid, &search->identity, &search->start);
+    if (error != 0) {
+        return error;
+    }
+    search->is_identified = true;
     if (fstat(fd, &status) != 0) {
         return -errno;
     }
@@ -221,7 +229,7 @@ static int visit_open(const struct search *search, int fd)
 }
 
 /* What is behind the link may change until it is opened; nothing is waited for there. */
-static int visit_link(const struct search *search, const char *name)
+static int visit_link(struct search *search, const char *name)
 {
     char link[sizeof(search->link)];
     ssize_t length = readlinkat(search->folder, name, link, sizeof(link));
@@ -237,7 +245,7 @@ static int visit_link(const struct search *search, const char *name)
     return enough;
 }
 
-static int visit_links(const struct search *search)
+static int visit_links(struct search *search)
 {
     /* As the kernel writes an entry; the C library's readers of folders allocate. */
     enum { BYTES_AT = 16, NAME_AT = 19 };
@@ -261,20 +269,18 @@ static int visit_links(const struct search *search)
 
 int zm_os_find_pages(long pid, const char *name, zm_os_page_visitor *visit, void *context)
 {
-    struct search search = {.visit = visit, .context = context};
+    struct search search = {.process = zm_process_open(pid), .pid = pid, .visit = visit, .context = context};
+    if (search.process < 0) {
+        return search.process;
+    }
     snprintf(search.link, sizeof(search.link), "/memfd:%s (deleted)", name);
-    int process = zm_process_open(pid);
-    if (process < 0) {
-        return process;
+    search.folder = zm_process_open_file(search.process, "fd", O_RDONLY | O_DIRECTORY);
+    int error = search.folder;
+    if (search.folder >= 0) {
+        error = visit_links(&search);
+        close(search.folder);
     }
-    int error = identify(process, pid, &search.identity, &search.start);
-    search.folder = error == 0 ? zm_process_open_file(process, "fd", O_RDONLY | O_DIRECTORY) : error;
-    close(process);
-    if (search.folder < 0) {
-        return search.folder;
-    }
-    error = visit_links(&search);
-    close(search.folder);
+    close(search.process);
     return error;
 }
 

@@ -101,7 +101,7 @@ class Monitor:
     start and one at the end. With interval None there is no thread, and the caller calls sample(). The last `length`
     samples are kept, in memory that is allocated at the start: `nbytes`. walk is report()'s. Of another process only
     rss is known, and with the walk the figures of smaps, from pss to shared_hugetlb; and all others if it publishes
-    them: `published` has since when they are.
+    them: `published` has since when they are. That it begins to publish is noticed within a second or an interval.
 
     All methods may be called from any thread. `missed` counts samples that could not be taken, and `error` says why.
     When the watched process ends, the monitor stops with an event "process ended". A monitor ends when nothing refers
