@@ -263,7 +263,7 @@ describe("mappings", function()
             assert(#zmalloc.mappings() >= count)
             assert(files() == open, "files are left open")
             assert(zmalloc.rss() - before < 0x400000, "memory is lost")
-            print(failed > (jit and 0 or 20), told > 0)
+            print(failed > 0, told > 0) -- how often depends on the gaps in a Lua's heap
          ]]
          assert.is_true(well, text)
          assert.equal("true\ttrue\n", text)

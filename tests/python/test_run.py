@@ -20,6 +20,7 @@ from waiting import wait_until
 pytestmark = pytest.mark.skipif(not preloaded.libraries(), reason="this build has no libraries to preload")
 MIB = 1 << 20
 HOLDS = f"import time; block = bytearray({30 * MIB}); time.sleep({{}})"  # glibc maps it, and it is counted
+LONG = 1  # a loaded machine may give the thread that samples no turn in a tenth of a second
 NAMES = sorted(preloaded.libraries())
 
 
@@ -39,13 +40,13 @@ def report_of(tmp_path: Path, *words: object) -> tuple[dict, str]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_levels_are_the_programs(name: str, tmp_path: Path) -> None:
-    report, text = report_of(tmp_path, "--allocator", name, "--", sys.executable, "-c", HOLDS.format(0.3))
+    report, text = report_of(tmp_path, "--allocator", name, "--", sys.executable, "-c", HOLDS.format(LONG))
     assert report["status"] == 0 and report["allocator"].startswith(name)
     levels = report["levels"]
     assert 30 * MIB <= levels["used"]["peak"] < 60 * MIB and levels["used"]["last"] < 10 * MIB
     assert levels["rss"]["peak"] <= report["peak_rss"] and report["bytes_seen"] > 30 * MIB
     assert any(reading["used"] is not None and reading["used"] >= 30 * MIB for reading in report["readings"])
-    assert report["wall"] >= 0.3 and report["minor_faults"] > 100
+    assert report["wall"] >= LONG and report["minor_faults"] > 100
     for word in ("used", "RSS", "peak", "last", "exit status 0", "page faults", "largest part"):
         assert word in text, text
 
@@ -103,7 +104,7 @@ def test_soft_limit_is_told() -> None:
 
 
 def test_children_are_told_apart(tmp_path: Path) -> None:
-    code = HOLDS.format(0.1)
+    code = HOLDS.format(LONG)
     report, text = report_of(tmp_path, "--", "sh", "-c", f'{sys.executable} -c "{code}"; true')
     own = [process for process in report["processes"] if process["pid"] == report["pid"]]
     children = [process for process in report["processes"] if process["pid"] != report["pid"]]
