@@ -50,6 +50,7 @@ C
 ask() {
     compile "$work/ask" "$lib/$2" < "$work/ask.c"
     for limit in 1000000 1200000; do run "$work/ask" "$1" "$limit" 2> "$work/words"; done
+    [ "$1" = 2.0.9 ] || MIMALLOC_ARENA_RESERVE=32M run "$work/ask" "$1, told to take 32 MiB" 1200000 2> "$work/words"
 }
 
 {
@@ -63,5 +64,7 @@ ask() {
 mimalloc 2.0.9, 1200000 KiB: 20 to 100 threads
 mimalloc 3.0.1, 1000000 KiB: over 100 threads
 mimalloc 3.0.1, 1200000 KiB: fewer than 20 threads
+mimalloc 3.0.1, told to take 32 MiB, 1200000 KiB: over 100 threads
 mimalloc 3.6.0, 1000000 KiB: over 100 threads
-mimalloc 3.6.0, 1200000 KiB: fewer than 20 threads'
+mimalloc 3.6.0, 1200000 KiB: fewer than 20 threads
+mimalloc 3.6.0, told to take 32 MiB, 1200000 KiB: over 100 threads'

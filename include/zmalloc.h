@@ -537,7 +537,7 @@ ZMALLOC_API const char *zmalloc_allocator(void);
  *   active     in pages that hold such blocks, so at least allocated; the rest is fragmentation
  *   resident   in memory that the allocator holds from the kernel, at least active; the rest can be purged. An
  *              upper bound: pages that were never touched may be among it (with mimalloc 2, all that is committed).
- *              After mlockall it is no bound: then all that is mapped is in RSS
+ *              In locked memory it is no bound: all that is mapped is in RSS, and jemalloc's purge leaves it there
  *
  * An unknown figure is 0. Any pointer may be NULL. Returns 1.
  */
@@ -693,8 +693,9 @@ struct zmalloc_report {
 
     /* Only with the walk; Linux: of smaps_rollup. */
     size_t pss;           /* rss, with pages that n processes share counted as an n-th */
-    size_t uss;           /* Private_Clean + Private_Dirty: what would be free if this process ended. It has shared
-                             memory that another holds by a descriptor alone, and lacks what is mapped here twice */
+    size_t uss;           /* Private_Clean + Private_Dirty: in pages mapped nowhere else. If the process ended, these
+                             would be free, but for shared memory that another holds by a descriptor; and so would
+                             pages mapped here twice, which are not in it */
     size_t private_dirty; /* Private_Dirty */
     size_t swap;          /* Swap: not in rss */
     size_t huge_pages;    /* AnonHugePages: in huge pages without a file */

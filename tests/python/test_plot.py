@@ -250,9 +250,9 @@ def test_another_process(walk: bool) -> None:
             time.sleep(0.01)
         child.kill()
     axes = monitor.plot()
-    whole = "RSS: its own alone; its part of what is shared; others' parts of what is shared"
+    whole = "RSS: in pages mapped nowhere else; its part of what is shared; others' parts of what is shared"
     parts = ["RSS − PSS: others' parts of what is shared", "PSS − USS: its part of what is shared",
-             "USS: its own alone"]  # fmt: skip
+             "USS: in pages mapped nowhere else"]  # fmt: skip
     assert legend(axes) == (["RSS", *parts] if walk else ["RSS", whole])
     assert axes.get_title() == f"Memory of process {child.pid}"
     assert axes.get_ylabel() in ("KiB", "MiB")

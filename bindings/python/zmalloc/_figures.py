@@ -65,7 +65,7 @@ FIGURES = (
     Figure("allocator_frag_smallbins_ratio", "slots for small blocks / slots in use", ALLOCATOR,
            "zmalloc_smallbins_frag_ratio", "ratio"),
     Figure("pss", "rss, shared pages divided by users", KERNEL, "process_proportional_memory_bytes", field="Pss"),
-    Figure("uss", "what would be free if it ended", KERNEL, "process_unique_memory_bytes"),
+    Figure("uss", "in pages mapped nowhere else", KERNEL, "process_unique_memory_bytes"),
     Figure("private_dirty", "written to, and not shared", KERNEL, "process_private_dirty_memory_bytes",
            field="Private_Dirty"),
     Figure("swap", "in swap, and not in rss", KERNEL, "process_swap_memory_bytes", field="Swap"),

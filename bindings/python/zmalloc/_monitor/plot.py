@@ -29,7 +29,7 @@ GAPS = [(figure.gap[0], figure.meaning) for figure in FIGURES if figure.gap]
 LEVELS = [Level("used", "used", "in blocks", "#003f5c")]
 LEVELS += [Level(name, "RSS" if name == "rss" else name, adds, colour) for (name, adds), colour in zip(GAPS, COLOURS)]
 LEVELS_OF_ANOTHER = [  # as much as the kernel tells
-    Level("uss", "USS", "its own alone", "#003f5c"),
+    Level("uss", "USS", "in pages mapped nowhere else", "#003f5c"),
     Level("pss", "PSS", "its part of what is shared", "#bc5090"),
     Level("rss", "RSS", "others' parts of what is shared", "#c8c8c8"),
 ]
