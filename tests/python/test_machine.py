@@ -6,9 +6,11 @@ ZMALLOC_EXAMPLES is how many runs it tries. A run that fails, it shortens, and p
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import sysconfig
 import zlib
 
 import machine
@@ -17,7 +19,10 @@ from hypothesis import HealthCheck, Phase, note, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
-RUNS = int(os.environ.get("ZMALLOC_EXAMPLES", "250"))
+# 3.13t takes 13 times as long: it specializes no bytecode, a thread takes 7 times as long to start and end, and each
+# collection looks at all objects.
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+RUNS = int(os.environ.get("ZMALLOC_EXAMPLES", "60" if FREE_THREADED else "250"))
 STEPS = 200  # a run
 
 LIBRARY, PREFIX = os.environ["ZMALLOC_ALLOCATOR"], os.environ["ZMALLOC_PREFIX"]
@@ -55,12 +60,15 @@ def test_whatever_is_done_the_model_is_right(capsys: pytest.CaptureFixture[str])
         stateful_step_count=STEPS,
         suppress_health_check=list(HealthCheck),
     )
+    gc.freeze()  # collections are for what the runs make
     run_state_machine_as_test(seed(SEED)(Machine), settings=chosen)
+    gc.unfreeze()
     with capsys.disabled():
         print(f"\nfigure: {Machine.steps} steps of scripts held\nseed {SEED}")
-    assert Machine.steps > 40_000 or "ZMALLOC_EXAMPLES" in os.environ
+    assert Machine.steps > RUNS * STEPS * 0.8 or "ZMALLOC_EXAMPLES" in os.environ
 
 
+@pytest.mark.skipif(FREE_THREADED, reason="without the lock Python has an allocator of its own and no other")
 @pytest.mark.skipif(LIBRARY != "libc" or PREFIX == "1", reason="valgrind knows the C library's blocks alone")
 def test_valgrind_sees_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     """Nobody reads, writes or frees what is no Block's. What a fresh Block holds is undefined, and may be read."""
