@@ -11,7 +11,7 @@ from measure import CONTENDERS, MODELS, Results, Tree, table
 
 # What zmalloc may cost in instructions for a malloc and free: more than plain, or of what the slots model costs more
 # than plain. The margin is for other compilers.
-MOST_OVER_PLAIN = {"jemalloc": 8, "jemalloc 5.3.1": 12}
+MOST_OVER_PLAIN = {"jemalloc": 8, "jemalloc 5.3.1": 9}
 MOST_OF_SLOTS = {"tcmalloc": 0.5, "mimalloc": 0.5, "libc": 0.5, "libc, prefix": 0.84}
 MARGIN = 1.1
 MARGIN_OF_CALLS = 2

@@ -65,7 +65,7 @@ def test_core_calls_malloc_by_its_plain_name_only_on_libc() -> None:
 
 def test_core_calls_its_own_allocator() -> None:
     own_names = {
-        "jemalloc": r"(je_)?[md]allocx",
+        "jemalloc": r"(je_)?[md]allocx|je_free_tsd",
         "tcmalloc": r"tc_(malloc|free)\w*",
         "mimalloc": r"mi_(malloc|free)\w*",
         "libc": r"malloc|free",
