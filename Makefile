@@ -40,7 +40,7 @@ OPTIONS_tsan = -Db_sanitize=thread -Dc_args=-fsanitize=undefined -Dc_link_args=-
 SUITES = $(or $(SUITES_$(word 2,$(subst -, ,$*))),$(SUITES_OF_CHECKED))
 SUITES_OF_SIZES = quantum sizes aligned limit calls hostile_sizes
 SUITES_quantum8 = $(SUITES_OF_SIZES) 'programs servers'
-SUITES_5.3.1 = $(SUITES_OF_SIZES) allocator decay defrag report oom served threads_rlimit fork_handlers fork_anywhere
+SUITES_5.3.1 = $(SUITES_OF_SIZES) allocator decay defrag report oom served threads_rlimit fork_handlers
 SUITES_OF_CHECKED = $(if $(filter $(CHECKED_VARIANTS),$*),--suite c \
     $(if $(filter asan,$(WORDS)),--suite python --suite lua) \
     $(if $(filter hardened,$(WORDS)),--suite hardened --suite python))

@@ -19,7 +19,7 @@ int main(void)
 
 #include <sys/wait.h>
 
-enum { HOLDERS = 4, NEW_THREADS = 6, SOME = 16, SECONDS_TO_HANG = 100, ROOM = 1 << 30 };
+enum { HOLDERS = 4, NEW_THREADS = 6, SOME = 8, SECONDS_TO_HANG = 100, ROOM = 1 << 30 };
 
 static struct own_code code;
 static size_t held_by_others;

@@ -88,6 +88,9 @@ def test_jemalloc_without_make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         if program.name != "make":
             (programs / program.name).symlink_to(program)
     monkeypatch.setenv("PATH", str(programs))
+    # Meson has ninja look at the build directory that it is called in. Another ninja than the one that built there
+    # would throw its log away, and with it all that is built.
+    monkeypatch.chdir(tmp_path)
     said = failure(*MESON, "setup", tmp_path / "jemalloc", SOURCE, "-Dallocator=jemalloc", *LIBC[1:], NO_PYTHON)
     assert "jemalloc: its build needs make, which is not installed" in said[said.index("ERROR:") :]
     run(*MESON, "setup", tmp_path / "libc", SOURCE, *LIBC, NO_PYTHON)

@@ -1,17 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Installed, the library can be found and used by strangers, in C and C++, shared and static and as a subproject."""
+"""Installed, the library can be found and used by strangers, in C and C++, shared and static."""
 
-import json
 import os
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tree import (
-    ALLOCATOR, BUILD, HEADERS, LIBRARY_ALONE, MESON, PREFIXED, STRANGER, Installed, build_library, copy_source,
-    introspect, option, run, tool,
+    ALLOCATOR, BUILD, HEADERS, PREFIXED, Installed, build_library, copy_source, introspect, option, run, tool,
 )  # fmt: skip
 
 HERE = Path(__file__).parent
@@ -127,53 +124,3 @@ def test_plugin_with_the_static_library(static: Installed, tmp_path: Path) -> No
     assert "libzmalloc" not in run(tool("readelf"), "--dynamic", plugin)
     run("gcc", *STRICT, HERE / "plugin_host.c", "-o", host, "-pthread", "-ldl")
     assert run(host, plugin) == "still loaded\n"
-
-
-PROJECT = """
-project('stranger', 'c', meson_version: '>=1.0.0')
-zmalloc = dependency('zmalloc', fallback: 'zmalloc', default_options: {options})
-test('stranger', executable('stranger', 'stranger.c', dependencies: zmalloc))
-"""
-
-
-@pytest.mark.parametrize("unity", ["off", "on", "subprojects"])
-def test_subproject(unity: str, tmp_path: Path) -> None:
-    """Found nowhere else, the library is built as a part of the project that needs it, however that is compiled."""
-    stranger = tmp_path / "stranger"
-    (stranger / "subprojects").mkdir(parents=True)
-    shutil.copy(STRANGER, stranger)
-    copy_source(tmp_path).rename(stranger / "subprojects" / "zmalloc")
-    unwanted = [word.removeprefix("-D") for word in LIBRARY_ALONE if "tests" not in word]
-    (stranger / "meson.build").write_text(PROJECT.format(options=["allocator=libc", *unwanted]))
-    build = tmp_path / "build"
-    run(*MESON, "setup", "--force-fallback-for=zmalloc", f"-Dunity={unity}", "-Dunity_size=100", build, stranger)
-    run(*MESON, "compile", "-C", build)
-    assert run(build / "stranger").startswith("libc")
-    # The library's own tests are not its users'.
-    tests = json.loads((build / "meson-info" / "intro-tests.json").read_text())
-    assert [test["name"] for test in tests] == ["stranger"]
-
-
-PLUGIN_PROJECT = """
-project('host', 'c', meson_version: '>=1.0.0')
-zmalloc = dependency('zmalloc', fallback: 'zmalloc', default_options: {options})
-dl = meson.get_compiler('c').find_library('dl', required: false)
-plugin = shared_module('plugin', 'plugin.c', dependencies: zmalloc)
-host = executable('host', 'plugin_host.c', dependencies: [dependency('threads'), dl])
-test('plugin', host, args: plugin.full_path(), depends: plugin)
-"""
-
-
-def test_plugin_with_a_static_subproject(tmp_path: Path) -> None:
-    """The same without pkg-config."""
-    project = tmp_path / "project"
-    (project / "subprojects").mkdir(parents=True)
-    for name in ("plugin.c", "plugin_host.c"):
-        shutil.copy(HERE / name, project)
-    copy_source(tmp_path).rename(project / "subprojects" / "zmalloc")
-    options = ["allocator=libc", "default_library=static"]
-    (project / "meson.build").write_text(PLUGIN_PROJECT.format(options=options))
-    build = tmp_path / "build"
-    run(*MESON, "setup", "--force-fallback-for=zmalloc", build, project)
-    run(*MESON, "compile", "-C", build)
-    assert run(build / "host", build / "libplugin.so") == "still loaded\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tree import (
-    LIBRARY_ALONE, MESON, SOURCE, Installed, build_library, copy_source, header_functions, run, symbols, tool,
+    ALLOCATOR, LIBRARY_ALONE, MESON, SOURCE, Installed, build_library, copy_source, header_functions, run, symbols, tool,
 )  # fmt: skip
 
 HERE = Path(__file__).parent
@@ -14,7 +14,7 @@ STRICT = ["-Wall", "-Wextra", "-Werror"]
 PREFIX = "my_"
 
 
-@pytest.fixture(scope="module", params=["gcc", "clang"])
+@pytest.fixture(scope="module", params=["gcc", "clang"] if ALLOCATOR == "libc" else ["gcc"])
 def installed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Installed:
     folder = tmp_path_factory.mktemp("prefixed")
     with pytest.MonkeyPatch.context() as patch:
