@@ -21,6 +21,7 @@ pytestmark = pytest.mark.skipif(not preloaded.libraries(), reason="this build ha
 MIB = 1 << 20
 HOLDS = f"import time; block = bytearray({30 * MIB}); time.sleep({{}})"  # glibc maps it, and it is counted
 LONG = 1  # a loaded machine may give the thread that samples no turn in a tenth of a second
+LAG = MIB  # from Linux 6.2 on ru_maxrss may be short of what statm has: each processor adds its part late
 NAMES = sorted(preloaded.libraries())
 
 
@@ -44,7 +45,7 @@ def test_levels_are_the_programs(name: str, tmp_path: Path) -> None:
     assert report["status"] == 0 and report["allocator"].startswith(name)
     levels = report["levels"]
     assert 30 * MIB <= levels["used"]["peak"] < 60 * MIB and levels["used"]["last"] < 10 * MIB
-    assert levels["rss"]["peak"] <= report["peak_rss"] and report["bytes_seen"] > 30 * MIB
+    assert levels["rss"]["peak"] <= report["peak_rss"] + LAG and report["bytes_seen"] > 30 * MIB
     assert any(reading["used"] is not None and reading["used"] >= 30 * MIB for reading in report["readings"])
     assert report["wall"] >= LONG and report["minor_faults"] > 100
     for word in ("used", "RSS", "peak", "last", "exit status 0", "page faults", "largest part"):
