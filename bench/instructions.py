@@ -52,13 +52,17 @@ def collected(done: subprocess.CompletedProcess[str]) -> int:
     return int(match[1])
 
 
-def instructions_of(tree: Tree, contender: str, workload: str) -> float:
+# jemalloc 5.3.1 shrinks threads' caches by the clock, at most once in 10 ms. As 5.3.0 does it, by the bytes that were
+# allocated, the count is the same each time.
+BY_BYTES = "experimental_tcache_gc:false"
+
+
+def instructions_of(tree: Tree, contender: str, workload: str, **variables: str) -> float:
     """Instructions of one operation, harness included: start and end cancel out between a short and a long run."""
-    # jemalloc 5.3.1 shrinks threads' caches by the clock, at most once in 10 ms. As 5.3.0 does it, by the bytes that
-    # were allocated, the count is the same each time.
-    by_bytes = "experimental_tcache_gc:false" if "5.3.1" in tree.name else ""
+    if "5.3.1" in tree.name:
+        variables["JE_MALLOC_CONF"] = BY_BYTES
     counts = [
-        collected(tree.run(f"churn-{contender}", workload, operations, wrapper=CALLGRIND, configuration=by_bytes))
+        collected(tree.run(f"churn-{contender}", workload, operations, wrapper=CALLGRIND, **variables))
         for operations in (100_000, 400_000)
     ]
     return (counts[1] - counts[0]) / 300_000

@@ -46,11 +46,11 @@ class Tree:
         return (self.module / "zmalloc" / "__init__.py").exists()
 
     def run(
-        self, program: str, *arguments: object, wrapper: Iterable[str] = (), configuration: str = ""
+        self, program: str, *arguments: object, wrapper: Iterable[str] = (), **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a benchmark program, with jemalloc configured so; what goes wrong ends everything."""
+        """Runs a benchmark program, with these variables of the environment; what goes wrong ends everything."""
         command = [*wrapper, str(self.bench / program), *map(str, arguments)]
-        environment = {**os.environ, "LC_ALL": "C", **({"JE_MALLOC_CONF": configuration} if configuration else {})}
+        environment = {**os.environ, "LC_ALL": "C", **variables}
         return subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
 
     def figure(self, program: str, *arguments: object) -> float:

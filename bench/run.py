@@ -21,6 +21,7 @@ from pathlib import Path
 import blocks
 import hints
 import in_python
+import preloads
 import questions
 import servers
 from instructions import instructions
@@ -31,6 +32,7 @@ from measure import Tree
 SUBJECTS = {
     "instructions": instructions,
     "libraries": libraries,
+    "preload": preloads.preload,
     "churn": blocks.churn,
     "threads": blocks.threads,
     "read": blocks.read,
@@ -41,6 +43,7 @@ SUBJECTS = {
     "python": in_python.python,
     "processes": in_python.processes,
     "monitor": questions.monitor,
+    "programs": preloads.programs,
     "servers": servers.servers,
 }
 
