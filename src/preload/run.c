@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Under `zmalloc run`: writes this process's figures to a file in the folder that the command has made, by a thread
- * and at exit. */
+ * and at its end. With or without it, publishes them where that is wished. */
 #include "preload/run.h"
 
+#include "os/os.h"
 #include "preload/preload.h"
 
 #include <dlfcn.h>
@@ -17,11 +18,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 static struct zm_run_page *page;
 static uint64_t milliseconds;
+static size_t publishing_ms;
 static atomic_flag writing = ATOMIC_FLAG_INIT;
 static _Atomic uint64_t failed;
 static _Atomic uint64_t soft_passed;
@@ -56,66 +60,106 @@ static uint64_t number_of(const char *name)
     return text != NULL ? strtoull(text, NULL, DECIMAL) : 0;
 }
 
-/* What the kernel has seen of this program alone: the figure of getrusage is kept over exec. */
-static uint64_t peak_rss(void)
+/* What a signal handler may ask for, too. */
+struct counted {
+    size_t used;
+    size_t peak_used;
+    size_t allocated;
+    size_t freed;
+    struct rusage usage;
+};
+
+static struct counted count(void)
 {
-    enum { ROOM = 4096, DECIMAL = 10, KIB = 1024 };
-    static char text[ROOM]; /* by one thread at a time */
-    int file = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-    if (file < 0) {
-        return ZMALLOC_UNKNOWN;
-    }
-    ssize_t length = read(file, text, sizeof(text) - 1);
-    close(file);
-    text[length > 0 ? length : 0] = '\0';
-    const char *line = strstr(text, "\nVmHWM:");
-    return line != NULL ? strtoull(line + sizeof("\nVmHWM:") - 1, NULL, DECIMAL) * KIB : ZMALLOC_UNKNOWN;
+    struct counted counted = {.allocated = zmalloc_total_allocated(), .freed = zmalloc_total_freed()};
+    counted.used = zmalloc_used_memory();
+    counted.peak_used = zmalloc_peak_memory();
+    getrusage(RUSAGE_SELF, &counted.usage);
+    return counted;
 }
 
-/* RSS only at the end: to ask for it takes a descriptor, whose number the program may be about to take. Until then
- * whoever reads the page asks the kernel. */
-static void refresh(bool ends)
+static uint64_t microseconds(struct timeval time)
+{
+    enum { A_SECOND = 1000000 };
+    return (uint64_t) time.tv_sec * A_SECOND + (uint64_t) time.tv_usec;
+}
+
+static void store_counted(const struct counted *counted)
+{
+    store(&page->updated_ns, now_ns());
+    store(&page->used, counted->used);
+    store(&page->peak_used, counted->peak_used);
+    store(&page->total_allocated, counted->allocated);
+    store(&page->total_freed, counted->freed);
+    store(&page->user_us, microseconds(counted->usage.ru_utime));
+    store(&page->system_us, microseconds(counted->usage.ru_stime));
+    store(&page->minor_faults, (uint64_t) counted->usage.ru_minflt);
+    store(&page->major_faults, (uint64_t) counted->usage.ru_majflt);
+    store(&page->soft_passed, atomic_load(&soft_passed));
+}
+
+/* So that nobody sees a part of them, who reads the page meanwhile. */
+static void refresh(void)
 {
     size_t allocated;
     size_t active;
     size_t resident;
-    size_t rss = ZMALLOC_UNKNOWN;
-    size_t used = zmalloc_used_memory();
+    struct counted counted = count();
     zmalloc_allocator_info(&allocated, &active, &resident);
-    uint64_t highest = ends ? peak_rss() : ZMALLOC_UNKNOWN;
-    if (ends) {
-        zmalloc_rss(&rss);
-    }
     uint64_t sequence = atomic_load_explicit(&page->sequence, memory_order_relaxed);
     store(&page->sequence, sequence + 1);
     atomic_thread_fence(memory_order_release);
-    store(&page->updated_ns, now_ns());
-    store(&page->used, used);
     store(&page->allocated, allocated);
     store(&page->active, active);
     store(&page->resident, resident);
-    store(&page->rss, rss);
-    store(&page->peak_used, zmalloc_peak_memory());
-    store(&page->peak_rss, highest);
-    store(&page->total_allocated, zmalloc_total_allocated());
-    store(&page->total_freed, zmalloc_total_freed());
-    store(&page->soft_passed, atomic_load(&soft_passed));
-    store(&page->ended, ends);
+    store_counted(&counted);
     atomic_store_explicit(&page->sequence, sequence + 2, memory_order_release);
+}
+
+static uint64_t bytes_of(const char *text, const char *name)
+{
+    enum { DECIMAL = 10, KIB = 1024 };
+    const char *line = strstr(text, name);
+    return line != NULL ? strtoull(line + strlen(name), NULL, DECIMAL) * KIB : ZMALLOC_UNKNOWN;
+}
+
+/* At the end alone: to ask the kernel takes a descriptor, whose number the program may be about to take. Until then
+ * whoever reads the page asks by itself. The most RSS of getrusage would be kept over exec. */
+static void store_end(enum zm_run_end how)
+{
+    enum { ROOM = 4096 };
+    int file = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    if (file >= 0) {
+        static char text[ROOM]; /* who comes at the same time writes much the same there */
+        ssize_t length = read(file, text, sizeof(text) - 1);
+        close(file);
+        text[length > 0 ? length : 0] = '\0';
+        store(&page->rss, bytes_of(text, "\nVmRSS:"));
+        store(&page->peak_rss, bytes_of(text, "\nVmHWM:"));
+    }
+    store(&page->ended, how);
 }
 
 /* Who has ended stays so. In a child by vfork, or one whose fork handlers did not run, the page is the parent's, and
  * whoever was writing may not be there. */
+static bool is_own(void)
+{
+    return page != NULL && page->pid == (uint64_t) getpid() && atomic_load(&page->ended) == ZM_RUN_NO_END;
+}
+
 static void refresh_once(bool ends)
 {
-    if (page == NULL || page->pid != (uint64_t) getpid()) {
+    if (!is_own()) {
         return;
     }
     while (atomic_flag_test_and_set(&writing)) {
         sched_yield();
     }
-    if (atomic_load(&page->ended) == 0) {
-        refresh(ends);
+    if (is_own()) {
+        refresh();
+    }
+    if (is_own() && ends) {
+        store_end(ZM_RUN_EXIT);
     }
     atomic_flag_clear(&writing);
 }
@@ -157,6 +201,14 @@ static uint64_t who_answers(void)
     return elsewhere;
 }
 
+static uint64_t start_of_process(void)
+{
+    enum { STARTTIME = 22 };
+    long long ticks = 0;
+    zm_os_proc_stat(STARTTIME, &ticks);
+    return (uint64_t) ticks;
+}
+
 /* A whole page is written first: to have no room must be an error here, and not a signal later. The file's descriptor
  * is not kept, as the program may use its number. */
 static struct zm_run_page *make_page(const char *folder)
@@ -167,6 +219,9 @@ static struct zm_run_page *make_page(const char *folder)
     char path[PATH_MAX];
     first.pid = (uint64_t) getpid();
     first.parent = (uint64_t) getppid();
+    first.born = start_of_process();
+    first.rss = ZMALLOC_UNKNOWN;
+    first.peak_rss = ZMALLOC_UNKNOWN;
     first.started_ns = now_ns();
     first.elsewhere = who_answers();
     snprintf(first.allocator, sizeof(first.allocator), "%s", zmalloc_allocator());
@@ -227,6 +282,9 @@ static void begin(void)
     if (page != NULL && milliseconds > 0) {
         start_thread();
     }
+    if (publishing_ms > 0) {
+        zmalloc_publish(1, publishing_ms);
+    }
 }
 
 /* The page that it has is its parent's. */
@@ -234,11 +292,11 @@ static void begin_in_child(void)
 {
     if (page != NULL) {
         munmap(page, sizeof(*page));
-        atomic_flag_clear(&writing);
-        atomic_store(&failed, 0);
-        atomic_store(&soft_passed, 0);
-        begin();
     }
+    atomic_flag_clear(&writing);
+    atomic_store(&failed, 0);
+    atomic_store(&soft_passed, 0);
+    begin();
 }
 
 static void count_passing(size_t used, void *context)
@@ -248,21 +306,51 @@ static void count_passing(size_t used, void *context)
     atomic_fetch_add(&soft_passed, 1);
 }
 
-__attribute__((constructor)) static void start(void)
-{
-    int error = errno;
-    if (secure_getenv(ZM_RUN_FOLDER) == NULL) {
-        return;
-    }
-    milliseconds = number_of(ZM_RUN_MILLISECONDS);
-    begin();
-    pthread_atfork(NULL, NULL, begin_in_child);
-    zmalloc_set_soft_limit((size_t) number_of(ZM_RUN_SOFT_LIMIT), 0, count_passing, NULL);
-    zmalloc_set_limit((size_t) number_of(ZM_RUN_LIMIT));
-    errno = error;
-}
-
 __attribute__((destructor)) static void end(void)
 {
     refresh_once(true);
+}
+
+__attribute__((constructor)) static void start(void)
+{
+    int error = errno;
+    bool runs = secure_getenv(ZM_RUN_FOLDER) != NULL;
+    milliseconds = number_of(ZM_RUN_MILLISECONDS);
+    publishing_ms = (size_t) number_of(ZM_PUBLISH_MILLISECONDS);
+    if (runs || publishing_ms > 0) {
+        begin();
+        pthread_atfork(NULL, NULL, begin_in_child);
+    }
+    if (runs) {
+        (void) at_quick_exit(end);
+        zmalloc_set_soft_limit((size_t) number_of(ZM_RUN_SOFT_LIMIT), 0, count_passing, NULL);
+        zmalloc_set_limit((size_t) number_of(ZM_RUN_LIMIT));
+    }
+    errno = error;
+}
+
+/* Who ends so runs no destructors, and may do it in a signal handler, while anything else is going on. What can't be
+ * asked for there is as of the last reading. */
+static void end_at_once(void)
+{
+    if (is_own()) {
+        struct counted counted = count();
+        store_counted(&counted);
+        store_end(ZM_RUN_EXIT_AT_ONCE);
+        uint64_t sequence = atomic_load(&page->sequence);
+        store(&page->sequence, sequence + sequence % 2); /* a writer that it came in between may never go on */
+    }
+}
+
+ZM_EXPORTED _Noreturn void _exit(int status)
+{
+    end_at_once();
+    for (;;) {
+        syscall(SYS_exit_group, status);
+    }
+}
+
+ZM_EXPORTED _Noreturn void _Exit(int status)
+{
+    _exit(status);
 }

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from preloads import LIBRARIES, Run, program, under
+from preloads import LIBRARIES, Left, Run, program, under
 from tree import ALLOCATOR, SOURCE, run, symbols, tool
 
 CALLS = {
     "malloc", "calloc", "realloc", "reallocarray", "free", "cfree", "free_sized", "free_aligned_sized",
-    "aligned_alloc", "memalign", "posix_memalign", "valloc", "pvalloc", "malloc_usable_size",
+    "aligned_alloc", "memalign", "posix_memalign", "valloc", "pvalloc", "malloc_usable_size", "_exit", "_Exit",
 }  # fmt: skip
+ENDED = {"exit": 1, "quick_exit": 1, "_exit": 2, "_Exit": 2, "handler": 2}
 LIMIT = (50 << 20) + (500 << 10)  # the program prints to the end
 PYTHON = """
 import json, threading
@@ -118,6 +119,33 @@ def test_children_are_told_apart(library: Path, folder: Path) -> None:
     assert child.parent == parent.pid and child.pid != parent.pid
     assert parent.ended == child.ended == 1
     assert child.total_allocated > parent.total_allocated + 1000
+
+
+def check_work(left: Left, milliseconds: int) -> None:
+    """It took so long, touched 8 MiB, and had them at its end."""
+    assert left.user_us + left.system_us >= milliseconds * 1000
+    assert left.minor_faults > 100
+    assert left.used >= 8 << 20 and left.peak_used >= left.used
+    assert left.peak_rss >= left.rss >= 8 << 20
+
+
+@pytest.mark.parametrize("how", ENDED)
+def test_figures_are_those_of_the_end(library: Path, folder: Path, how: str) -> None:
+    """However it ends by itself."""
+    done = under(library, folder, program("known"), "end", how)
+    assert done.status == 0
+    [left] = done.left
+    assert left.ended == ENDED[how]
+    check_work(left, 50)
+
+
+def test_process_that_is_killed_or_goes_on_by_exec(library: Path, folder: Path) -> None:
+    [killed] = under(library, folder, program("known"), "end", "kill").left
+    assert killed.ended == 0
+    first, last = under(library, folder, program("known"), "end", "exec", "_exit").left
+    assert (first.pid, first.born) == (last.pid, last.born) and first.started_ns < last.started_ns
+    assert (first.ended, last.ended) == (0, 2)
+    check_work(last, 100)  # what the kernel counts is kept over exec
 
 
 def test_limit_is_a_full_machines(library: Path, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import sys
@@ -24,6 +25,7 @@ HOLDS = f"import time; block = bytearray({30 * MIB}); time.sleep({{}})"  # glibc
 LONG = 1  # a loaded machine may give the thread that samples no turn in a tenth of a second
 LAG = MIB  # from Linux 6.2 on ru_maxrss may be short of what statm has: each processor adds its part late
 NAMES = sorted(preloaded.libraries())
+LOST = "killed or unseen"
 
 
 @pytest.fixture
@@ -125,6 +127,102 @@ def test_many_short_children_leave_nothing(pages: Path, tmp_path: Path) -> None:
     assert list(pages.iterdir()) == []
 
 
+BUSY = "import time\nwhile time.process_time() < {}: pass\n"
+
+
+def test_cpu_and_faults_of_each_process(tmp_path: Path) -> None:
+    """The whole is not less than the sum; of a process that goes on by exec, its last image has them."""
+    busy = f"{sys.executable} -c '{BUSY.format(0.2)}{{}}'"
+    ending = {"_exit": "import os; os._exit(0)", LOST: "import os; os.kill(os.getpid(), 9)", "exit": ""}
+    script = "".join(f"({busy.format(end)}); " for end in ending.values()) + f"(exec {busy.format('')}); true"
+    report, text = report_of(tmp_path, "--", "sh", "-c", script)
+    children = [process for process in report["processes"] if process["pid"] != report["pid"]]
+    pythons = [process for process in children if process["name"].startswith("python")]
+    assert [process["end"] for process in pythons] == [*ending, "exit"]
+    for process in pythons:
+        assert 0.15 < process["user"] + process["system"] < 20 and process["minor_faults"] > 100
+    for name in ("user", "system", "minor_faults", "major_faults"):
+        assert sum(process[name] for process in pythons) <= report[name] * 1.05 + 0.1
+    shells = [process for process in children if process["name"] == "sh"]
+    assert {process["end"] for process in shells} <= {"exec", "_exit"} and shells[-1]["end"] == "exec"
+    assert len({process["pid"] for process in children}) == report["children_ended"] >= 4
+    rows = [line.split() for line in text.splitlines() if line.lstrip().startswith(("itself", *map(str, range(10))))]
+    assert rows[0][:2] == ["itself", "sh"] and rows[0][-1] in ("exit", "_exit")
+    assert sorted(row[-1] for row in rows if row[1].startswith("python")) == ["_exit", "exit", "exit", "unseen"]
+
+
+def test_memory_of_a_child_is_no_reason_for_advice_about_the_program(tmp_path: Path) -> None:
+    _, text = report_of(tmp_path, "--", "sh", "-c", f"{sys.executable} -c '{HOLDS.format(0.1)}'; true")
+    assert re.search(r"A child had the most memory: \d+ \(python\S*\)\. Run that by itself", text), text
+
+
+def test_child_that_outlives_the_program(tmp_path: Path) -> None:
+    script = f"{sys.executable} -c 'import time; print(1, flush=True); time.sleep(5)' >{tmp_path}/started & "
+    script += f"until [ -s {tmp_path}/started ]; do sleep 0.05; done; echo $! >{tmp_path}/pid"
+    report, text = report_of(tmp_path, "--", "sh", "-c", script)
+    pid = int((tmp_path / "pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    [left] = [process for process in report["processes"] if process["pid"] == pid and process["end"] != "exec"]
+    assert left["end"] == "running" and report["status"] == 0
+    assert any(line.split()[:1] == [str(pid)] and line.endswith("running") for line in text.splitlines())
+
+
+def page_of(pid: int, started: int, **figures: int) -> preloaded.Page:
+    return preloaded.Page("libc", f"image {started}", {**dict.fromkeys(preloaded._NUMBERS, 0), "pid": pid, "born": 7,
+                          "started_ns": started, "updated_ns": 1, **figures})  # fmt: skip
+
+
+def write_page(folder: Path, page: preloaded.Page) -> None:
+    head = (page.allocator.encode(), page.program.encode(), preloaded._MAGIC, preloaded._VERSION, preloaded._PAGE.size)
+    (folder / f"{page.pid}.{page.started_ns}").write_bytes(preloaded._PAGE.pack(*head, *page.figures.values()))
+
+
+def test_ended_processes_are_told_from_those_that_have_their_numbers_now(tmp_path: Path) -> None:
+    """The process of this number is the test's own, which was born at another time."""
+    gathered = preloaded.Gathered(str(tmp_path))
+    for page in (page_of(os.getpid(), 1, total_allocated=5), page_of(os.getpid(), 2, total_allocated=6)):
+        write_page(tmp_path, page)
+    write_page(tmp_path, page_of(os.getpid(), 3, born=8, ended=2, total_allocated=7))
+    gathered.sort_out(but=1)
+    assert list(tmp_path.iterdir()) == [] and gathered.number == 2
+    assert [page.end for page in gathered.all()] == ["exec", LOST, "_exit"]
+    assert gathered.bytes_seen() == 18
+    born = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    write_page(tmp_path, page_of(os.getpid(), 4, born=born, total_allocated=8))
+    gathered.sort_out(but=1)
+    assert [page.end for page in gathered.all()][-1] == "running" and gathered.number == 2
+    assert gathered.bytes_seen() == 26
+
+
+def test_of_many_ended_processes_the_largest_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preloaded.Gathered, "MOST", 3)
+    gathered = preloaded.Gathered(str(tmp_path))
+    for number in range(1, 8):
+        write_page(tmp_path, page_of(number, number, ended=1, peak_rss=number, total_allocated=1))
+    gathered.sort_out(but=0)
+    assert gathered.number == gathered.bytes_seen() == 7
+    kept = [page.pid for page in gathered.all()]
+    assert 3 <= len(kept) <= 6 and 7 in kept and 6 in kept
+
+
+def test_published_meanwhile(tmp_path: Path) -> None:
+    """By the program, and by its children."""
+    code = HOLDS.format(60)
+    with start("run", "--publish", "--every", "0.02", "--", "sh", "-c", f'{sys.executable} -c "{code}"; true') as run_:
+        found: list[dict] = []
+
+        def find() -> bool:
+            listed = json.loads(run("top", "--json", "--published").out)["processes"]
+            found[:] = [each for each in listed if each["used"] is not None and each["used"] > 30 * MIB]
+            return bool(found)
+
+        wait_until(find)
+        assert found[0]["allocator"].startswith("libc") and found[0]["published"]["interval"] == 0.02
+        os.kill(found[0]["pid"], signal.SIGTERM)
+        run_.communicate(timeout=60)
+    assert run_.returncode == 0
+
+
 def test_program_that_is_not_seen(tmp_path: Path) -> None:
     """It has taken the library out of its environment, as a static one would not look there."""
     report, text = report_of(tmp_path, "--", "env", "-u", "LD_PRELOAD", "sleep", "0.1")
@@ -195,7 +293,7 @@ def test_pages_that_are_none(tmp_path: Path) -> None:
 
 def test_page_that_is_being_written(tmp_path: Path) -> None:
     page = tmp_path / "1.1"
-    head = (b"libc", b"x", preloaded._MAGIC, 1, preloaded._PAGE.size)
+    head = (b"libc", b"x", preloaded._MAGIC, preloaded._VERSION, preloaded._PAGE.size)
     for sequence, is_whole in ((4, True), (5, False)):
         numbers = dict.fromkeys(preloaded._NUMBERS, 0) | {"pid": 1, "sequence": sequence}
         page.write_bytes(preloaded._PAGE.pack(*head, *numbers.values()))
@@ -248,6 +346,20 @@ def contender(name: str, walls: list[float], rss: int = 32 * MIB) -> comparison.
     made = comparison.Contender(name, None)
     made.outcomes = [outcome(wall, rss) for wall in walls]
     return made
+
+
+def test_json_is_as_the_schema_says(source: Path, tmp_path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="no jsonschema for this interpreter")
+    schema = json.loads((source / "docs" / "cli.schema.json").read_text())
+    check = jsonschema.Draft202012Validator(schema).validate
+    file = tmp_path / "compare.json"
+    assert run("compare", "--runs", "2", "--json", file, "--", "true").status == 0
+    kill = f"{sys.executable} -c 'import os; os.kill(os.getpid(), 9)'; (sleep 0.1); kill -9 $$"
+    for said in (report_of(tmp_path, "--", "sh", "-c", kill)[0], json.loads(file.read_text())):
+        check(said)
+        for broken in ({**said, "program": []}, {**said, "more": 1}, {key: said[key] for key in list(said)[:-1]}):
+            with pytest.raises(jsonschema.ValidationError):
+                check(broken)
 
 
 def test_differences_within_the_noise_are_told() -> None:

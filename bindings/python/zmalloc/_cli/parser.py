@@ -247,6 +247,8 @@ class Commands:
                               "process")  # fmt: skip
         run.add_argument("--soft-limit", metavar="SIZE", type=_size,
                          help="report how often the bytes in use pass this")  # fmt: skip
+        run.add_argument("--publish", action="store_true",
+                         help="publish the figures meanwhile, for report, watch, plot, serve and top")  # fmt: skip
 
     def compare(self) -> None:
         compare = self._add("compare", "run a program under several allocators, in turn, and compare",

@@ -17,20 +17,25 @@ from .parser import ALLOCATORS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
 NOT_OURS = ("malloc", "calloc", "realloc", "free", "aligned_alloc", "posix_memalign")
 
-_MAGIC, _VERSION = 0x4E55524D5A, 1
+_MAGIC, _VERSION = 0x4E55524D5A, 2
 _UNKNOWN = 2**64 - 1
 _NUMBERS = (
-    "pid", "parent", "started_ns", "elsewhere", "sequence", "updated_ns", "ended", "used", "allocated", "active",
-    "resident", "rss", "peak_used", "peak_rss", "total_allocated", "total_freed", "failed", "failed_size",
-    "soft_passed",
+    "pid", "parent", "born", "started_ns", "elsewhere", "sequence", "updated_ns", "ended", "used", "allocated",
+    "active", "resident", "rss", "peak_used", "peak_rss", "total_allocated", "total_freed", "user_us", "system_us",
+    "minor_faults", "major_faults", "failed", "failed_size", "soft_passed",
 )  # fmt: skip
 _PAGE = struct.Struct(f"=32s32s3Q{len(_NUMBERS)}Q")
 _SEQUENCE_AT = _PAGE.size - 8 * (len(_NUMBERS) - _NUMBERS.index("sequence"))
 LEVELS = ("used", "allocated", "active", "resident", "rss")
+
+# How an image ended. By exec the process went on as another one, which has a page too. Who was killed has said nothing;
+# nor has an image before one that is not seen.
+RUNNING, EXIT, EXIT_AT_ONCE, EXEC, LOST = "running", "exit", "_exit", "exec", "killed or unseen"
+_ENDS = {1: EXIT, 2: EXIT_AT_ONCE}
 
 
 class Page(NamedTuple):
@@ -39,10 +44,16 @@ class Page(NamedTuple):
     allocator: str
     program: str
     figures: dict[str, int | None]
+    end: str = RUNNING
 
     @property
     def pid(self) -> int:
         return self.figures["pid"] or 0
+
+    @property
+    def process(self) -> tuple[int, int | None]:
+        """Which one it is: another one may have its number later."""
+        return self.pid, self.figures["born"]
 
     @property
     def started_ns(self) -> int:
@@ -85,6 +96,33 @@ def read_page(path: str) -> Page | None:
     return None
 
 
+def by_process(pages: Iterable[Page]) -> dict[tuple[int, int | None], list[Page]]:
+    """The images of each process, in the order of their starts."""
+    found: dict[tuple[int, int | None], list[Page]] = {}
+    for page in sorted(pages, key=lambda page: page.started_ns):
+        found.setdefault(page.process, []).append(page)
+    return found
+
+
+def _told(images: list[Page]) -> list[Page]:
+    """The images of a process with how they ended."""
+    last = images[-1]
+    end = _ENDS.get(last.figures["ended"] or 0) or (RUNNING if _is_there(last) else LOST)
+    return [*(page._replace(end=EXEC) for page in images[:-1]), last._replace(end=end)]
+
+
+def _is_there(page: Page) -> bool:
+    """Whether the process still runs, and is not another one that has its number now."""
+    try:
+        with open(f"/proc/{page.pid}/stat", "rb") as file:
+            state, *fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return False
+    threads, born = int(fields[16]), int(fields[18])
+    has_ended = state in (b"Z", b"X") and threads <= 1  # a first thread may end before the others
+    return not has_ended and page.figures["born"] in (born, 0)
+
+
 class Gathered:
     """The pages of a folder. Those of ended children go, as there may be many; the largest are kept in mind."""
 
@@ -92,43 +130,53 @@ class Gathered:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._ended: list[Page] = []
-        self.number = 0  # of those of ended children
-        self.bytes = 0  # that these have allocated
+        self._ended: dict[tuple[int, int | None], list[Page]] = {}
+        self.number = 0  # of children that have ended
+        self._bytes = 0  # that these have allocated
 
     def pages_of(self, pid: int) -> list[Page]:
         """Those of a process, in the order of their starts."""
-        return self._read(lambda name: name.startswith(f"{pid}."))
+        return sorted((page for _, page in self._read(f"{pid}.")), key=lambda page: page.started_ns)
 
     def all(self) -> list[Page]:
-        """Those of all processes, in the order of their starts."""
-        return sorted([*self._ended, *self._read(lambda name: True)], key=lambda page: page.started_ns)
+        """Those of all processes, each with its end, in the order of their starts."""
+        kept = [page for images in self._ended.values() for page in images]
+        processes = by_process([*kept, *(page for _, page in self._read())])
+        pages = [page for images in processes.values() for page in _told(images)]
+        return sorted(pages, key=lambda page: page.started_ns)
+
+    def bytes_seen(self) -> int:
+        """How many bytes were allocated through the library, in all processes."""
+        return self._bytes + sum(page.figures["total_allocated"] or 0 for _, page in self._read())
 
     def sort_out(self, but: int) -> None:
         """Takes out what ended processes have left, but for one process."""
-        with os.scandir(self._folder) as entries:
-            for entry in entries:
-                page = read_page(entry.path)
-                if page is not None and page.pid != but and (page.figures["ended"] or not _is_there(page.pid)):
-                    with suppress(OSError):
-                        os.unlink(entry.path)
-                    self._keep(page)
+        found = [(name, page) for name, page in self._read() if page.pid != but]
+        ended = {process for process, images in by_process(page for _, page in found).items()
+                 if images[-1].figures["ended"] or not _is_there(images[-1])}  # fmt: skip
+        for name, page in found:
+            if page.process in ended:
+                with suppress(OSError):
+                    os.unlink(os.path.join(self._folder, name))
+                self._keep(page)
 
     def _keep(self, page: Page) -> None:
-        self.number += 1
-        self.bytes += page.figures["total_allocated"] or 0
-        self._ended.append(page)
+        self.number += page.process not in self._ended
+        self._bytes += page.figures["total_allocated"] or 0
+        self._ended.setdefault(page.process, []).append(page)
         if len(self._ended) > 2 * self.MOST:
-            self._ended = sorted(self._ended, key=lambda one: -(one.figures["peak_rss"] or 0))[: self.MOST]
+            largest = sorted(self._ended.items(), key=lambda each: -max(_peak(page) for page in each[1]))
+            self._ended = dict(largest[: self.MOST])
 
-    def _read(self, wanted: Callable[[str], bool]) -> list[Page]:
+    def _read(self, prefix: str = "") -> list[tuple[str, Page]]:
+        """The names of the files, and what is in them."""
         with os.scandir(self._folder) as entries:
-            pages = [read_page(entry.path) for entry in entries if wanted(entry.name)]
-        return sorted((page for page in pages if page is not None), key=lambda page: page.started_ns)
+            pages = [(entry.name, read_page(entry.path)) for entry in entries if entry.name.startswith(prefix)]
+        return [(name, page) for name, page in pages if page is not None]
 
 
-def _is_there(pid: int) -> bool:
-    return os.path.exists(f"/proc/{pid}")
+def _peak(page: Page) -> int:
+    return page.figures["peak_rss"] or 0
 
 
 def libraries() -> dict[str, str]:

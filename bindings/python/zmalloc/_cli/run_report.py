@@ -8,7 +8,7 @@ import shlex
 import signal
 from typing import NamedTuple
 
-from .preloaded import LEVELS
+from .preloaded import LEVELS, RUNNING
 from .screen import UNKNOWN, Column, Table, human, safe, say, show, shown
 
 TYPE_CHECKING = False
@@ -82,6 +82,23 @@ def peaks_and_last(outcome: Outcome) -> dict[str, tuple[int | None, int | None]]
     return found
 
 
+def _most(images: list[Page], name: str) -> int | None:
+    return max((figure for figure in (page.figures[name] for page in images) if figure is not None), default=None)
+
+
+def _children(outcome: Outcome) -> list[list[Page]]:
+    """Their images, of the largest first."""
+    return sorted(outcome.children, key=lambda images: -(_most(images, "peak_rss") or 0))
+
+
+def _larger_child(outcome: Outcome) -> Page | None:
+    """One that had more than twice the memory of the program itself."""
+    for images in _children(outcome)[:1]:
+        if (_most(images, "peak_rss") or 0) > max(2 * (peaks_and_last(outcome)["rss"][0] or 0), LOOK_AT_RSS):
+            return images[-1]
+    return None
+
+
 def how_it_ended(status: int) -> str:
     if status >= 0:
         return f"exit status {status}"
@@ -101,6 +118,10 @@ def advice(outcome: Outcome, limit: int | None) -> str:
     if not outcome.own:
         return ("The program's calls were not seen: it is static, runs with other rights than its caller's, or ended "
                 "before it began.")  # fmt: skip
+    child = _larger_child(outcome)
+    if child is not None:
+        return (f"A child had the most memory: {child.pid} ({safe(child.program)}). Run that by itself to see where "
+                "its memory was.")  # fmt: skip
     found = widest(outcome)
     if found is None:
         return "It ended before the first reading: a smaller --every sees more."
@@ -116,12 +137,6 @@ def _own_allocator(outcome: Outcome) -> str | None:
         return (f"Another library, or the program itself, answers {calls}: what goes there is not counted, and "
                 "blocks may go from one allocator to another.")  # fmt: skip
     return None
-
-
-def _children(outcome: Outcome) -> list[Page]:
-    """Process images other than the program's own, the largest first."""
-    others = [page for page in outcome.pages if page.pid != outcome.pid and page.is_filled]
-    return sorted(others, key=lambda page: -(page.figures["peak_rss"] or 0))
 
 
 def show_report(words: list[str], outcome: Outcome, limit: int | None, soft_limit: int | None) -> None:
@@ -155,21 +170,44 @@ def show_costs(outcome: Outcome) -> None:
         f"{outcome.minor_faults} minor, {outcome.major_faults} major")  # fmt: skip
 
 
+def _row(head: str, images: list[Page]) -> list[str]:
+    """A process, under the name of its last image; the kernel has counted for all images together."""
+    last = images[-1]
+    seconds = ((last.figures["user_us"] or 0) + (last.figures["system_us"] or 0)) / 1e6
+    faults = (last.figures["minor_faults"] or 0) + (last.figures["major_faults"] or 0)
+    most = (shown(_most(images, name), False) for name in ("peak_used", "peak_rss"))
+    return [head, safe(last.program), *most, f"{seconds:.2f} s", str(faults), last.end]
+
+
 def show_children(outcome: Outcome) -> None:
+    """The program's own process, and the children that had the most memory."""
     children = _children(outcome)
     if not children:
         return
-    rows = [
-        [str(page.pid), safe(page.program), *(shown(page.figures[name], False) for name in ("peak_used", "peak_rss"))]
-        for page in children[:MOST_CHILDREN]
-    ]
-    columns = [Column("child", number=True), Column("program"), Column("most used", number=True),
-               Column("most RSS", number=True)]  # fmt: skip
+    rows = [_row("itself", outcome.own)] if outcome.own else []
+    rows += [_row(str(images[-1].pid), images) for images in children[:MOST_CHILDREN]]
+    columns = [Column("child", number=True), Column("program", least=8), Column("most used", number=True),
+               Column("most RSS", number=True), Column("CPU", number=True, leave=1),
+               Column("faults", number=True, leave=2), Column("end", leave=3)]  # fmt: skip
     show(Table(columns, rows))
-    number = outcome.number_ended + sum(not page.figures["ended"] for page in children)
-    more = max(number, len(children)) - len(rows)
+    number = outcome.number_ended + sum(images[-1].end == RUNNING for images in children)
+    more = max(number, len(children)) - min(len(children), MOST_CHILDREN)
     if more > 0:
         print(f"and {more} more")
+
+
+# What a page has for itself, or in other units.
+NOT_TOLD = ("born", "elsewhere", "ended", "sequence", "user_us", "system_us")
+
+
+def _image(page: Page) -> dict[str, Any]:
+    figures = {name: figure for name, figure in page.figures.items() if name not in NOT_TOLD}
+    return {
+        "allocator": page.allocator, "name": page.program, "end": page.end,
+        "answered_elsewhere": page.answered_elsewhere,
+        "user": (page.figures["user_us"] or 0) / 1e6, "system": (page.figures["system_us"] or 0) / 1e6,
+        **figures,
+    }  # fmt: skip
 
 
 def as_json(words: list[str], outcome: Outcome) -> dict[str, Any]:
@@ -190,9 +228,5 @@ def as_json(words: list[str], outcome: Outcome) -> dict[str, Any]:
         "bytes_seen": outcome.bytes_seen,
         "children_ended": outcome.number_ended,
         "readings": [reading._asdict() for reading in outcome.readings],
-        "processes": [
-            {"allocator": page.allocator, "name": page.program, "answered_elsewhere": page.answered_elsewhere,
-             **{key: figure for key, figure in page.figures.items() if key not in ("sequence", "elsewhere")}}
-            for page in outcome.pages
-        ],
+        "processes": [_image(page) for page in outcome.pages],
     }  # fmt: skip

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from .failure import Failure
-from .preloaded import Gathered, Page
+from .preloaded import Gathered, Page, by_process
 
 NOT_EXECUTABLE, NO_PROGRAM = 126, 127
 SHORTEST, OFTEN = 0.005, 20  # at first, readings are this near; then by a 20th of the time so far, up to `every`
@@ -25,8 +25,9 @@ ENOUGH_READINGS = 5  # for the most RSS that they have seen
 MOST_READINGS = 10000  # then every second one goes, and they are taken half as often
 
 # As src/preload/run.h has them.
-_FOLDER, _MILLISECONDS, _LIMIT, _SOFT_LIMIT = (
-    f"ZMALLOC_RUN_{name}" for name in ("FOLDER", "MILLISECONDS", "LIMIT", "SOFT_LIMIT")
+_FOLDER, _MILLISECONDS, _LIMIT, _SOFT_LIMIT, _PUBLISH_MILLISECONDS = (
+    f"ZMALLOC_{name}"
+    for name in ("RUN_FOLDER", "RUN_MILLISECONDS", "RUN_LIMIT", "RUN_SOFT_LIMIT", "PUBLISH_MILLISECONDS")
 )
 
 
@@ -56,7 +57,7 @@ class Outcome(NamedTuple):
     readings: list[Reading]
     pages: list[Page]
     number_ended: int  # of children that had ended before the program did, also those whose pages were not kept
-    bytes_ended: int  # that these had allocated
+    bytes_seen: int  # that were allocated through the library, in all processes
 
     @property
     def own(self) -> list[Page]:
@@ -64,10 +65,10 @@ class Outcome(NamedTuple):
         return [page for page in self.pages if page.pid == self.pid and page.is_filled]
 
     @property
-    def bytes_seen(self) -> int:
-        """How many bytes were allocated through the library, in all processes."""
-        last = [page for page in self.pages if page.pid == self.pid or not page.figures["ended"]]
-        return self.bytes_ended + sum(page.figures["total_allocated"] or 0 for page in last)
+    def children(self) -> list[list[Page]]:
+        """The images of each process but the program's own, in the order of their starts."""
+        processes = by_process(page for page in self.pages if page.pid != self.pid)
+        return [images for images in processes.values() if any(page.is_filled for page in images)]
 
 
 def _field(pid: int, name: str) -> int | None:
@@ -132,10 +133,10 @@ class Run:
 
     def __init__(
         self, words: list[str], library: str | None, every: float, limit: int | None = None,
-        soft_limit: int | None = None, silent: bool = False,
+        soft_limit: int | None = None, silent: bool = False, publishes: bool = False,
     ) -> None:  # fmt: skip
         self.words, self.library, self.every, self.silent = words, library, every, silent
-        self.limit, self.soft_limit = limit, soft_limit
+        self.limit, self.soft_limit, self.publishes = limit, soft_limit, publishes
         self.readings: list[Reading] = []
 
     def _environment(self, folder: str) -> dict[str, str]:
@@ -147,7 +148,9 @@ class Run:
                 os.symlink(self.library, library)
             others = environment.get("LD_PRELOAD")
             environment["LD_PRELOAD"] = f"{library}:{others}" if others else library
-            environment |= {_FOLDER: folder, _MILLISECONDS: str(max(1, round(self.every * 1000)))}
+            milliseconds = str(max(1, round(self.every * 1000)))
+            environment |= {_FOLDER: folder, _MILLISECONDS: milliseconds}
+            environment |= {_PUBLISH_MILLISECONDS: milliseconds} if self.publishes else {}
             environment |= {_LIMIT: str(self.limit)} if self.limit else {}
             environment |= {_SOFT_LIMIT: str(self.soft_limit)} if self.soft_limit else {}
         return environment
@@ -188,7 +191,7 @@ class Run:
             status, usage, seen_peak = self._watch(process.pid, began, gathered)
             wall = time.monotonic() - began
             process.returncode = status
-            pages = gathered.all()
+            pages, bytes_seen = gathered.all(), gathered.bytes_seen()
         # The kernel's figure begins with that of this program, in whose memory the child ran before exec.
         kernels = usage.ru_maxrss * 1024
         is_seen = len(self.readings) >= ENOUGH_READINGS
@@ -197,7 +200,7 @@ class Run:
         peaks += [max(reading.rss or 0 for reading in self.readings)] if peaks and self.readings else []
         return Outcome(
             status, wall, usage.ru_utime, usage.ru_stime, usage.ru_minflt, usage.ru_majflt, process.pid,
-            max(peaks, default=None), self.readings, pages, gathered.number, gathered.bytes,
+            max(peaks, default=None), self.readings, pages, gathered.number, bytes_seen,
         )  # fmt: skip
 
     def _watch(self, pid: int, began: float, gathered: Gathered) -> tuple[int, resource.struct_rusage, int]:

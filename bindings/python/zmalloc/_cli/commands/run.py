@@ -86,7 +86,9 @@ def run(arguments: argparse.Namespace) -> int:
     expect_writable("run", arguments.plot)
     if arguments.plot is not None and can_draw():
         expect_drawable("run", arguments.plot)
-    outcome = Run(words, library, arguments.every, arguments.limit, arguments.soft_limit).go()
+    outcome = Run(
+        words, library, arguments.every, arguments.limit, arguments.soft_limit, publishes=arguments.publish
+    ).go()
     try:
         # Standard output is the program's.
         with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(sys.stderr or nowhere):
