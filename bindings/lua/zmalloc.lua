@@ -4,7 +4,6 @@ local zmalloc = require "zmalloc"
 
 zmalloc._VERSION = zmalloc.ZMALLOC_VERSION
 zmalloc.ZMALLOC_LIB = zmalloc.zmalloc_allocator()
-
 zmalloc.allocator = zmalloc.ZMALLOC_LIB
 zmalloc.used_memory = zmalloc.zmalloc_used_memory
 zmalloc.peak_memory = zmalloc.zmalloc_peak_memory
@@ -138,12 +137,11 @@ local function check_options(call, options, types, level)
 end
 
 -- What the kernel knows of another process, by the names that the report has for it.
-local kernel_names = {
-   rss = "Rss", pss = "Pss", private_dirty = "Private_Dirty", swap = "Swap", huge_pages = "AnonHugePages",
-   private_hugetlb = "Private_Hugetlb", shared_hugetlb = "Shared_Hugetlb",
-}
+local kernel_names = {rss = "Rss", pss = "Pss", private_dirty = "Private_Dirty", swap = "Swap",
+   huge_pages = "AnonHugePages", private_hugetlb = "Private_Hugetlb", shared_hugetlb = "Shared_Hugetlb"}
 local function kernel_figures(sums)
    local figures = {}
+   sums = type(sums) == "table" and sums or {Rss = sums}
    for name, field in next, kernel_names do
       figures[name] = sums[field]
    end
@@ -153,29 +151,44 @@ local function kernel_figures(sums)
    return figures
 end
 
-local function is_other_process(pid)
-   return pid ~= nil and pid ~= -1 and pid ~= zmalloc.get_proc_stat_ll(1)
+-- What it has published of a report; and what each level adds to the nearest known one below it.
+local published_names = {"used", "mapped", "retained", "metadata", "muzzy", "allocator_frag_smallbins_bytes"}
+local gaps = {"allocator_overhead_bytes", "allocator_frag_bytes", "allocator_rss_bytes", "rss_overhead_bytes"}
+local function add_published(figures, published)
+   for _, name in ipairs(published_names) do
+      figures[name] = published[name]
+   end
+   local below = published.used
+   for i, level in ipairs {"allocated", "active", "resident", "rss"} do
+      figures[level] = figures[level] or published[level] -- the kernel's rss is of now
+      figures[gaps[i]] = figures[level] and figures[level] - below
+      below = figures[level] or below
+   end
+   figures.mem_fragmentation_ratio = published.used > 0 and figures.rss and figures.rss / published.used or nil
 end
 
 -- Where a process's memory is, in bytes; an unknown figure is nil. See zmalloc_report. The walk of the page tables
--- takes longer and has more figures; a boolean in place of the options is the walk. Of another process only the
--- kernel's figures are known: rss, and those of the walk.
+-- takes longer and has more figures; a boolean in place of the options is the walk. Of another process the kernel's
+-- figures are known: rss, and those of the walk; the others if it publishes them (see published).
 ---@param options? boolean|integer|{pid: integer?, walk: boolean?}
 ---@return zmalloc.Report
 function zmalloc.report(options)
-   if type(options) ~= "table" then
-      local report = answer("report", pcall(zmalloc.zmalloc_report, options))
+   local pid, walk = nil, options
+   if type(options) == "table" then
+      check_options("report", options, {pid = "number", walk = "boolean"}, 3)
+      pid, walk = rawget(options, "pid"), rawget(options, "walk")
+   end
+   if pid == nil or pid == -1 or pid == zmalloc.get_proc_stat_ll(1) then
+      local report = answer("report", pcall(zmalloc.zmalloc_report, walk))
       return report
    end
-   check_options("report", options, {pid = "number", walk = "boolean"}, 3)
-   local pid, walk = rawget(options, "pid"), rawget(options, "walk")
-   local report
-   if not is_other_process(pid) then
-      report = answer("report", pcall(zmalloc.zmalloc_report, walk))
-   elseif walk then
-      report = kernel_figures(answer("report", pcall(zmalloc.zmalloc_smaps, pid)))
-   else
-      report = {rss = answer("report", pcall(zmalloc.zmalloc_process_rss, pid))}
+   local ask = walk and zmalloc.zmalloc_smaps or zmalloc.zmalloc_process_rss
+   local report = kernel_figures(answer("report", pcall(ask, pid)))
+   local is_told, published = pcall(zmalloc.zmalloc_published, pid)
+   if is_told then
+      add_published(report, published)
+   elseif (tostring(published):match "%(errno (%d+)%)$" or "3") == "3" then -- it has ended, or there is no memory
+      answer("report", false, published)
    end
    return report
 end

@@ -110,6 +110,56 @@ describe("the report of another process", function()
    end)
 end)
 
+describe("the report of a process that publishes", function()
+   local pid, used, pipe
+
+   setup(function()
+      local code = [[
+         local zmalloc = require "zmalloc"
+         local kept = zmalloc.Block(3000000)
+         zmalloc.publish()
+         print(zmalloc.get_proc_stat_ll(1), zmalloc.used_memory())
+         io.stdout:flush()
+         os.execute("kill -STOP " .. ("%d"):format(zmalloc.get_proc_stat_ll(1)))
+         kept:close()
+      ]]
+      pipe = io.popen(("exec '%s' -e '%s'"):format(os.getenv "ZMALLOC_LUA", code))
+      pid, used = pipe:read("*n", "*n")
+   end)
+
+   teardown(function()
+      os.execute(("kill -KILL %d"):format(pid))
+      pipe:close()
+   end)
+
+   it("has what it publishes, and what the kernel knows", function()
+      local published = zmalloc.published(pid)
+      for _, walk in ipairs {false, true} do
+         local report = zmalloc.report {pid = pid, walk = walk}
+         assert.equal(used, report.used)
+         for _, name in ipairs {"allocated", "active", "resident", "mapped", "retained", "metadata", "muzzy",
+                                "allocator_frag_smallbins_bytes"} do
+            assert.equal(published[name], report[name], name)
+         end
+         assert.equal(zmalloc.rss(pid), report.rss)
+         assert.equal(walk and zmalloc.smaps("Pss", pid) or nil, report.pss)
+         assert.is_nil(report.peak or report.limit or report.allocator)
+      end
+   end)
+
+   it("adds up", function()
+      local report = zmalloc.report {pid = pid}
+      local sum = report.used
+      for _, name in ipairs {"allocator_overhead", "allocator_frag", "allocator_rss", "rss_overhead"} do
+         sum = sum + (report[name .. "_bytes"] or 0)
+      end
+      assert.equal(report.rss, sum)
+      assert.equal(report.active ~= nil, report.allocator_frag_bytes ~= nil)
+      assert.equal(report.resident ~= nil, report.allocator_rss_bytes ~= nil)
+      assert.equal(report.rss / used, report.mem_fragmentation_ratio)
+   end)
+end)
+
 describe("the allocator", function()
    it("gives back, and says how much", function()
       local blocks = touched(3000, 20000)
