@@ -286,6 +286,32 @@ def test_watch_on_the_command_line(child: Child) -> None:
     assert json.loads(lines[0])["published"]["wall"] == json.loads(lines[1])["published"]["wall"]
 
 
+def test_picture_of_a_process_that_publishes(child: Child, tmp_path: Path) -> None:
+    """The levels from the inside up to RSS, as of this process; the kernel's alone where nothing is published."""
+    pytest.importorskip("matplotlib", reason="no matplotlib for this interpreter")
+    monitor = zmalloc.Monitor(None, pid=child.pid, walk=True)
+    for code in ("kept.append(zmalloc.Block(8 << 20)); zmalloc.report()", "kept.clear(); zmalloc.report()"):
+        monitor.sample()
+        child.do(code)
+    monitor.sample()
+    axes = monitor.plot()
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert "used: in blocks" in names and not any("PSS" in name or "USS" in name for name in names)
+    assert any(name.startswith("soft limit of used") for name in names)
+    [used] = [area for area in axes.collections if area.get_label() == "used: in blocks"]
+    heights = {round(y, 3) for path in used.get_paths() for _, y in path.vertices}
+    size = 1 << (20 if axes.get_ylabel() == "MiB" else 10)
+    assert {round(sample.used / size, 3) for sample in monitor.samples()} <= heights
+    picture = tmp_path / "child.png"
+    said = run("plot", child.pid, "-c", "2", "-n", ".01", "-o", picture)
+    assert said.status == 0 and picture.read_bytes().startswith(b"\x89PNG")
+    child.do("zmalloc.publish(False)")
+    silent = zmalloc.Monitor(None, pid=child.pid, walk=True)
+    silent.sample()
+    names = [text.get_text() for text in silent.plot().get_legend().get_texts()]
+    assert "used: in blocks" not in names and any(name.startswith("RSS − PSS") for name in names)
+
+
 def test_metrics_of_a_process_that_publishes(child: Child) -> None:
     prometheus = pytest.importorskip("prometheus_client", reason="no prometheus_client for this interpreter")
     from zmalloc import metrics

@@ -400,3 +400,19 @@ def test_interrupted_compare_tells_what_it_knows() -> None:
         out, _ = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT
     assert out == "" or "runs of each" in out
+
+
+def test_interrupt_that_the_program_handles_ends_compare(tmp_path: Path) -> None:
+    """A shell's script, or a server, may end by a status; nobody wants to interrupt all the runs that follow."""
+    begun = tmp_path / "begun"
+    script = f"trap 'exit 7' INT; echo >>{begun}; if [ $(wc -l <{begun}) = 2 ]; then while :; do sleep 0.05; done; fi"
+    before = left_behind()
+    with start("compare", "--runs", "9", "--allocators", "system", "--", "sh", "-c", script) as process:
+        wait_until(lambda: begun.exists() and begun.read_text() == "\n\n")
+        process.send_signal(signal.SIGINT)
+        for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT and "compare: interrupted" in err
+    assert "1 of 9 runs of each" in out and begun.read_text() == "\n\n"
+    assert left_behind() <= before

@@ -145,6 +145,11 @@ def verdicts(contenders: list[Contender]) -> Iterator[str]:
         yield f"Within the noise: {', '.join(noise)}."
 
 
+def _expected(outcome: Outcome) -> int:
+    """How many bytes a program of that size has allocated at the least."""
+    return (outcome.peak_rss or 0) // 10 if (outcome.peak_rss or 0) > LITTLE_SEEN else 0
+
+
 def warnings(contenders: list[Contender]) -> Iterator[str]:
     """What is not as it seems."""
     endings = {each.name: sorted({how_it_ended(outcome.status) for outcome in each.outcomes}) for each in contenders}
@@ -160,7 +165,7 @@ def warnings(contenders: list[Contender]) -> Iterator[str]:
         elsewhere = {call for page in last.own for call in page.answered_elsewhere}
         if elsewhere:
             yield f"{each.name}: another library, or the program itself, answers {', '.join(sorted(elsewhere))}."
-        if not last.own or ((last.peak_rss or 0) > LITTLE_SEEN and last.bytes_seen < (last.peak_rss or 0) // 10):
+        if not last.is_seen or (last.own and last.bytes_seen < _expected(last)):
             yield (f"{each.name}: only {human(last.bytes_seen)} were allocated through it. The program may be "
                    "static, or have an allocator of its own, whose calls are not seen.")  # fmt: skip
 

@@ -58,11 +58,17 @@ class Outcome(NamedTuple):
     pages: list[Page]
     number_ended: int  # of children that had ended before the program did, also those whose pages were not kept
     bytes_seen: int  # that were allocated through the library, in all processes
+    interrupted: bool = False  # from the keyboard
 
     @property
     def own(self) -> list[Page]:
         """Of the program's own process: more than one if it has executed others in its place."""
         return [page for page in self.pages if page.pid == self.pid and page.is_filled]
+
+    @property
+    def is_seen(self) -> bool:
+        """Whether the library was in the program, even if it told nothing before a signal ended it."""
+        return any(page.pid == self.pid for page in self.pages)
 
     @property
     def children(self) -> list[list[Page]]:
@@ -114,15 +120,19 @@ def _private_folder() -> Iterator[str]:
 
 
 @contextmanager
-def _interrupts_left_to_program() -> Iterator[None]:
-    """A terminal sends them to both; the program may live on, and if not, what is known is to be reported."""
+def _interrupts_left_to_program() -> Iterator[list[int]]:
+    """A terminal sends them to both; the program may live on, and if not, what is known is to be reported.
+
+    Those that came are in the list.
+    """
     numbers = (signal.SIGINT, signal.SIGQUIT)
     before = {number: signal.getsignal(number) for number in numbers}
+    came: list[int] = []
     for number in numbers:
         if before[number] != signal.SIG_IGN:  # else the program would not get them either
-            signal.signal(number, lambda *_: None)  # exec sets handlers back, and ignored signals not
+            signal.signal(number, lambda found, _: came.append(found))  # exec sets handlers back, and ignored ones not
     try:
-        yield
+        yield came
     finally:
         for number in numbers:
             signal.signal(number, before[number])
@@ -133,9 +143,10 @@ class Run:
 
     def __init__(
         self, words: list[str], library: str | None, every: float, limit: int | None = None,
-        soft_limit: int | None = None, silent: bool = False, publishes: bool = False,
+        soft_limit: int | None = None, publishes: bool = False, outside: bool = False,
     ) -> None:  # fmt: skip
-        self.words, self.library, self.every, self.silent = words, library, every, silent
+        # From outside only the kernel is asked, so that nothing disturbs what is measured; nothing is read or written.
+        self.words, self.library, self.every, self.outside = words, library, every, outside
         self.limit, self.soft_limit, self.publishes = limit, soft_limit, publishes
         self.readings: list[Reading] = []
 
@@ -149,14 +160,14 @@ class Run:
             others = environment.get("LD_PRELOAD")
             environment["LD_PRELOAD"] = f"{library}:{others}" if others else library
             milliseconds = str(max(1, round(self.every * 1000)))
-            environment |= {_FOLDER: folder, _MILLISECONDS: milliseconds}
+            environment |= {_FOLDER: folder, _MILLISECONDS: "0" if self.outside else milliseconds}
             environment |= {_PUBLISH_MILLISECONDS: milliseconds} if self.publishes else {}
             environment |= {_LIMIT: str(self.limit)} if self.limit else {}
             environment |= {_SOFT_LIMIT: str(self.soft_limit)} if self.soft_limit else {}
         return environment
 
     def _start(self, folder: str) -> subprocess.Popen[bytes]:
-        nowhere = subprocess.DEVNULL if self.silent else None
+        nowhere = subprocess.DEVNULL if self.outside else None
         try:
             return subprocess.Popen(
                 self.words, env=self._environment(folder), stdin=nowhere, stdout=nowhere, stderr=nowhere
@@ -183,7 +194,7 @@ class Run:
 
     def go(self) -> Outcome:
         """Runs it to its end."""
-        with _private_folder() as folder, _interrupts_left_to_program():
+        with _private_folder() as folder, _interrupts_left_to_program() as interrupts:
             began = time.monotonic()
             own_peak = _field(os.getpid(), "VmHWM") or 0
             process = self._start(folder)
@@ -200,7 +211,7 @@ class Run:
         peaks += [max(reading.rss or 0 for reading in self.readings)] if peaks and self.readings else []
         return Outcome(
             status, wall, usage.ru_utime, usage.ru_stime, usage.ru_minflt, usage.ru_majflt, process.pid,
-            max(peaks, default=None), self.readings, pages, gathered.number, bytes_seen,
+            max(peaks, default=None), self.readings, pages, gathered.number, bytes_seen, bool(interrupts),
         )  # fmt: skip
 
     def _watch(self, pid: int, began: float, gathered: Gathered) -> tuple[int, resource.struct_rusage, int]:

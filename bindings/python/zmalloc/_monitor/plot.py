@@ -48,15 +48,21 @@ class Area(NamedTuple):
     above: list[float]
 
 
+def levels_of(series: Series, samples: list[Sample]) -> list[Level]:
+    """Of another process those from the inside, if it publishes them."""
+    is_told = series.pid is None or any(sample.used is not None for sample in samples)
+    return LEVELS if is_told else LEVELS_OF_ANOTHER
+
+
 def known_levels(series: Series, samples: list[Sample]) -> list[Level]:
     """Those of which any sample tells."""
-    levels = LEVELS if series.pid is None else LEVELS_OF_ANOTHER
+    levels = levels_of(series, samples)
     return [level for level in levels if any(getattr(sample, level.field) is not None for sample in samples)]
 
 
 def areas(series: Series, samples: list[Sample]) -> list[Area]:
     """From the lowest level up. What an unknown level would have added is in the area above, by name."""
-    levels = LEVELS if series.pid is None else LEVELS_OF_ANOTHER
+    levels = levels_of(series, samples)
     known = known_levels(series, samples)
     found = []
     floor, floor_name, adds = [0.0] * len(samples), "", []

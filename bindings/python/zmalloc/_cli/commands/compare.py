@@ -49,8 +49,8 @@ def _run_all(words: list[str], contenders: list[Contender], arguments: argparse.
             contender = contenders[(place + turn) % len(contenders)]
             done = number * BAR // total
             progress.tell(f"[{'#' * done}{'.' * (BAR - done)}] run {number + 1} of {total}: {contender.name}")
-            outcome = Run(words, contender.library, arguments.every, silent=True).go()
-            if outcome.status == -signal.SIGINT:
+            outcome = Run(words, contender.library, arguments.every, outside=True).go()
+            if outcome.interrupted or outcome.status == -signal.SIGINT:
                 return False
             contender.outcomes.append(outcome)
     return True
