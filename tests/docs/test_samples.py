@@ -260,7 +260,11 @@ def outline(text: str) -> list[list[str]]:
 
 
 def test_the_command_line_prints_what_was_recorded() -> None:
-    [sample] = [each for each in SAMPLES if each.page.name == "cli.rst" and each.language == "console"]
+    sample, top = [each for each in SAMPLES if each.page.name == "cli.rst" and each.language == "console"]
+    [(words, head, *_, last)] = re.findall(r"^\$ zmalloc (top .*)\n(.*)\n(?:.*\n)*(.*)\n", top.text)
+    printed = run(sys.executable, "-m", "zmalloc", *words.split(), cwd=SOURCE).splitlines()
+    assert printed[0].split() == head.split()
+    assert len(printed) == len(top.text.splitlines()) - 1 and printed[-1].split()[-3:] == last.split()[-3:]
     [recorded] = set(re.findall(r"^\$ zmalloc \w+ (\d+)", sample.text, re.MULTILINE))
     with subprocess.Popen(["sleep", "600"]) as process:
         time.sleep(0.2)  # until it is sleep, and not a copy of this program

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
 import textwrap
+import time
 import urllib.request
 from pathlib import Path
 
@@ -150,6 +152,67 @@ def test_a_wrong_command_line_is_refused() -> None:
         result = subprocess.run(command, capture_output=True, text=True)
         assert result.returncode == 2
         assert "Usage: allocators.py" in result.stderr
+
+
+# Redis, for a comparison.
+
+REDIS = SOURCE / "examples" / "redis.sh"
+
+
+def load_redis(tmp_path: Path, *words: str, programs: dict[str, str] | None = None) -> tuple[int, str]:
+    """With these programs in place of what is installed; what there is of temporary files must go."""
+    folder = tmp_path / "programs"
+    folder.mkdir(exist_ok=True)
+    for name, text in (programs or {}).items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir(exist_ok=True)
+    path = f"{folder}:/usr/bin:/bin" if programs is None or programs else str(folder)
+    done = subprocess.run(["/bin/sh", REDIS, *words], env={"PATH": path, "TMPDIR": str(temporary)}, timeout=120,
+                          capture_output=True, text=True)  # fmt: skip
+    assert list(temporary.iterdir()) == []
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_the_load_of_redis_says_what_is_wrong(tmp_path: Path) -> None:
+    assert load_redis(tmp_path, "1", "2") == (2, "Usage: redis.sh [KEYS]\n")
+    assert load_redis(tmp_path, programs={}) == (127, "redis.sh: there is no redis-server here\n")
+    status, _ = load_redis(tmp_path, programs={"redis-server": "exit 3", "redis-cli": "exit 1"})
+    assert status != 0
+
+
+def test_the_load_of_redis_reaches_the_server_alone_under_the_allocator(tmp_path: Path) -> None:
+    """What the server is sent is the same each time, and well-formed."""
+    client = f'''until [ -s {tmp_path}/server ]; do sleep 0.05; done
+        echo "${{LD_PRELOAD-none}}" >>{tmp_path}/client
+        case "$*" in *--pipe) cat >{tmp_path}/load ;; *shutdown*) kill $(cat {tmp_path}/pid) ;; esac'''
+    server = f'echo $$ >{tmp_path}/pid; echo "${{LD_PRELOAD-none}}" >{tmp_path}/server; exec sleep 60'
+    load_redis(tmp_path, "400", programs={"redis-server": server, "redis-cli": client})
+    assert set((tmp_path / "client").read_text().split()) == {"none"}
+    assert (tmp_path / "server").read_text() == "\n"
+    lines = (tmp_path / "load").read_bytes().split(b"\r\n")
+    words = [line.split(b" ") for line in lines[:-1]]
+    assert lines[-1] == b"" and all(all(word) for word in words)
+    counts = {name: sum(line[0] == name for line in words) for name in (b"SET", b"APPEND", b"DEL")}
+    assert counts == {b"SET": 400 + 134, b"APPEND": 400, b"DEL": 300}
+
+
+def test_the_load_of_redis_leaves_no_server_behind_if_it_fails(tmp_path: Path) -> None:
+    server = f"echo $$ >{tmp_path}/pid; exec sleep 60"
+    client = f'case "$*" in *ping) until [ -s {tmp_path}/pid ]; do sleep 0.05; done ;; *) exit 1 ;; esac'
+    assert load_redis(tmp_path, "4", programs={"redis-server": server, "redis-cli": client})[0] != 0
+    pid = (tmp_path / "pid").read_text().strip()
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server here")
+def test_a_real_redis_takes_the_load(tmp_path: Path) -> None:
+    status, said = load_redis(tmp_path, "2000")
+    assert status == 0 and "errors: 0, replies: 6167" in said
 
 
 # Prometheus.
