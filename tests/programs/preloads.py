@@ -18,8 +18,8 @@ FILES = sorted((BUILD / "src" / "preload").glob("libzmalloc-preload-*.so"))
 LIBRARIES = {path.stem.split("-")[-1]: path for path in FILES}
 PROGRAMS = BUILD / "tests" / "programs"
 NUMBERS = (
-    "magic version size pid parent born started_ns elsewhere sequence updated_ns ended used allocated active resident "
-    "rss peak_used peak_rss total_allocated total_freed user_us system_us minor_faults major_faults failed "
+    "magic version size pid parent born started_ns elsewhere sequence updated_ns ended used allocated active "
+    "resident rss peak_used peak_rss total_allocated total_freed user_us system_us minor_faults major_faults failed "
     "failed_size soft_passed"
 ).split()
 PAGE = struct.Struct(f"=32s32s{len(NUMBERS)}Q")

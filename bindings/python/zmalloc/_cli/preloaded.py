@@ -32,8 +32,8 @@ _PAGE = struct.Struct(f"=32s32s3Q{len(_NUMBERS)}Q")
 _SEQUENCE_AT = _PAGE.size - 8 * (len(_NUMBERS) - _NUMBERS.index("sequence"))
 LEVELS = ("used", "allocated", "active", "resident", "rss")
 
-# How an image ended. By exec the process went on as another one, which has a page too. Who was killed has said nothing;
-# nor has an image before one that is not seen.
+# How an image ended. By exec the process went on as another one, which has a page too. Who was killed has said
+# nothing; nor has an image before one that is not seen.
 RUNNING, EXIT, EXIT_AT_ONCE, EXEC, LOST = "running", "exit", "_exit", "exec", "killed or unseen"
 _ENDS = {1: EXIT, 2: EXIT_AT_ONCE}
 

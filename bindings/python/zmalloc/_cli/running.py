@@ -130,7 +130,7 @@ def _interrupts_left_to_program() -> Iterator[list[int]]:
     came: list[int] = []
     for number in numbers:
         if before[number] != signal.SIG_IGN:  # else the program would not get them either
-            signal.signal(number, lambda found, _: came.append(found))  # exec sets handlers back, and ignored ones not
+            signal.signal(number, lambda found, _: came.append(found))  # exec sets it back, and ignored ones not
     try:
         yield came
     finally:
@@ -145,7 +145,7 @@ class Run:
         self, words: list[str], library: str | None, every: float, limit: int | None = None,
         soft_limit: int | None = None, publishes: bool = False, outside: bool = False,
     ) -> None:  # fmt: skip
-        # From outside only the kernel is asked, so that nothing disturbs what is measured; nothing is read or written.
+        # From outside only the kernel is asked, so that nothing disturbs what is measured. Its files are nowhere.
         self.words, self.library, self.every, self.outside = words, library, every, outside
         self.limit, self.soft_limit, self.publishes = limit, soft_limit, publishes
         self.readings: list[Reading] = []
@@ -202,6 +202,7 @@ class Run:
             status, usage, seen_peak = self._watch(process.pid, began, gathered)
             wall = time.monotonic() - began
             process.returncode = status
+            gathered.sort_out(process.pid)
             pages, bytes_seen = gathered.all(), gathered.bytes_seen()
         # The kernel's figure begins with that of this program, in whose memory the child ran before exec.
         kernels = usage.ru_maxrss * 1024
