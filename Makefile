@@ -118,6 +118,7 @@ soak: setup ## repeat the long forms of the tests for MINUTES=10; prints their f
 	@for variant in $(SOAKED_VARIANTS); do $(MAKE) --no-print-directory build-$$variant || exit; done
 	@tools/setup long
 	@$(MESON) test -C build/libc --no-rebuild --print-errorlogs --suite long
+	@$(MESON) test -C build/jemalloc --no-rebuild --print-errorlogs --suite long 'programs preload_long'
 	@MESON=$(MESON) $(PYTHON) tests/servers/run.py --short
 	@MESON=$(MESON) $(PYTHON) tests/soak.py $(or $(MINUTES),10) $(SOAKED_VARIANTS:%=build/%)
 

@@ -66,7 +66,7 @@ def under(library: Path | str, folder: Path, *words: str | Path, **settings: str
     folder.mkdir()
     env = {"PATH": os.environ["PATH"], "LD_PRELOAD": str(library), "ZMALLOC_RUN_FOLDER": str(folder), **settings}
     env["LC_ALL"] = "C.UTF-8"
-    done = subprocess.run([str(word) for word in words], env=env, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([str(word) for word in words], env=env, capture_output=True, text=True, timeout=600)
     left = sorted(map(read, folder.iterdir()), key=lambda each: each.started_ns)
     return Run(done.stdout, done.stderr, done.returncode, left)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from preloads import LIBRARIES, Left, Run, program, under
-from tree import ALLOCATOR, SOURCE, run, symbols, tool
+from tree import ALLOCATOR, BUILD, SOURCE, run, symbols, tool
 
 CALLS = {
     "malloc", "calloc", "realloc", "reallocarray", "free", "cfree", "free_sized", "free_aligned_sized",
@@ -190,6 +190,41 @@ def test_says_who_else_answers(folder: Path) -> None:
     done = under(f"{first} {second}", folder, program("known"), "rules")
     assert done.out == "ok\n"
     assert sorted(left.elsewhere for left in done.left) == [0, 0b111111]
+
+
+LOADED = """
+import ctypes, sys
+try:
+    other = ctypes.CDLL(sys.argv[1])
+except OSError as error:
+    sys.exit(f"can't be loaded: {error}")
+other.malloc.restype, other.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+for size in [*range(1, 3000, 7), 1 << 20]:
+    theirs = [other.malloc(ctypes.c_size_t(size)) for _ in range(20)]
+    ours = [bytes(size) for _ in range(20)]
+    for block in theirs:
+        ctypes.memset(block, 1, size)
+        other.free(block)
+    assert ours == [bytes(size)] * 20
+print("done")
+"""
+
+
+@pytest.mark.parametrize("other", ["libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.2"])
+def test_beside_a_loaded_allocator(library: Path, folder: Path, other: str) -> None:
+    """That a program loads, and calls by what it has found in it. What the program allocates stays ours."""
+    room = {"GLIBC_TUNABLES": "glibc.rtld.optional_static_tls=16384", "PYTHONMALLOC": "malloc"}
+    done = under(library, folder, sys.executable, "-c", LOADED, other, **room)
+    if done.err.startswith("can't be loaded"):
+        pytest.skip(done.err.strip())
+    assert (done.out, done.err, done.status) == ("done\n", "", 0)
+    assert done.left[0].elsewhere == 0 and done.left[0].total_allocated > 20 << 20
+
+
+def test_under_a_program_that_loads_our_library(library: Path, folder: Path) -> None:
+    """With an allocator of its own in it, or with the one that is preloaded; from threads that run already."""
+    done = under(library, folder, program("host"), BUILD / "src" / "libzmalloc.so.0.2")
+    assert (done.out, done.err, done.status) == ("done\n", "", 0)
 
 
 @pytest.fixture
