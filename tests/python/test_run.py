@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -149,6 +150,8 @@ def test_cpu_and_faults_of_each_process(tmp_path: Path) -> None:
     rows = [line.split() for line in text.splitlines() if line.lstrip().startswith(("itself", *map(str, range(10))))]
     assert rows[0][:2] == ["itself", "sh"] and rows[0][-1] in ("exit", "_exit")
     assert sorted(row[-1] for row in rows if row[1].startswith("python")) == ["_exit", "exit", "exit", "unseen"]
+    seconds = re.findall(r"python\S* .*?([\d.]+) s +\d+ +(?:exit|_exit|killed or unseen)$", text, re.MULTILINE)
+    assert len(seconds) == 4 and all(0.15 < float(each) < 20 for each in seconds)
 
 
 def test_memory_of_a_child_is_no_reason_for_advice_about_the_program(tmp_path: Path) -> None:
@@ -237,11 +240,19 @@ def test_bad_input(command: str, pages: Path, tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_text("#!/bin/sh\n")
     script.chmod(stat.S_IRUSR)
+    orphan = tmp_path / "orphan"
+    orphan.write_text("#!/no/such/shell\n")
+    orphan.chmod(0o700)
+    garbage = tmp_path / "garbage"
+    garbage.write_bytes(b"\0" * 100)
+    garbage.chmod(0o700)
     cases: dict[tuple[object, ...], tuple[int, str]] = {
         (): (2, "no program is named"),
         ("--",): (2, "no program is named"),
         ("--", "/no/such/program"): (127, "no program '/no/such/program'"),
         ("--", str(tmp_path)): (126, "Permission denied"),
+        ("--", orphan): (126, "the interpreter that it names is not there"),
+        ("--", garbage): (126, "Exec format error"),
         ("--json", tmp_path / "no" / "where", "--", "true"): (1, "can't write"),
         ("--every", "0", "--", "true"): (2, "no number of seconds"),
     }
@@ -251,6 +262,16 @@ def test_bad_input(command: str, pages: Path, tmp_path: Path) -> None:
         said = run(command, *words)
         assert (said.status, said.out) == (status, "") and text in said.err, (words, said)
     assert list(pages.iterdir()) == []
+
+
+def test_no_place_for_a_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: object) -> str:
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(running.tempfile, "mkdtemp", refuse)
+    with pytest.raises(running.Failure, match="no place for a temporary folder: No space left on device") as failed:
+        running.Run(["true"], None, 0.1).go()
+    assert failed.value.status == 1
 
 
 def test_library_with_blanks_in_its_path(tmp_path: Path) -> None:
@@ -329,6 +350,8 @@ def test_compare(tmp_path: Path) -> None:
     assert names[0] == "system" and set(names) == {"system", *NAMES} - {"libc"}
     for contender in compared["contenders"]:
         assert len(contender["runs"]) == 2 and contender["figures"]["peak_rss"]["median"] > 30 * MIB
+        # While it measures it asks the kernel alone: glibc's figures take long, and hold the heap's lock.
+        assert all(reading["used"] is None for one in contender["runs"] for reading in one["readings"])
         assert all((one["bytes_seen"] > 30 * MIB) is (contender["name"] != "system") for one in contender["runs"])
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from .failure import Failure
+from .failure import PARTIAL, Failure, reason
 from .preloaded import Gathered, Page, by_process
 
 NOT_EXECUTABLE, NO_PROGRAM = 126, 127
@@ -112,7 +112,10 @@ def _private_folder() -> Iterator[str]:
     """In memory where that can be, and gone at the end."""
     places = (os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm")
     good = [place for place in places if place and os.access(place, os.W_OK | os.X_OK)]
-    folder = tempfile.mkdtemp(prefix="zmalloc-run-", dir=good[0] if good else None)
+    try:
+        folder = tempfile.mkdtemp(prefix="zmalloc-run-", dir=good[0] if good else None)
+    except OSError as error:
+        raise Failure(PARTIAL, f"there is no place for a temporary folder: {reason(error)}") from None
     try:
         yield folder
     finally:
@@ -173,7 +176,10 @@ class Run:
                 self.words, env=self._environment(folder), stdin=nowhere, stdout=nowhere, stderr=nowhere
             )
         except FileNotFoundError:
-            raise Failure(NO_PROGRAM, f"no program {self.words[0]!r}") from None
+            word = self.words[0]
+            if "/" in word and os.path.exists(word):
+                raise Failure(NOT_EXECUTABLE, f"{word}: the interpreter that it names is not there") from None
+            raise Failure(NO_PROGRAM, f"no program {word!r}") from None
         except OSError as error:
             raise Failure(NOT_EXECUTABLE, f"{self.words[0]}: {error.strerror}") from None
 
