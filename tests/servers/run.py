@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Builds servers with their own memory layer and on zmalloc, and compares what they do.
 
-Usage: run.py [--servers NAME,…] [--layers NAME,…] [--parts suites,instructions,speed,memory] [--units GLOB,…]
-[--rounds N] [--json FILE] [--short]. The status is 1 if a test fails on zmalloc, twice, that passes on the server's
-own layer.
+Usage: run.py [--servers NAME,…] [--layers NAME,…] [--parts instructions,memory,speed,suites] [--units GLOB,…]
+[--rounds N] [--jobs N] [--json FILE] [--short]. The status is 1 if a test fails on zmalloc, twice, that passes on the
+server's own layer.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from builds import FOLDER, SERVERS, Build, build
+from builds import FOLDER, LAYERS, SERVERS, Build, build
 from compare import CAUSES, Run, tell
 from figures import FIGURES, memory, speed
 from measure import table
@@ -27,16 +29,13 @@ PORT = 30990
 SHORT = [("redis-7.0", ("own", "quantum8")), ("valkey-9.1", ("own", "quantum8"))]
 
 
-def suites(builds: list[Build], patterns: list[str]) -> tuple[dict[str, Any], bool]:
+def suites(builds: list[Build], patterns: list[str], jobs: int) -> tuple[dict[str, Any], bool]:
     """Which tests pass on each, and whether one fails on zmalloc alone and nobody knows why."""
-    outcomes = {str(each): Outcome() for each in builds}
-    for name in dict.fromkeys(each.name for each in builds):
-        for each, outcome in run_suites([each for each in builds if each.name == name], patterns):
-            outcomes[str(each)].add(outcome)
-    own = {each.name: outcomes[str(each)] for each in builds if each.layer == "own"}
+    outcomes = run_suites(builds, patterns, jobs)
+    own = {each.name: outcome for each, outcome in zip(builds, outcomes, strict=True) if each.layer == "own"}
     runs = []
-    for each in builds:
-        outcome, first = outcomes[str(each)], own.get(each.name, Outcome())
+    for each, outcome in zip(builds, outcomes, strict=True):
+        first = own.get(each.name, Outcome())
         runs.append(Run(each, outcome, first, run_again(each, first, outcome) if each.layer != "own" else {}))
     unknown = tell(runs, CAUSES)
     results = {str(run.build): {"passed": sorted(run.outcome.passed), "failed": run.outcome.failed,
@@ -84,17 +83,32 @@ def memories(builds: list[Build]) -> dict[str, Any]:
     return found
 
 
+PARTS = ["instructions", "memory", "speed", "suites"]
+
+
 def words(text: str) -> list[str]:
     return text.split(",")
 
 
+def words_of(known: Iterable[str]) -> Callable[[str], list[str]]:
+    """An argument's type: some of these words."""
+
+    def some(text: str) -> list[str]:
+        if unknown := [word for word in words(text) if word not in known]:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: none of {', '.join(known)}")
+        return words(text)
+
+    return some
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--servers", type=words, default=list(SERVERS))
-    parser.add_argument("--layers", type=words, default=[])
-    parser.add_argument("--parts", type=words, default=["suites", "instructions", "speed", "memory"])
+    parser.add_argument("--servers", type=words_of(SERVERS), default=list(SERVERS))
+    parser.add_argument("--layers", type=words_of(LAYERS), default=[])
+    parser.add_argument("--parts", type=words_of(PARTS), default=PARTS)
     parser.add_argument("--units", type=words, default=UNITS)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="builds whose suites run at once")
     parser.add_argument("--json", type=Path, default=FOLDER / "results.json")
     parser.add_argument("--short", action="store_true", help="the part that belongs to make soak")
     return parser.parse_args()
@@ -115,15 +129,16 @@ def main() -> int:
         print(f"built: {builds[-1]}", flush=True)
     results: dict[str, Any] = {}
     bad = False
-    if "instructions" in options.parts:
-        results["instructions"] = instructions(builds)
-    if "memory" in options.parts:
-        results["memory"] = memories(builds)
-    if "speed" in options.parts:
-        results["speed"] = speeds(builds, options.rounds)
-    if "suites" in options.parts:
-        results["suites"], bad = suites(builds, options.units)
-    options.json.write_text(json.dumps(results, indent=1))
+    for part in options.parts:
+        if part == "instructions":
+            results[part] = instructions(builds)
+        elif part == "memory":
+            results[part] = memories(builds)
+        elif part == "speed":
+            results[part] = speeds(builds, options.rounds)
+        else:
+            results[part], bad = suites(builds, options.units, options.jobs)
+        options.json.write_text(json.dumps(results, indent=1))  # what is done is kept if a later part is cut off
     return 1 if bad else 0
 
 

@@ -13,7 +13,7 @@ from client import Client
 from compare import CAUSES, Causes, Run, compare, tell
 from figures import settled
 from profile_of import counted
-from suites import Outcome, parse
+from suites import Outcome, parse, run_suites
 
 GREEN, RED, CYAN, OFF = "\x1b[0;32m", "\x1b[0;31m", "\x1b[0;36m", "\x1b[0m"
 TEXT = f"""Cleanup: may take some time... OK
@@ -76,6 +76,34 @@ def test_a_suite_that_stops_after_a_failure() -> None:
 def test_a_suite_that_passes_has_not_failed() -> None:
     outcome = parse("unit/sample", "[ok]: One (1 ms)\n\\o/ All tests passed without errors!\n", 0)
     assert (outcome.passed, outcome.failed, outcome.left_out) == (named("One"), {}, [])
+
+
+RUNTEST = """#!/bin/sh
+echo "[ok]: $2 from $6 on (1 ms)"
+[ ! -e fails ] || { echo "[err]: it in tests/$2.tcl"; exit 1; }
+"""
+
+
+def test_each_build_has_its_outcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However many are run at once, and with ports of its own."""
+    monkeypatch.setenv("ZMALLOC_PORT", "20000")
+    builds = []
+    for layer in ("own", "quantum8", "libc"):
+        folder = tmp_path / layer
+        (folder / "tests/unit").mkdir(parents=True)
+        for unit in ("one", "two"):
+            (folder / f"tests/unit/{unit}.tcl").touch()
+        (folder / "runtest").write_text(RUNTEST)
+        (folder / "runtest").chmod(0o755)
+        builds.append(Build("redis-7.0", layer, "7.0.99", folder))
+    (builds[1].folder / "fails").touch()
+    outcomes = run_suites(builds, ["unit/*"], 2)
+    for outcome, port in zip(outcomes, (20000, 20500, 21000), strict=True):
+        assert outcome.passed == {f"unit/{unit}: unit/{unit} from {port} on" for unit in ("one", "two")}
+    assert [sorted(outcome.failed) for outcome in outcomes] == [[], ["unit/one: it", "unit/two: it"], []]
+    assert "redis 7.0.99, quantum8: unit/two: 1 passed, 1 failed\n    unit/two: it: " in capsys.readouterr().out
 
 
 def outcome_of(passed: str = "", failed: str = "") -> Outcome:
