@@ -440,3 +440,20 @@ def test_interrupt_that_the_program_handles_ends_compare(pages: Path, tmp_path: 
     assert process.returncode == -signal.SIGINT and "compare: interrupted" in err
     assert "1 of 9 runs of each" in out and begun.read_text() == "\n\n"
     assert list(pages.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_to_this_program_are_passed_on(number: signal.Signals, pages: Path, tmp_path: Path) -> None:
+    """As timeout sends one: nothing may run on, and nothing may be left."""
+    flag = tmp_path / "pid"
+    code = f"import os, time; print(os.getpid(), file=open({str(flag)!r}, 'w'), flush=True); time.sleep(60)"
+    for words in (("run",), ("compare", "--allocators", "system,libc")):
+        flag.unlink(missing_ok=True)
+        with start(*words, "--", sys.executable, "-c", code) as process:
+            wait_until(lambda: flag.exists() and flag.read_text().endswith("\n"))
+            process.send_signal(number)
+            _, err = process.communicate(timeout=60)
+        assert process.returncode == -number
+        assert (f"ended by {number.name}" if words == ("run",) else "compare: interrupted") in err
+        assert not Path(f"/proc/{flag.read_text().strip()}").exists()
+    assert list(pages.iterdir()) == []

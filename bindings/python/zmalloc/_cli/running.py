@@ -58,7 +58,7 @@ class Outcome(NamedTuple):
     pages: list[Page]
     number_ended: int  # of children that had ended before the program did, also those whose pages were not kept
     bytes_seen: int  # that were allocated through the library, in all processes
-    interrupted: bool = False  # from the keyboard
+    interrupted: int | None = None  # by this signal, from the keyboard or to this program
 
     @property
     def own(self) -> list[Page]:
@@ -122,23 +122,42 @@ def _private_folder() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def _interrupts_left_to_program() -> Iterator[list[int]]:
-    """A terminal sends them to both; the program may live on, and if not, what is known is to be reported.
-
-    Those that came are in the list.
+class Signals:
+    """Those that end a program. A terminal sends the first two to both; the program may live on, and if not, what is
+    known is to be reported. The others come to this program alone, which passes them on.
     """
-    numbers = (signal.SIGINT, signal.SIGQUIT)
-    before = {number: signal.getsignal(number) for number in numbers}
-    came: list[int] = []
-    for number in numbers:
-        if before[number] != signal.SIG_IGN:  # else the program would not get them either
-            signal.signal(number, lambda found, _: came.append(found))  # exec sets it back, and ignored ones not
-    try:
-        yield came
-    finally:
-        for number in numbers:
-            signal.signal(number, before[number])
+
+    SHARED, PASSED_ON = (signal.SIGINT, signal.SIGQUIT), (signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self) -> None:
+        self.came: list[int] = []
+        self._pid: int | None = None
+
+    def __enter__(self) -> Signals:
+        self._before = {number: signal.getsignal(number) for number in (*self.SHARED, *self.PASSED_ON)}
+        for number, before in self._before.items():
+            if before != signal.SIG_IGN:  # else the program would not get them either
+                signal.signal(number, self._note)  # exec sets it back, and ignored ones not
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+
+    def _note(self, number: int, _: object) -> None:
+        self.came.append(number)
+        self._pass_on(number)
+
+    def _pass_on(self, number: int) -> None:
+        if self._pid is not None and number in self.PASSED_ON:
+            with suppress(ProcessLookupError):
+                os.kill(self._pid, number)
+
+    def program_is(self, pid: int | None) -> None:
+        """It has started; or ended, and its number may be another's."""
+        self._pid = pid
+        for number in self.came:
+            self._pass_on(number)
 
 
 class Run:
@@ -200,12 +219,14 @@ class Run:
 
     def go(self) -> Outcome:
         """Runs it to its end."""
-        with _private_folder() as folder, _interrupts_left_to_program() as interrupts:
+        with _private_folder() as folder, Signals() as signals:
             began = time.monotonic()
             own_peak = _field(os.getpid(), "VmHWM") or 0
             process = self._start(folder)
+            signals.program_is(process.pid)
             gathered = Gathered(folder)
             status, usage, seen_peak = self._watch(process.pid, began, gathered)
+            signals.program_is(None)
             wall = time.monotonic() - began
             process.returncode = status
             gathered.sort_out(process.pid)
@@ -218,7 +239,8 @@ class Run:
         peaks += [max(reading.rss or 0 for reading in self.readings)] if peaks and self.readings else []
         return Outcome(
             status, wall, usage.ru_utime, usage.ru_stime, usage.ru_minflt, usage.ru_majflt, process.pid,
-            max(peaks, default=None), self.readings, pages, gathered.number, bytes_seen, bool(interrupts),
+            max(peaks, default=None), self.readings, pages, gathered.number, bytes_seen,
+            signals.came[0] if signals.came else None,
         )  # fmt: skip
 
     def _watch(self, pid: int, began: float, gathered: Gathered) -> tuple[int, resource.struct_rusage, int]:

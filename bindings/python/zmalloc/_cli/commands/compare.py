@@ -40,8 +40,8 @@ def _contenders(arguments: argparse.Namespace) -> list[Contender]:
     return [Contender(name, None if name == SYSTEM else library_for(name, "compare")) for name in names]
 
 
-def _run_all(words: list[str], contenders: list[Contender], arguments: argparse.Namespace) -> bool:
-    """Each once in each round, and another one first each time; whether nobody interrupted it."""
+def _run_all(words: list[str], contenders: list[Contender], arguments: argparse.Namespace) -> int | None:
+    """Each once in each round, and another one first each time; the signal that interrupted it."""
     total = arguments.runs * len(contenders)
     with Progress(sys.stderr) as progress:
         for number in range(total):
@@ -51,9 +51,9 @@ def _run_all(words: list[str], contenders: list[Contender], arguments: argparse.
             progress.tell(f"[{'#' * done}{'.' * (BAR - done)}] run {number + 1} of {total}: {contender.name}")
             outcome = Run(words, contender.library, arguments.every, outside=True).go()
             if outcome.interrupted or outcome.status == -signal.SIGINT:
-                return False
+                return outcome.interrupted or signal.SIGINT
             contender.outcomes.append(outcome)
-    return True
+    return None
 
 
 def _draw(arguments: argparse.Namespace, words: list[str], contenders: list[Contender]) -> None:
@@ -77,7 +77,7 @@ def compare(arguments: argparse.Namespace) -> int:
         expect_writable("compare", file)
     if arguments.plot is not None and can_draw():
         expect_drawable("compare", arguments.plot)
-    whole = _run_all(words, contenders, arguments)
+    interrupted = _run_all(words, contenders, arguments)
     known = [each for each in contenders if each.outcomes]
     if known:
         number = f"{len(known[0].outcomes)} of {arguments.runs} runs of each"
@@ -89,7 +89,7 @@ def compare(arguments: argparse.Namespace) -> int:
         _draw(arguments, words, known)
         if arguments.json is not None:
             write_json("compare", arguments.json, as_json(words, known, COLUMNS))
-    if not whole:
+    if interrupted is not None:
         complain("compare: interrupted")
-        return end_as(-signal.SIGINT)
+        return end_as(-interrupted)
     return OK if len({outcome.status for each in known for outcome in each.outcomes}) == 1 else PARTIAL
