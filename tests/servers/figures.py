@@ -14,6 +14,7 @@ from client import Client, running
 
 OPERATIONS = 300_000
 KEYS = 1_000_000
+AT_REST = 30  # seconds: jemalloc gives back what has been free for 10, and its thread for that wakes up now and then
 ASKED_IN_A_ROUND = 1_500_000  # at most: of a quarter of the keys, with their entries and values
 FIGURES = {"used": "used_memory", "active": "allocator_active", "rss": "used_memory_rss"}
 DEFRAG = {
@@ -84,14 +85,14 @@ def memory(build: Build, port: int) -> dict[str, float]:
         client.ask_all([["SET", f"key:{i}", f"value of key {i}"] for i in range(KEYS)])
         note("full")
         client.ask_all([["DEL", f"key:{i}"] for i in range(KEYS) if i % 4])
-        time.sleep(11)  # jemalloc gives back what has been free for 10 seconds
+        time.sleep(AT_REST)
         note("deleted")
         try:
             for name, value in DEFRAG.items():
                 client.ask("CONFIG", "SET", name, value)
             client.ask("CONFIG", "SET", "activedefrag", "yes")
             settled(client)
-            time.sleep(11)
+            time.sleep(AT_REST)
             note("defragmented")
         except RuntimeError:
             pass  # this build can't
