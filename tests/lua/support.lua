@@ -63,13 +63,18 @@ function support.output(command)
    return (text:gsub("\n$", ""))
 end
 
+-- Returns once the process, which is told to stop, stands still.
+function support.wait_until_stopped(pid)
+   repeat
+      local state = support.read(("/proc/%d/stat"):format(pid)):match "^.*%) (%a)"
+   until state == "T"
+end
+
 -- Starts a command, has its process stand still and returns its number.
 function support.start_stopped(command)
    local start = ("%s >/dev/null & pid=$!; sleep 0.2; kill -STOP $pid; echo $pid"):format(command)
    local pid = support.integer(support.output(start))
-   repeat
-      local state = support.read(("/proc/%d/stat"):format(pid)):match "^.*%) (%a)"
-   until state == "T"
+   support.wait_until_stopped(pid)
    return pid
 end
 
