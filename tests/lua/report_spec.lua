@@ -276,13 +276,21 @@ describe("questions", function()
             ask()
          end
          support.used()
-         local open, resident, stack = support.open_files(), zmalloc.rss(), collectgarbage "count"
-         for _ = 1, times do
-            ask()
+         local open, stack, grown = support.open_files(), collectgarbage "count", math.huge
+         -- What is lost is lost each time; a heap, or what LuaJIT compiles, may grow once.
+         for _ = 1, 3 do
+            local resident = zmalloc.rss()
+            for _ = 1, times do
+               ask()
+            end
+            support.used()
+            grown = zmalloc.rss() - resident
+            if grown < support.MiB then
+               break
+            end
          end
-         support.used()
          assert.equal(open, support.open_files())
-         assert.is_true(zmalloc.rss() - resident < support.MiB)
+         assert.is_true(grown < support.MiB)
          assert.is_true(collectgarbage "count" - stack < 100)
       end
    end)
