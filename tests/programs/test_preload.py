@@ -47,16 +47,6 @@ REAL = {
 }  # fmt: skip
 
 
-@pytest.fixture(params=sorted(LIBRARIES))
-def library(request: pytest.FixtureRequest) -> Path:
-    return LIBRARIES[request.param]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "left"
-
-
 def test_own_allocator_and_libc_are_there() -> None:
     assert {ALLOCATOR, "libc"} <= LIBRARIES.keys()
 

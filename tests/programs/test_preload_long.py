@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from preloads import LIBRARIES, Run, under
+from preloads import Run, under
 from tree import tool
 
 PYTHON = sys.executable
@@ -56,16 +56,6 @@ for (let n = 0; n < 3; n++) {
 """
 
 COMMANDS = 2000
-
-
-@pytest.fixture(params=sorted(LIBRARIES))
-def library(request: pytest.FixtureRequest) -> Path:
-    return LIBRARIES[request.param]
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "left"
 
 
 def plain(*words: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
