@@ -43,13 +43,14 @@ def environment(settings: dict[str, str]) -> dict[str, str]:
     return {**kept, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8", **settings}
 
 
-def heed_interrupts() -> None:
-    """Tests that run in the background of a script may have been told to ignore them."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def heed_signals() -> None:
+    """Tests that run in the background of a script, or under nohup, may have been told to ignore some."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def take_terminal() -> None:
-    heed_interrupts()
+    heed_signals()
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
@@ -67,7 +68,7 @@ def start(*arguments: object, without: str | None = None, **settings: str) -> Pr
     command = COMMAND if without is None else [sys.executable, "-c", WITHOUT.format(without)]
     return Program(
         [*command, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env=environment(settings), text=True, encoding="utf-8", errors="surrogateescape", preexec_fn=heed_interrupts,
+        env=environment(settings), text=True, encoding="utf-8", errors="surrogateescape", preexec_fn=heed_signals,
     )  # fmt: skip
 
 
