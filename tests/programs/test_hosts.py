@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tree import BUILD, option, run
+from tree import BUILD, installed, option, run
 
 HOST = BUILD / "tests" / "programs" / "host"
 SHARED = BUILD / "src" / "libzmalloc.so.0.2"
@@ -20,21 +18,12 @@ pytestmark = [
 OTHERS = ["libjemalloc.so.2", "libtcmalloc_minimal.so.4", "libmimalloc.so.[23]*"]
 
 
-def find(library: str) -> str:
-    found = [path for folder in ("/usr/lib", "/usr/local/lib") for path in Path(folder).glob(f"**/{library}")]
-    if not found:
-        pytest.skip(f"no {library} here")
-    if found[0].resolve().name == "libmimalloc.so.3.0":
-        pytest.skip("aligned blocks of mimalloc 3.0 overlap others")
-    return str(found[0])
-
-
 @pytest.mark.parametrize("library", ["", *OTHERS])
 @pytest.mark.parametrize("binding", ["lazy", "now"])
 def test_loaded_by_a_program_that_is_running(library: str, binding: str) -> None:
     env = {"LD_BIND_NOW": "1"} if binding == "now" else {}
     if library:
-        env["LD_PRELOAD"] = find(library)
+        env["LD_PRELOAD"] = installed(library)
     for _ in range(3):
         assert run(HOST, SHARED, env=env) == "done\n"
 
@@ -42,4 +31,4 @@ def test_loaded_by_a_program_that_is_running(library: str, binding: str) -> None
 @pytest.mark.parametrize("library", OTHERS)
 def test_loaded_with_all_its_names(library: str) -> None:
     """As a plug-in is that the host asks to share its names; before the other one, whose malloc is everybody's."""
-    assert run(HOST, SHARED, env={"LD_PRELOAD": f"{SHARED}:{find(library)}"}) == "done\n"
+    assert run(HOST, SHARED, env={"LD_PRELOAD": f"{SHARED}:{installed(library)}"}) == "done\n"

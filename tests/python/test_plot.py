@@ -36,7 +36,8 @@ AREAS = {
     "tcmalloc": ALL,
     "libc": ["RSS − active: can be purged; code, stacks, others", *ALL[2:]],
     "mimalloc": [ALL[0], "resident − used: headers, caches; fragmentation; can be purged", ALL[4]],
-}[LIBRARY]
+    "mimalloc-3": ["RSS − used: headers, caches; fragmentation; can be purged; code, stacks, others", ALL[4]],
+}["mimalloc-3" if zmalloc.allocator.startswith("mimalloc-3") else LIBRARY]
 NO_FORMULA = "every $_^{ other $ freed"
 COLOURS = {"used": "#003f5c", "allocated": "#58508d", "active": "#bc5090", "resident": "#ffa600", "RSS": "#c8c8c8"}
 

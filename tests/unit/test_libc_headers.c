@@ -122,6 +122,7 @@ int main(int argc, char **argv)
         check_another(argv[0], "libtcmalloc_minimal.so.4", "0");
         check_another(argv[0], "libtcmalloc_minimal_debug.so.4", "0");
         check_another(argv[0], "libmimalloc.so.2", "0");
+        check_another(argv[0], "libmimalloc.so.3", "0");
     }
     return 0;
 }
