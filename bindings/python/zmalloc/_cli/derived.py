@@ -15,7 +15,8 @@ from .parser import make_parser
 
 # How bash gets what can stand in a place, and zsh, and fish; by what the parser calls the place. Others are free.
 SMAPS_FIELDS = r"sed -n 's/^\([A-Z][A-Za-z_]*\): .*kB$/\1/p' /proc/self/smaps 2>/dev/null | sort -u"
-BASH = {"PID": '$(ps -A -o pid=)', "FIELD": f"$({SMAPS_FIELDS})", "PROGRAM": '$(compgen -c -- "$word")'}
+PIDS = "ps -A -o pid= 2>/dev/null || (cd /proc && echo [0-9]*)"
+BASH = {"PID": f"$({PIDS})", "FIELD": f"$({SMAPS_FIELDS})", "PROGRAM": '$(compgen -c -- "$word")'}
 BASH_FILES = "local IFS=$'\\n'; compopt -o filenames; COMPREPLY=($(compgen -f -- \"$word\")); "
 ZSH = {"PID": "_zmalloc_pids", "FIELD": "_zmalloc_fields", "FILE": "_files", "PROGRAM": "_command_names -e"}
 FISH = {"PID": "(__fish_complete_pids)", "FIELD": f"({SMAPS_FIELDS})", "PROGRAM": "(__fish_complete_command)"}
