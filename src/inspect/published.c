@@ -7,6 +7,7 @@
 #include "zmalloc_page.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 /* In this version. */
@@ -88,6 +89,7 @@ static int read_page(const struct zm_os_found_page *found, struct zmalloc_page *
 
 struct reading {
     struct zmalloc_page best; /* the page that was made first */
+    int place;                /* where it is */
     int error;                /* of that page; if there is none, of the last one */
     bool any;
     bool may_change; /* a page is being written, or made */
@@ -102,6 +104,7 @@ static int visit(const struct zm_os_found_page *found, void *context)
     bool is_first = error == 0 && (reading->error != 0 || page.since_ns < reading->best.since_ns);
     if (is_first) {
         reading->best = page;
+        reading->place = found->place;
     }
     if (is_first || !reading->any || reading->error != 0) {
         reading->error = error;
@@ -110,14 +113,66 @@ static int visit(const struct zm_os_found_page *found, void *context)
     return 0;
 }
 
-static int read_once(long pid, struct reading *reading)
+static int read_at(long pid, int place, struct reading *reading)
 {
     *reading = (struct reading){.error = -ENOENT};
-    int error = zm_os_find_pages(pid, ZMALLOC_PAGE_NAME, visit, reading);
+    int error = zm_os_find_pages(pid, ZMALLOC_PAGE_NAME, place, visit, reading);
     if (reading->error != -ENOENT) {
         return reading->error;
     }
     return error != 0 ? error : -ENOENT;
+}
+
+/*
+ * Where the page of a process was found: to look at all of many descriptors takes long. It is no more than a guess, as
+ * what is found there is checked like any page; so nothing tells the parts of one guess from those of another. From
+ * time to time all are looked at even so, as a page that was made before may have been lost and made again.
+ */
+struct guess {
+    _Atomic long pid;
+    _Atomic int place;
+    _Atomic size_t since_ms; /* wraps */
+};
+
+enum { GUESSES = 64, LASTS_MS = 10000, EVERYWHERE = -1 };
+static struct guess guesses[GUESSES];
+
+static struct guess *guess_of(long pid)
+{
+    return &guesses[(size_t) pid % GUESSES];
+}
+
+static size_t now_ms(void)
+{
+    return (size_t) (zm_os_microseconds() / 1000);
+}
+
+static int guessed_place(long pid)
+{
+    struct guess *guess = guess_of(pid);
+    bool is_good = atomic_load(&guess->pid) == pid && now_ms() - atomic_load(&guess->since_ms) < LASTS_MS;
+    return is_good ? atomic_load(&guess->place) : EVERYWHERE;
+}
+
+static void keep_guess(long pid, int place)
+{
+    struct guess *guess = guess_of(pid);
+    atomic_store(&guess->since_ms, now_ms());
+    atomic_store(&guess->place, place);
+    atomic_store(&guess->pid, pid);
+}
+
+static int read_once(long pid, struct reading *reading)
+{
+    int place = guessed_place(pid);
+    if (place != EVERYWHERE && read_at(pid, place, reading) == 0) {
+        return 0;
+    }
+    int error = read_at(pid, EVERYWHERE, reading);
+    if (error == 0) {
+        keep_guess(pid, reading->place);
+    }
+    return error;
 }
 
 /* A page that is written, or made, is whole soon after. */

@@ -96,6 +96,7 @@ void zm_os_page_drop(struct zm_os_page *page);
 /* A page of some process, with that name: it may hold anything. */
 struct zm_os_found_page {
     int descriptor;
+    int place;       /* the process's own descriptor */
     uint64_t bytes;  /* 0: no file of pages */
     bool keeps_size; /* nobody can change it */
     bool is_of_user; /* it was made by one of the process's users, or by root */
@@ -106,8 +107,11 @@ struct zm_os_found_page {
 /* Not 0: that's enough. */
 typedef int zm_os_page_visitor(const struct zm_os_found_page *page, void *context);
 
-/* -EACCES: the process is another user's. -EPERM: so is a page, which is not visited. */
-int zm_os_find_pages(long pid, const char *name, zm_os_page_visitor *visit, void *context);
+/*
+ * Among all descriptors of the process; or one place alone, if that is no negative number, where there may be none.
+ * -EACCES: the process is another user's. -EPERM: so is a page, which is not visited.
+ */
+int zm_os_find_pages(long pid, const char *name, int place, zm_os_page_visitor *visit, void *context);
 
 /* Exactly so many bytes, or -EBADMSG. All memory that is read before is as of before. */
 int zm_os_page_read(const struct zm_os_found_page *page, size_t offset, void *to, size_t bytes);

@@ -185,19 +185,28 @@ static void test_ends_with_the_program(void **state)
 {
     (void) state;
     int ready[2];
+    int asked[2];
+    char byte = 0;
     assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(asked), 0);
     pid_t child = fork();
     if (child == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         publish();
         dup2(ready[1], 1);
-        execl("/bin/sh", "sh", "-c", "echo; exec sleep 1000", (char *) NULL);
+        if (write(1, &byte, 1) == 1 && read(asked[0], &byte, 1) == 1) {
+            execl("/bin/sh", "sh", "-c", "echo; exec sleep 1000", (char *) NULL);
+        }
         _exit(1);
     }
-    char byte;
     assert_int_equal(read(ready[0], &byte, 1), 1);
-    close(ready[0]);
-    close(ready[1]);
+    assert_int_equal(read_published(child), 0); /* so that its place is known */
+    assert_int_equal(write(asked[1], &byte, 1), 1);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    for (int i = 0; i < 2; i++) {
+        close(ready[i]);
+        close(asked[i]);
+    }
     expect_error(child, -ENOENT, "another program");
     end_child(child);
 }
@@ -579,6 +588,79 @@ static void test_several_pages(void **state)
     close(fds[3]);
 }
 
+/* What is at the place where a page was found is checked like any other. */
+static void test_place_has_another_page(void **state)
+{
+    (void) state;
+    struct zmalloc_page good = good_page();
+    struct zmalloc_page other = good_page();
+    other.used = 11;
+    struct zmalloc_page bad[] = {good_page(), good_page(), good_page(), good_page()};
+    const int errors[] = {-EPERM, -EPERM, -EPROTONOSUPPORT, -EBADMSG};
+    bad[0].pid++;
+    bad[1].start++;
+    bad[2].version++;
+    bad[3].used = UINT64_MAX;
+    for (size_t i = 0; i < sizeof(errors) / sizeof(*errors); i++) {
+        int place = forge_file(&good, sizeof(good), SEALS);
+        assert_int_equal(read_published(-1), 0);
+        int fd = forge_file(&bad[i], sizeof(bad[i]), SEALS);
+        assert_int_equal(dup2(fd, place), place);
+        close(fd);
+        expect_error(-1, errors[i], "another page at the place");
+        fd = forge_file(&other, sizeof(other), SEALS);
+        assert_int_equal(read_published(-1), 0);
+        assert_int_equal(published.used, 11);
+        close(fd);
+        close(place);
+    }
+}
+
+static void publish_among_many(void)
+{
+    enum { MANY = 4000 };
+    struct rlimit limit;
+    check(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = limit.rlim_max;
+    check(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    for (int i = 0; i < MANY; i++) {
+        check(dup(0) >= 0);
+    }
+    publish();
+}
+
+static uint64_t cpu_ns_of_reading(long pid)
+{
+    struct timespec times[2];
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &times[0]);
+    assert_int_equal(read_published(pid), 0);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &times[1]);
+    return (uint64_t) (times[1].tv_sec - times[0].tv_sec) * 1000000000 + (uint64_t) times[1].tv_nsec -
+           (uint64_t) times[0].tv_nsec;
+}
+
+/* A page that was found among many descriptors is found again without them. */
+static void test_many_descriptors(void **state)
+{
+    (void) state;
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    if (limit.rlim_max < 4100 || is_emulated()) {
+        skip();
+    }
+    pid_t child = start_child(publish_among_many);
+    uint64_t first = cpu_ns_of_reading(child);
+    uint64_t again = UINT64_MAX;
+    for (int i = 0; i < 10; i++) {
+        uint64_t cost = cpu_ns_of_reading(child);
+        again = cost < again ? cost : again;
+    }
+    printf("figure: the first reading took %llu us, and others %llu us\n", (unsigned long long) first / 1000,
+           (unsigned long long) again / 1000);
+    assert_true(again * 5 < first);
+    end_child(child);
+}
+
 /* Files that are called so, but are on a disk or are no files: in a root of this child's own. */
 static void forge_names(void)
 {
@@ -656,6 +738,8 @@ int main(void)
         tidy(test_forged_files),
         tidy(test_stale),
         tidy(test_several_pages),
+        tidy(test_place_has_another_page),
+        tidy(test_many_descriptors),
         tidy(test_other_files_of_that_name),
         tidy(test_no_proc),
     };

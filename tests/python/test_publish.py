@@ -241,6 +241,39 @@ def test_a_monitor_of_a_process_that_publishes(child: Child, walk: bool) -> None
     assert monitor.published is None
 
 
+def test_each_sample_of_a_monitor_has_what_is_published(child: Child) -> None:
+    with zmalloc.Monitor(0.01, pid=child.pid) as monitor:
+        deadline = time.monotonic() + 60
+        while monitor.taken < 20 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert {sample.used for sample in monitor.samples()} == {child.used} and monitor.taken >= 20
+
+
+@pytest.mark.parametrize("walk", [False, True])
+@pytest.mark.parametrize("what", ["nothing", "no page", "a page"])
+def test_samples_do_not_look_at_all_descriptors(child: Child, what: str, walk: bool) -> None:
+    """Those looks would take longer than all else, by far."""
+    publishes = {"nothing": "zmalloc.publish(False)", "a page": "zmalloc.publish()",
+                 "no page": "zmalloc.publish(False); fd = os.memfd_create('zmalloc')"}  # fmt: skip
+    child.do(publishes[what])
+    child.do("import resource; most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]")
+    child.do("resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))")
+    costs = []
+    for _ in range(2):
+        monitor = zmalloc.Monitor(None, pid=child.pid, walk=walk)
+        monitor.sample()
+        least = math.inf
+        for _ in range(20):
+            began = time.thread_time()
+            sample = monitor.sample()
+            least = min(least, time.thread_time() - began)
+            assert sample.used == (child.used if what == "a page" else None)
+            assert (monitor.unpublished is not None) is (what == "no page")
+        costs.append(least)
+        child.do("more = [os.dup(0) for _ in range(3000)]")
+    assert costs[1] < 2 * costs[0] + 0.0005, costs
+
+
 def test_a_monitor_finds_what_is_published_later(child: Child) -> None:
     """Though it does not look at every sample: there may be many descriptors to look at."""
     child.do("zmalloc.publish(False)")

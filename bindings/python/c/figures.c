@@ -62,12 +62,13 @@ void read_own(int walk, struct figures *figures)
     }};
 }
 
-/* Not where nobody can tell. What is no page of figures is one that was published, too: Python says why. */
-bool publishes(long pid)
+/* Nothing where nobody can tell. Whose page is stale may refresh it at any time. */
+enum publishing publishing(long pid)
 {
     struct zmalloc_published published = {.size = sizeof(published)};
     int error = zmalloc_published(pid, &published);
-    return error != -ENOENT && error != -ENOSYS && error != -EACCES;
+    bool nothing = error == -ENOENT || error == -ENOSYS || error == -EACCES;
+    return error == 0 || error == -ESTALE ? A_PAGE : nothing ? NOTHING : NO_PAGE;
 }
 
 /* False if that can't be told: not by -1, and not in a process that has closed all its descriptors. */

@@ -24,8 +24,9 @@ void read_own(int walk, struct figures *figures);
 /* RSS of another process, which may be held by a descriptor. False if it has ended, or that can't be read. */
 bool read_other(long pid, int descriptor, struct figures *figures);
 
-/* Whether another process publishes its figures. */
-bool publishes(long pid);
+/* What another process publishes: nothing, what is no page of figures, or a page. */
+enum publishing { NOTHING, NO_PAGE, A_PAGE };
+enum publishing publishing(long pid);
 
 /* The clock that time.monotonic() reads. */
 double steady_seconds(void);

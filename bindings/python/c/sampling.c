@@ -84,16 +84,21 @@ static int ask_again(PyObject *again)
     return goes_on;
 }
 
-/* Of another process. Whether it publishes is looked for among all its descriptors, so not at each sample. */
+/* Of another process. To find no page takes a look at all its descriptors, so not at each sample; one that was found
+ * is found again at once. Python reads it, and says what is wrong with one that has no figures. */
 static bool sample_other(long pid, int descriptor, double *look, struct figures *figures)
 {
     static const double pause = 1;
-    double now = steady_seconds();
-    if (now >= *look) {
-        *look = now + pause;
-        return read_other(pid, descriptor, figures) && !publishes(pid);
+    if (!read_other(pid, descriptor, figures)) {
+        return false;
     }
-    return read_other(pid, descriptor, figures);
+    double now = steady_seconds();
+    if (now < *look) {
+        return true;
+    }
+    enum publishing found = publishing(pid);
+    *look = found == A_PAGE ? now : now + pause;
+    return found == NOTHING;
 }
 
 PyObject *sample_on_time(PyObject *capsule, PyObject *source, PyObject *again)

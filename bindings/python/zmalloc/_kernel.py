@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import time
 from collections import namedtuple
 
 from . import _zmalloc
@@ -21,8 +22,13 @@ if TYPE_CHECKING:
         published: _zmalloc.Published | None
         error: OSError | None
 
+    Silent = dict[int, tuple[float, OSError | None]]
+
 else:
     Known = namedtuple("Known", "figures published error")
+
+# To find no page takes a look at all descriptors of a process, of which there may be very many.
+PAUSE = 1.0
 
 # These say that there is nothing to be read, or nobody to ask, and no more.
 UNPUBLISHED = (errno.ENOENT, errno.ENOSYS, errno.EACCES)
@@ -63,15 +69,30 @@ def _gaps(figures: dict[str, float | None]) -> dict[str, float | None]:
     return gaps
 
 
-def known(call: str, pid: int, walk: bool) -> Known:
-    """All that can be known. The kernel's figures are of now, and the others of when the process published them."""
-    figures: dict[str, float | None] = {**kernel_figures(call, pid, walk)}
+def _read_page(call: str, pid: int, silent: Silent) -> tuple[_zmalloc.Published | None, OSError | None]:
+    until, known_error = silent.get(pid, (0.0, None))
+    if time.monotonic() < until:
+        return None, known_error
     try:
-        published = ask(call, _zmalloc.zmalloc_published, pid)
+        return ask(call, _zmalloc.zmalloc_published, pid), None
     except ProcessLookupError:
         raise
     except OSError as error:
-        return Known(figures, None, None if error.errno in UNPUBLISHED else error)
+        told = None if error.errno in UNPUBLISHED else error.with_traceback(None)
+        if error.errno != errno.ESTALE:  # that page is found again at once
+            silent[pid] = time.monotonic() + PAUSE, told
+        return None, told
+
+
+def known(call: str, pid: int, walk: bool, silent: Silent | None = None) -> Known:
+    """All that can be known. The kernel's figures are of now, and the others of when the process published them.
+
+    Who asks repeatedly keeps a dict: where there was no page it says how long that is taken for granted, and why.
+    """
+    figures: dict[str, float | None] = {**kernel_figures(call, pid, walk)}
+    published, error = _read_page(call, pid, {} if silent is None else silent)
+    if published is None:
+        return Known(figures, None, error)
     told = {name: getattr(published, name) for name in NAMES if hasattr(published, name) and name != "rss"}
     told.update({name: None for name in LIMITS if told[name] == float("inf")})
     figures.update(told)

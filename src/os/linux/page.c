@@ -205,7 +205,7 @@ struct search {
     void *context;
 };
 
-static int visit_open(struct search *search, int fd)
+static int visit_open(struct search *search, int fd, int place)
 {
     struct stat status;
     int error = search->is_identified ? 0 : identify(search->process, search->pid, &search->identity, &search->start);
@@ -219,6 +219,7 @@ static int visit_open(struct search *search, int fd)
     int seals = fcntl(fd, GET_SEALS);
     struct zm_os_found_page page = {
         .descriptor = fd,
+        .place = place,
         .bytes = S_ISREG(status.st_mode) && status.st_size > 0 ? (uint64_t) status.st_size : 0,
         .keeps_size = seals >= 0 && (seals & KEEPS_SIZE) == KEEPS_SIZE,
         .is_of_user = is_of_user(&search->identity, (uint64_t) status.st_uid),
@@ -240,7 +241,7 @@ static int visit_link(struct search *search, const char *name)
     if (fd < 0) {
         return fd == -ENOENT ? 0 : fd == -EACCES ? -EPERM : fd;
     }
-    int enough = visit_open(search, fd);
+    int enough = visit_open(search, fd, atoi(name));
     close(fd);
     return enough;
 }
@@ -267,7 +268,14 @@ static int visit_links(struct search *search)
     return length == 0 ? refused : -errno;
 }
 
-int zm_os_find_pages(long pid, const char *name, zm_os_page_visitor *visit, void *context)
+static int visit_place(struct search *search, int place)
+{
+    char name[16];
+    snprintf(name, sizeof(name), "%d", place);
+    return visit_link(search, name);
+}
+
+int zm_os_find_pages(long pid, const char *name, int place, zm_os_page_visitor *visit, void *context)
 {
     struct search search = {.process = zm_process_open(pid), .pid = pid, .visit = visit, .context = context};
     if (search.process < 0) {
@@ -277,7 +285,7 @@ int zm_os_find_pages(long pid, const char *name, zm_os_page_visitor *visit, void
     search.folder = zm_process_open_file(search.process, "fd", O_RDONLY | O_DIRECTORY);
     int error = search.folder;
     if (search.folder >= 0) {
-        error = visit_links(&search);
+        error = place >= 0 ? visit_place(&search, place) : visit_links(&search);
         close(search.folder);
     }
     close(search.process);

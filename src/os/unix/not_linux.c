@@ -66,8 +66,9 @@ void zm_os_page_drop(struct zm_os_page *page)
     page->memory = NULL;
 }
 
-int zm_os_find_pages(long pid, const char *name, zm_os_page_visitor *visit, void *context)
+int zm_os_find_pages(long pid, const char *name, int place, zm_os_page_visitor *visit, void *context)
 {
+    (void) place;
     (void) pid;
     (void) name;
     (void) visit;

@@ -7,12 +7,16 @@ import os
 import select
 from contextlib import suppress
 from functools import partial
+from typing import TYPE_CHECKING
 
 from .. import _zmalloc
 from .._figures import NAMES
 from .._kernel import known
 from .._named import ask
 from .series import Series, packed
+
+if TYPE_CHECKING:
+    from .._kernel import Silent
 
 
 class Other:
@@ -25,6 +29,7 @@ class Other:
         self._walk = walk
         self.published: _zmalloc.Published | None = None  # as of the last sample
         self.error: OSError | None = None  # why that is none
+        self._silent: Silent = {}
         self.descriptor = -1
         ask("Monitor", _zmalloc.zmalloc_process_rss, pid)
         with suppress(OSError, AttributeError):  # old kernels, other systems, a thread's number
@@ -41,7 +46,7 @@ class Other:
 
     def __call__(self, records: bytearray) -> bytes:
         """Takes a sample, and keeps it."""
-        figures, published, error = known("Monitor", self._pid, self._walk)
+        figures, published, error = known("Monitor", self._pid, self._walk, self._silent)
         if self._has_ended():
             raise ProcessLookupError(f"Monitor: process {self._pid} has ended")
         self.published, self.error = published, error

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from ..._kernel import Silent
+
 # What a page that is none is called where there is little room.
 SHORT = {errno.ESTALE: "stale", errno.EAGAIN: "torn", errno.EPERM: "foreign", errno.EBADMSG: "forged",
          errno.EPROTONOSUPPORT: "version"}  # fmt: skip
@@ -43,10 +45,10 @@ def _numbers(everybody: bool) -> Iterator[int]:
                     continue
 
 
-def _read(pid: int) -> dict[str, Any] | None:
+def _read(pid: int, silent: Silent) -> dict[str, Any] | None:
     """A process; None if it has ended, has no memory of its own, or tells this user nothing."""
     try:
-        figures, published, error = known("top", pid, walk=True)
+        figures, published, error = known("top", pid, True, silent)
     except ProcessLookupError:
         return None
     except OSError:  # another user's: the kernel tells everybody its rss
@@ -84,8 +86,9 @@ def _order(key: str, process: dict[str, Any]) -> tuple[bool, Any, int]:
     return value is None, value, process["pid"]
 
 
-def _processes(arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    found = [process for process in map(_read, _numbers(arguments.all)) if process is not None]
+def _processes(arguments: argparse.Namespace, silent: Silent) -> list[dict[str, Any]]:
+    read = (_read(pid, silent) for pid in _numbers(arguments.all))
+    found = [process for process in read if process is not None]
     wanted = [process for process in found if _is_wanted(process, arguments)]
     return sorted(wanted, key=lambda process: _order(arguments.sort, process))
 
@@ -120,9 +123,11 @@ def _readings(arguments: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
         count = 1
     due = time.monotonic()
     number = 0
+    silent: Silent = {}
     while number != count:
         time.sleep(max(due - time.monotonic(), 0))
-        yield _processes(arguments)
+        silent = {pid: told for pid, told in silent.items() if time.monotonic() < told[0]}  # many have ended
+        yield _processes(arguments, silent)
         due = max(due + arguments.interval, time.monotonic())
         number += 1
 
