@@ -154,6 +154,124 @@ def test_cpu_and_faults_of_each_process(tmp_path: Path) -> None:
     assert len(seconds) == 4 and all(0.15 < float(each) < 20 for each in seconds)
 
 
+# For half a second, almost all of it outside of the kernel, or within.
+SPENDS = {
+    "user": "while os.times().user < 0.5: sum(range(500_000))",
+    "system": "while os.times().system < 0.5: zeros.readinto(room)",
+}
+
+
+@pytest.mark.parametrize("kind", SPENDS)
+def test_user_and_system_time_are_told_apart(kind: str, tmp_path: Path) -> None:
+    code = f"import os; zeros = open('/dev/zero', 'rb', 0); room = bytearray({MIB})\n{SPENDS[kind]}"
+    report, text = report_of(tmp_path, "--", sys.executable, "-c", code)
+    [own] = report["processes"]
+    other = "system" if kind == "user" else "user"
+    for figures in (report, own):
+        assert figures[kind] >= 0.5 and figures[kind] > 2 * figures[other], figures
+    assert f"user {report['user']:.2f} s, system {report['system']:.2f} s" in text
+
+
+# 20 MiB are freed again, and 10 MiB are not. It ends while they are in use.
+KEEPS = f"""
+import os, time
+freed = b"x" * {20 * MIB}
+kept = b"x" * {10 * MIB}
+time.sleep({LONG})
+del freed
+time.sleep({LONG})
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figures_of_a_process_are_told_apart(name: str, tmp_path: Path) -> None:
+    report, text = report_of(tmp_path, "--allocator", name, "--", sys.executable, "-c", KEEPS)
+    [own] = report["processes"]
+    assert 10 * MIB <= own["used"] == own["total_allocated"] - own["total_freed"] < 20 * MIB
+    assert own["total_freed"] >= 20 * MIB and own["peak_used"] >= own["used"] + 18 * MIB
+    assert own["peak_rss"] > own["rss"] or name != "libc"  # others may keep what is freed
+    levels = [own[level] for level in ("used", "allocated", "active", "resident") if own[level] is not None]
+    assert levels == sorted(levels) and len(levels) > 1
+    assert own["failed"] == own["failed_size"] == own["soft_passed"] == 0
+    assert own["minor_faults"] > 100 > own["major_faults"] or own["minor_faults"] > 10 * own["major_faults"]
+    for level in ("used", "rss"):
+        told = report["levels"][level]
+        assert told["last"] == own[level] and 0 <= told["peak"] - own[f"peak_{level}"] <= LAG
+    reading = report["readings"][-1]
+    assert all(reading[level] is None or reading[level] == own[level] for level in ("allocated", "active", "resident"))
+
+
+def test_readings_take_a_twentieth_of_the_time(tmp_path: Path) -> None:
+    """glibc walks through all free blocks, of which there are many here; without a limit it would do nothing else."""
+    code = """
+import ctypes, glob, os, time
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+blocks = [ctypes.c_void_p(libc.malloc(200)) for _ in range(500_000)]
+for block in blocks[::2]:
+    libc.free(block)
+def spent():
+    for task in glob.glob("/proc/self/task/*"):
+        if open(task + "/comm").read() == "zmalloc-run\\n":
+            fields = open(task + "/stat").read().rpartition(") ")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+time.sleep(0.2)
+before, began = spent(), time.monotonic()
+time.sleep(2)
+print((spent() - before) / (time.monotonic() - began), file=open("FILE", "w"))
+"""
+    file = tmp_path / "part"
+    words = ("--", sys.executable, "-c", code.replace("FILE", str(file)))
+    assert run("run", "--allocator", "libc", "--every", "0.01", *words).status == 0
+    assert 0.005 < float(file.read_text()) < 0.08
+
+
+def test_each_figure_is_in_its_place(capsys: pytest.CaptureFixture[str]) -> None:
+    """In the report and in the JSON, of a run where no two figures are alike."""
+    names = [name for name in preloaded._NUMBERS if name not in ("pid", "born", "elsewhere", "ended", "sequence")]
+    own = page_of(1, 1, **{name: (i + 50) * MIB for i, name in enumerate(names)})
+    child = page_of(2, 2, **{name: (i + 1) * MIB for i, name in enumerate(names)})
+    levels = {"used": 10, "allocated": 11, "active": 13, "resident": 60, "rss": 61}
+    readings = [running.Reading(0.5, **{name: size * MIB for name, size in levels.items()}, all_rss=70 * MIB),
+                running.Reading(0.9, **dict.fromkeys(levels, MIB), all_rss=MIB)]  # fmt: skip
+    outcome = running.Outcome(3, 4.0, 1.25, 2.5, 601, 602, 1, 99 * MIB, readings, [own, child], 1, 77)
+
+    told = run_report.as_json(["program"], outcome)
+    assert {name: told[name] for name in ("status", "wall", "user", "system", "minor_faults", "major_faults", "pid",
+            "peak_rss", "bytes_seen", "children_ended")} == {
+        "status": 3, "wall": 4.0, "user": 1.25, "system": 2.5, "minor_faults": 601, "major_faults": 602, "pid": 1,
+        "peak_rss": 99 * MIB, "bytes_seen": 77, "children_ended": 1}  # fmt: skip
+    assert told["readings"] == [reading._asdict() for reading in readings]
+    assert told["largest_part"] == {"name": "retained", "bytes": 47 * MIB, "time": 0.5}
+    for page, image in zip(outcome.pages, told["processes"]):
+        assert image["user"] == page.figures["user_us"] / 1e6 and image["system"] == page.figures["system_us"] / 1e6
+        assert all(image[name] == page.figures[name] for name in names if not name.endswith("_us"))
+    sizes = {name: own.figures[name] // MIB for name in names}
+    peaks = {**sizes, "used": sizes["peak_used"], "rss": sizes["peak_rss"]}
+    for level in preloaded.LEVELS:
+        peak = max(peaks[level], levels[level])
+        assert told["levels"][level] == {"peak": peak * MIB, "last": sizes[level] * MIB}
+
+    run_report.show_report(["program"], outcome, None, None)
+    text = capsys.readouterr().out
+    rows: dict[str, list[str]] = {}
+    for first, *others in map(str.split, text.splitlines()):
+        rows.setdefault(first, others)
+    for level in preloaded.LEVELS:
+        peak = max(peaks[level], levels[level])
+        assert rows[run_report.TITLES[level]] == [f"{peak}.0", "MiB", f"{sizes[level]}.0", "MiB"], text
+    assert (f"allocated {sizes['total_allocated']}.0 MiB, freed {sizes['total_freed']}.0 MiB: "
+            f"{sizes['total_allocated'] / 4:.1f} MiB a second") in text  # fmt: skip
+    assert "wall 4.00 s, user 1.25 s, system 2.50 s; page faults: 601 minor, 602 major" in text
+    for head, page in (("itself", own), ("2", child)):
+        seconds = (page.figures["user_us"] + page.figures["system_us"]) / 1e6
+        faults = page.figures["minor_faults"] + page.figures["major_faults"]
+        sizes_shown = [f"{page.figures[name] // MIB}.0" for name in ("peak_used", "peak_rss")]
+        assert rows[head][2:] == [sizes_shown[0], "MiB", sizes_shown[1], "MiB", f"{seconds:.2f}", "s", str(faults),
+                                  page.end]  # fmt: skip
+
+
 def test_memory_of_a_child_is_no_reason_for_advice_about_the_program(tmp_path: Path) -> None:
     _, text = report_of(tmp_path, "--", "sh", "-c", f"{sys.executable} -c '{HOLDS.format(0.1)}'; true")
     assert re.search(r"A child had the most memory: \d+ \(python\S*\)\. Run that by itself", text), text
