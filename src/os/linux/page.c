@@ -241,7 +241,7 @@ static int visit_link(struct search *search, const char *name)
     if (fd < 0) {
         return fd == -ENOENT ? 0 : fd == -EACCES ? -EPERM : fd;
     }
-    int enough = visit_open(search, fd, atoi(name));
+    int enough = visit_open(search, fd, (int) strtol(name, NULL, 10));
     close(fd);
     return enough;
 }
