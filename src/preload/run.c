@@ -35,13 +35,14 @@ static void store(_Atomic uint64_t *place, uint64_t figure)
     atomic_store_explicit(place, figure, memory_order_relaxed);
 }
 
-/* At once: it may be the last thing that the program does. */
+/* At once: it may be the last thing that the program does. So much was in use, whatever the readings saw. */
 void zm_run_failed(size_t size)
 {
     uint64_t before = atomic_fetch_add_explicit(&failed, 1, memory_order_relaxed);
     if (page != NULL) {
         store(&page->failed, before + 1);
         store(&page->failed_size, size);
+        store(&page->peak_used, zmalloc_peak_memory());
     }
 }
 
@@ -248,15 +249,25 @@ static struct zm_run_page *make_page(const char *folder)
     return memory != MAP_FAILED ? memory : NULL;
 }
 
+/* At first soon, so that a program that ends before long is seen too, as the command itself does. */
+static uint64_t wished_pause(uint64_t since)
+{
+    enum { OFTEN = 20, A_MILLISECOND = 1000000, SOON = 5 * A_MILLISECOND };
+    uint64_t pause = since / OFTEN > SOON ? since / OFTEN : SOON;
+    uint64_t longest = milliseconds * A_MILLISECOND;
+    return pause < longest ? pause : longest;
+}
+
 /* That takes a processor for a twentieth of the time at most: glibc walks through all free blocks, under its lock. */
 static void *sample(void *unused)
 {
-    enum { OFTEN = 20, A_MILLISECOND = 1000000, A_SECOND = 1000000000 };
+    enum { OFTEN = 20, A_SECOND = 1000000000 };
+    uint64_t started = now_ns();
     for (;;) {
         uint64_t began = read_ns(CLOCK_THREAD_CPUTIME_ID);
         refresh_once(false);
         uint64_t cost = read_ns(CLOCK_THREAD_CPUTIME_ID) - began;
-        uint64_t wished = milliseconds * A_MILLISECOND;
+        uint64_t wished = wished_pause(now_ns() - started);
         uint64_t wait = wished > OFTEN * cost ? wished : OFTEN * cost;
         struct timespec pause = {.tv_sec = (time_t) (wait / A_SECOND), .tv_nsec = (long) (wait % A_SECOND)};
         nanosleep(&pause, NULL);

@@ -11,6 +11,7 @@ import signal
 import stat
 import sys
 import time
+import types
 from contextlib import suppress
 from pathlib import Path
 
@@ -98,6 +99,50 @@ def test_limit_makes_requests_fail(tmp_path: Path) -> None:
     assert report["levels"]["used"]["peak"] <= 16 * MIB
     [failed] = [process for process in report["processes"] if process["failed"]]
     assert failed["failed_size"] > 30 * MIB > failed["failed"]
+
+
+def test_at_a_failure_it_is_known_how_much_was_in_use(tmp_path: Path) -> None:
+    """Whatever comes between two readings: here there is but one, at the start."""
+    code = (f"try:\n    blocks = [bytearray({MIB}) for _ in range(30)]\nexcept MemoryError:\n    pass\n"
+            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")  # fmt: skip
+    file = tmp_path / "run.json"
+    run("run", "--limit", "16M", "--every", "100", "--json", file, "--", sys.executable, "-c", code)
+    assert 14 * MIB < json.loads(file.read_text())["levels"]["used"]["peak"] <= 16 * MIB
+
+
+def test_first_readings_come_soon(tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    code = HOLDS.format(LONG)
+    assert run("run", "--every", "100", "--json", file, "--", sys.executable, "-c", code).status == 0
+    report = json.loads(file.read_text())
+    told = {reading["told"] for reading in report["readings"] if reading["used"] is not None}
+    assert len(told) > 2 and all(0 <= moment <= report["wall"] for moment in told)
+    assert any((reading["used"] or 0) >= 30 * MIB for reading in report["readings"])
+    assert report["largest_part"]["name"] == "used" and report["largest_part"]["bytes"] >= 30 * MIB
+
+
+def test_json_is_there_whoever_reads_the_report(tmp_path: Path) -> None:
+    for command in ("run", "compare"):
+        file = tmp_path / f"{command}.json"
+        with start(command, "--json", file, "--", "true") as process:
+            process.stdout.close()
+            process.stderr.close()
+            process.wait(timeout=60)
+        assert json.loads(file.read_text())["program"] == ["true"]
+
+
+def test_folder_without_room_is_not_taken(pages: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There the program could write nothing, and its calls would not be seen."""
+    known = os.statvfs
+
+    def full(path: str) -> object:
+        return types.SimpleNamespace(f_bavail=0, f_frsize=4096) if str(path) == str(pages) else known(path)
+
+    with running._private_folder() as folder:
+        assert Path(folder).parent == pages
+    monkeypatch.setattr(running.os, "statvfs", full)
+    with running._private_folder() as folder:
+        assert Path(folder).parent != pages
 
 
 def test_limit_below_what_the_program_needs_at_its_start(tmp_path: Path) -> None:
@@ -517,6 +562,8 @@ def test_differences_within_the_noise_are_told() -> None:
     one, other = contender("one", [1.0, 1.1, 1.2]), contender("other", [1.05, 1.15, 1.25])
     assert list(comparison.verdicts([one, other])) == ["Within the noise: wall, CPU, peak RSS, of all, faults."]
     other = contender("other", [2.0, 2.1, 2.2], 64 * MIB)
+    few = contender("few", [1.0, 1.1, 1.2], 32 * MIB + 4096)
+    assert "peak RSS: one has under 1 % less than few, beyond the noise." in comparison.verdicts([one, few])
     told = list(comparison.verdicts([one, other]))
     assert told[0] == "wall: one has 48 % less than other, beyond the noise."
     assert told[1] == "peak RSS: one has 50 % less than other, beyond the noise."
@@ -532,6 +579,29 @@ def test_largest_part_has_its_name() -> None:
     assert [gap[:2] for gap in run_report.known_gaps(levels)] == [
         ("used", 10), ("caches or fragmentation or retained", 45), ("not the allocator's", 5)
     ]  # fmt: skip
+
+
+def readings_outcome(*readings: running.Reading) -> running.Outcome:
+    return outcome(1.0, 0)._replace(readings=list(readings), peak_rss=None)
+
+
+def test_largest_part_is_of_one_moment() -> None:
+    """What the program told a while ago is not compared with the RSS of now."""
+    first = running.Reading(0.1, 45 * MIB, None, None, None, 50 * MIB, 50 * MIB, 0.1)
+    later = first._replace(time=0.3, rss=150 * MIB)  # told nothing new
+    name, size, _, top = run_report.widest(readings_outcome(first, later))
+    assert (name, size, top.rss, top.time) == ("used", 45 * MIB, 50 * MIB, 0.1)
+    last = first._replace(time=0.5, used=94 * MIB, told=0.2, rss=150 * MIB)
+    name, size, _, top = run_report.widest(readings_outcome(first, later, last))
+    assert (name, size, top.rss, top.time) == ("used", 94 * MIB, 100 * MIB, 0.2)
+    assert run_report.widest(readings_outcome(first._replace(used=None, told=None))) is None
+
+
+def test_most_rss_between_two_readings_is_told() -> None:
+    page = preloaded.Page("libc", "x", {**dict.fromkeys(preloaded._NUMBERS, 0), "pid": 1, "updated_ns": 1})
+    first = running.Reading(0.1, 1 * MIB, None, None, None, 2 * MIB, 2 * MIB, 0.1)
+    made = readings_outcome(first, first._replace(time=0.3, rss=100 * MIB))._replace(pages=[page])
+    assert "between two readings" in run_report.advice(made, None)
 
 
 def test_progress_on_a_terminal() -> None:

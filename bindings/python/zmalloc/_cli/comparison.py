@@ -140,7 +140,8 @@ def verdicts(contenders: list[Contender]) -> Iterator[str]:
         elif measure.name in ("wall", "peak_rss"):
             most = max(apart, key=lambda name: known[name].median)
             less = 100 * (1 - known[best].median / known[most].median)
-            yield f"{measure.title}: {best} has {less:.0f} % less than {most}, beyond the noise."
+            percent = f"{less:.0f}" if less >= 1 else "under 1"
+            yield f"{measure.title}: {best} has {percent} % less than {most}, beyond the noise."
     if noise:
         yield f"Within the noise: {', '.join(noise)}."
 
@@ -157,7 +158,7 @@ def warnings(contenders: list[Contender]) -> Iterator[str]:
         told = "; ".join(f"{name}: {', '.join(ending)}" for name, ending in endings.items())
         yield f"Runs ended differently: {told}."
     elif next(iter(endings.values())) != ["exit status 0"]:
-        yield f"All runs: {', '.join(next(iter(endings.values())))}."
+        yield f"All runs: {', '.join(next(iter(endings.values())))}. What the program wrote was dropped."
     for each in contenders:
         if each.library is None:
             continue

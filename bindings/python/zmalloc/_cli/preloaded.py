@@ -196,4 +196,5 @@ def library_for(allocator: str, command: str) -> str:
         return there[allocator]
     if not there:
         raise Failure(USAGE, f"{command}: no library to preload was installed (zmalloc's option preload)")
-    raise Failure(USAGE, f"{command}: there is no library for {allocator}; there is {', '.join(there)}")
+    why = "; those of tcmalloc and mimalloc are built where their development packages are"
+    raise Failure(USAGE, f"{command}: there is no library for {allocator}; there is {', '.join(there)}{why}")

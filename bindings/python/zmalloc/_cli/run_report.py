@@ -60,9 +60,27 @@ def known_gaps(levels: dict[str, int | None]) -> list[tuple[str, int, Gap]]:
     return found
 
 
+def _rss_at(moment: float, readings: list[Reading]) -> int:
+    """Between two readings of RSS, as if it had grown or shrunk evenly."""
+    before = max((each for each in readings if each.time <= moment), key=lambda each: each.time, default=readings[0])
+    after = min((each for each in readings if each.time >= moment), key=lambda each: each.time, default=readings[-1])
+    if after.time <= before.time:
+        return before.rss or 0
+    share = (moment - before.time) / (after.time - before.time)
+    return round((before.rss or 0) + share * ((after.rss or 0) - (before.rss or 0)))
+
+
+def _told(readings: list[Reading]) -> list[Reading]:
+    """What the program told, each once, at the moment when it did, with the RSS of then: of a program that grows, the
+    RSS of a moment later is larger than what it told, and by something that is in none of its levels.
+    """
+    known = {reading.told: reading for reading in readings if reading.used is not None and reading.told is not None}
+    return [each._replace(time=told, rss=_rss_at(told, readings)) for told, each in known.items() if told is not None]
+
+
 def widest(outcome: Outcome) -> tuple[str, int, Gap, Reading] | None:
     """The largest gap at the moment of the most RSS."""
-    known = [reading for reading in outcome.readings if reading.used is not None]
+    known = _told(outcome.readings)
     if not known:
         return None
     top = max(known, key=lambda reading: reading.rss or 0)
@@ -125,7 +143,10 @@ def advice(outcome: Outcome, limit: int | None) -> str:
     found = widest(outcome)
     if found is None:
         return "It ended before the first reading: a smaller --every sees more."
-    _, size, gap, top = found
+    _, _, gap, top = found
+    most = peaks_and_last(outcome)["rss"][0] or 0
+    if most >= LOOK_AT_RSS and (top.rss or 0) < most / 2:
+        return "The most RSS was between two readings of the program: a smaller --every may see more."
     if (top.rss or 0) < LOOK_AT_RSS:
         return "It needs little memory: most of it is what any process of its kind needs."
     return gap.advice

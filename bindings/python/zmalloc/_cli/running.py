@@ -22,6 +22,7 @@ from .preloaded import Gathered, Page, by_process
 NOT_EXECUTABLE, NO_PROGRAM = 126, 127
 SHORTEST, OFTEN = 0.005, 20  # at first, readings are this near; then by a 20th of the time so far, up to `every`
 ENOUGH_READINGS = 5  # for the most RSS that they have seen
+ROOM = 1 << 20  # that a folder for pages has at the least
 MOST_READINGS = 10000  # then every second one goes, and they are taken half as often
 
 # As src/preload/run.h has them.
@@ -41,6 +42,7 @@ class Reading(NamedTuple):
     resident: int | None
     rss: int | None
     all_rss: int
+    told: float | None = None  # when the program told its levels, but for RSS: a bit before
 
 
 class Outcome(NamedTuple):
@@ -107,11 +109,20 @@ def _rss_of_all(pid: int) -> int:
     return total
 
 
+def _has_room(folder: str) -> bool:
+    """For the pages of some processes: who can't write one says nothing."""
+    try:
+        known = os.statvfs(folder)
+    except OSError:
+        return False
+    return known.f_bavail * known.f_frsize >= ROOM
+
+
 @contextmanager
 def _private_folder() -> Iterator[str]:
     """In memory where that can be, and gone at the end."""
     places = (os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm")
-    good = [place for place in places if place and os.access(place, os.W_OK | os.X_OK)]
+    good = [place for place in places if place and os.access(place, os.W_OK | os.X_OK) and _has_room(place)]
     try:
         folder = tempfile.mkdtemp(prefix="zmalloc-run-", dir=good[0] if good else None)
     except OSError as error:
@@ -211,7 +222,7 @@ class Run:
             moment = time.monotonic() - began
             self.readings.append(Reading(
                 moment, inside.get("used"), inside.get("allocated"), inside.get("active"), inside.get("resident"),
-                rss, _rss_of_all(pid),
+                rss, _rss_of_all(pid), max((inside["updated_ns"] or 0) / 1e9 - began, 0) if inside else None,
             ))  # fmt: skip
         if len(self.readings) >= MOST_READINGS:
             del self.readings[1::2]

@@ -79,6 +79,13 @@ def compare(arguments: argparse.Namespace) -> int:
         expect_drawable("compare", arguments.plot)
     interrupted = _run_all(words, contenders, arguments)
     known = [each for each in contenders if each.outcomes]
+    is_written = True
+    if known and arguments.json is not None:  # first: who reads the table may leave
+        try:
+            write_json("compare", arguments.json, as_json(words, known, COLUMNS))
+        except Failure as failure:
+            complain(str(failure))
+            is_written = False
     if known:
         number = f"{len(known[0].outcomes)} of {arguments.runs} runs of each"
         print(safe(f"zmalloc compare: {shlex.join(words)}: {number}"))
@@ -87,9 +94,8 @@ def compare(arguments: argparse.Namespace) -> int:
         for text in (*verdicts(known), *warnings(known)):
             say(text)
         _draw(arguments, words, known)
-        if arguments.json is not None:
-            write_json("compare", arguments.json, as_json(words, known, COLUMNS))
     if interrupted is not None:
         complain("compare: interrupted")
         return end_as(-interrupted)
-    return OK if len({outcome.status for each in known for outcome in each.outcomes}) == 1 else PARTIAL
+    is_same = len({outcome.status for each in known for outcome in each.outcomes}) == 1
+    return OK if is_same and is_written else PARTIAL

@@ -89,14 +89,17 @@ def run(arguments: argparse.Namespace) -> int:
     outcome = Run(
         words, library, arguments.every, arguments.limit, arguments.soft_limit, publishes=arguments.publish
     ).go()
+    if arguments.json is not None:  # first: who reads the report may leave
+        try:
+            write_json("run", arguments.json, as_json(words, outcome))
+        except Failure as failure:
+            complain(str(failure))
     try:
         # Standard output is the program's.
         with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(sys.stderr or nowhere):
             show_report(words, outcome, arguments.limit, arguments.soft_limit)
             if arguments.plot is not None:
                 _draw(arguments, outcome, words)
-        if arguments.json is not None:
-            write_json("run", arguments.json, as_json(words, outcome))
     except Failure as failure:
         complain(str(failure))
     return end_as(outcome.status)
