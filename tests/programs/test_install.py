@@ -3,6 +3,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,20 @@ def test_command_is_in_place(installed: Installed) -> None:
     for shell in ("bash-completion/completions/zmalloc.bash", "zsh/site-functions/_zmalloc",
                   "fish/vendor_completions.d/zmalloc.fish"):  # fmt: skip
         assert "smaps" in (prefix / option("datadir") / shell).read_text()
+
+
+def test_interrupt_at_the_commands_beginning(installed: Installed, tmp_path: Path) -> None:
+    """Before it has come to the module, which it imports: here one that interrupts it."""
+    if not installed.has("__main__.py"):
+        pytest.skip("this build has no command")
+    script = (installed.root / option("prefix").lstrip("/") / option("bindir") / "zmalloc").read_text()
+    (tmp_path / "package" / "zmalloc").mkdir(parents=True)
+    (tmp_path / "package" / "zmalloc" / "__init__.py").write_text("import os\nos.kill(os.getpid(), 2)\n")
+    command = tmp_path / "zmalloc"
+    places = f'FOLDER, PROGRAMS = "{tmp_path / "package"}", "/"'
+    command.write_text(re.sub("(?m)^FOLDER, PROGRAMS = .*", places, script))
+    result = subprocess.run([sys.executable, command], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (-2, "")
 
 
 def test_nothing_else_is_installed(installed: Installed) -> None:
