@@ -604,6 +604,16 @@ def test_most_rss_between_two_readings_is_told() -> None:
     assert "between two readings" in run_report.advice(made, None)
 
 
+def test_no_advice_where_calls_go_elsewhere() -> None:
+    """All that another malloc serves would be taken for what is not the allocator's."""
+    page = preloaded.Page("libc", "x", {**dict.fromkeys(preloaded._NUMBERS, 0), "pid": 1, "updated_ns": 1})
+    reading = running.Reading(0.1, 0, None, None, None, 50 * MIB, 50 * MIB, 0.1)
+    made = readings_outcome(reading)
+    assert "Another allocator" in run_report.advice(made._replace(pages=[page]), None)
+    other = page._replace(figures={**page.figures, "elsewhere": 1})
+    assert run_report.advice(made._replace(pages=[other]), None) == ""
+
+
 def test_progress_on_a_terminal() -> None:
     said = on_terminal("compare", "--runs", "1", "--allocators", "system,libc", "--", "true", width=100)
     assert "run 1 of 2: system" in said.out and "run 2 of 2: libc" in said.out

@@ -127,7 +127,7 @@ def how_it_ended(status: int) -> str:
 
 
 def advice(outcome: Outcome, limit: int | None) -> str:
-    """One sentence that follows from the figures."""
+    """One sentence that follows from the figures; none where they are not all."""
     failed = sum(page.figures["failed"] or 0 for page in outcome.pages)
     if limit is not None and failed:
         requests = f"{failed} request{'s' if failed > 1 else ''}"
@@ -140,6 +140,8 @@ def advice(outcome: Outcome, limit: int | None) -> str:
     if child is not None:
         return (f"A child had the most memory: {child.pid} ({safe(child.program)}). Run that by itself to see where "
                 "its memory was.")  # fmt: skip
+    if outcome.own[-1].answered_elsewhere:
+        return ""
     found = widest(outcome)
     if found is None:
         return "It ended before the first reading: a smaller --every sees more."
