@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import stat
+import subprocess
 import sys
 import time
 import types
@@ -119,6 +120,21 @@ def test_first_readings_come_soon(tmp_path: Path) -> None:
     assert len(told) > 2 and all(0 <= moment <= report["wall"] for moment in told)
     assert any((reading["used"] or 0) >= 30 * MIB for reading in report["readings"])
     assert report["largest_part"]["name"] == "used" and report["largest_part"]["bytes"] >= 30 * MIB
+
+
+@pytest.mark.parametrize("command", ["run", "compare"])
+def test_long_command_line_is_cut(command: str) -> None:
+    said = run(command, "--", "true", *map(str, range(1, 9999)))
+    lines = (said.err + said.out).splitlines()
+    assert said.status == 0 and max(map(len, lines)) < 700, lines
+    assert any(line.startswith(f"zmalloc {command}: true 1 2 3 ") and "...: " in line for line in lines)
+
+
+def test_status_is_the_programs_where_no_report_can_be_written(pages: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        words = [sys.executable, "-m", "zmalloc", "run", "--", "sh", "-c", "exit 7"]
+        assert subprocess.run(words, stderr=full).returncode == 7
+    assert list(pages.iterdir()) == []
 
 
 def test_json_is_there_whoever_reads_the_report(tmp_path: Path) -> None:

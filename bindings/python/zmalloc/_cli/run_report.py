@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .running import Outcome, Reading
 
 MOST_CHILDREN = 5
+LONGEST = 500  # of the command line, in a report
 LOOK_AT_RSS = 4 << 20  # a process that never has more is too small for advice
 TITLES = dict(zip(LEVELS, ("used", "allocated", "active", "resident", "RSS")))
 
@@ -162,10 +163,16 @@ def _own_allocator(outcome: Outcome) -> str | None:
     return None
 
 
+def named(words: list[str]) -> str:
+    """The command line in a shell's words, for people: not thousands of files' names."""
+    text = shlex.join(words)
+    return safe(text if len(text) <= LONGEST else text[: LONGEST - 3] + "...")
+
+
 def show_report(words: list[str], outcome: Outcome, limit: int | None, soft_limit: int | None) -> None:
     """On standard output, which may lead elsewhere."""
     name = outcome.own[-1].allocator if outcome.own else UNKNOWN
-    print(safe(f"zmalloc run: {shlex.join(words)}: {how_it_ended(outcome.status)}, allocator {name}"))
+    print(f"zmalloc run: {named(words)}: {how_it_ended(outcome.status)}, allocator {safe(name)}")
     levels = peaks_and_last(outcome)
     rows = [[TITLES[level], *(shown(figure, False) for figure in levels[level])] for level in LEVELS]
     show(Table([Column("level"), Column("peak", number=True), Column("last", number=True)], rows))

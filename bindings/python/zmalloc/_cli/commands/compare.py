@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import sys
 
@@ -13,8 +12,9 @@ from ..drawing import can_draw, draw_comparison, expect_drawable, text_picture
 from ..failure import OK, PARTIAL, USAGE, Failure, complain, reason
 from ..parser import ALLOCATORS
 from ..preloaded import libraries, library_for
+from ..run_report import named
 from ..running import Run
-from ..screen import Progress, safe, say, show
+from ..screen import Progress, say, show
 from .run import end_as, expect_writable, words_of, write_json
 
 TYPE_CHECKING = False
@@ -88,7 +88,7 @@ def compare(arguments: argparse.Namespace) -> int:
             is_written = False
     if known:
         number = f"{len(known[0].outcomes)} of {arguments.runs} runs of each"
-        print(safe(f"zmalloc compare: {shlex.join(words)}: {number}"))
+        print(f"zmalloc compare: {named(words)}: {number}")
         show(table(known))
         say("medians, and half of what lies between the lower and the upper quartile; * is the best")
         for text in (*verdicts(known), *warnings(known)):

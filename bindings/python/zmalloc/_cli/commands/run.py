@@ -12,7 +12,7 @@ from contextlib import redirect_stdout, suppress
 
 from ..._optional import missing
 from ..drawing import can_draw, draw_run, expect_drawable, text_picture
-from ..failure import PARTIAL, USAGE, Failure, complain, reason
+from ..failure import PARTIAL, USAGE, Failure, complain, give_up, reason
 from ..preloaded import library_for
 from ..run_report import as_json, show_report
 from ..running import Run
@@ -102,4 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
                 _draw(arguments, outcome, words)
     except Failure as failure:
         complain(str(failure))
+    except BrokenPipeError:
+        raise
+    except OSError:  # of standard error: the status is the program's all the same
+        give_up(sys.stderr)
     return end_as(outcome.status)
