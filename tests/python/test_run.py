@@ -296,8 +296,9 @@ def test_each_figure_is_in_its_place(capsys: pytest.CaptureFixture[str]) -> None
     own = page_of(1, 1, **{name: (i + 50) * MIB for i, name in enumerate(names)})
     child = page_of(2, 2, **{name: (i + 1) * MIB for i, name in enumerate(names)})
     levels = {"used": 10, "allocated": 11, "active": 13, "resident": 60, "rss": 61}
-    readings = [running.Reading(0.5, **{name: size * MIB for name, size in levels.items()}, all_rss=70 * MIB),
-                running.Reading(0.9, **dict.fromkeys(levels, MIB), all_rss=MIB)]  # fmt: skip
+    readings = [running.Reading(0.5, **{name: size * MIB for name, size in levels.items()}, all_rss=70 * MIB,
+                                told=0.5),
+                running.Reading(0.9, **dict.fromkeys(levels, MIB), all_rss=MIB, told=0.9)]  # fmt: skip
     outcome = running.Outcome(3, 4.0, 1.25, 2.5, 601, 602, 1, 99 * MIB, readings, [own, child], 1, 77)
 
     told = run_report.as_json(["program"], outcome)
@@ -611,6 +612,10 @@ def test_largest_part_is_of_one_moment() -> None:
     name, size, _, top = run_report.widest(readings_outcome(first, later, last))
     assert (name, size, top.rss, top.time) == ("used", 94 * MIB, 100 * MIB, 0.2)
     assert run_report.widest(readings_outcome(first._replace(used=None, told=None))) is None
+
+    silent = first._replace(time=0.05, used=None, told=None)
+    drawn = [(each.time, each.used, each.rss) for each in run_report.moments([silent, first, later, last])]
+    assert drawn == [(0.05, None, 50 * MIB), (0.1, 45 * MIB, 50 * MIB), (0.2, 94 * MIB, 100 * MIB)]
 
 
 def test_most_rss_between_two_readings_is_told() -> None:

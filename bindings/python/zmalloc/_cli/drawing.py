@@ -14,6 +14,7 @@ from pathlib import Path
 from .._optional import is_installed
 from .failure import PARTIAL, USAGE, Failure
 from .preloaded import LEVELS
+from .run_report import moments
 from .screen import human, safe
 
 TYPE_CHECKING = False
@@ -72,7 +73,7 @@ def draw_run(output: str, outcome: Outcome, words: list[str]) -> None:
 
         def samples(self) -> list[Sample]:
             found = []
-            for each in outcome.readings:
+            for each in moments(outcome.readings):
                 values: dict[str, Any] = dict.fromkeys(Sample._fields)
                 values |= {name: getattr(each, name) for name in LEVELS}
                 values |= {"monotonic": each.time, "wall": wall + each.time}

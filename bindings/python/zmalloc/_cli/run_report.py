@@ -79,6 +79,11 @@ def _told(readings: list[Reading]) -> list[Reading]:
     return [each._replace(time=told, rss=_rss_at(told, readings)) for told, each in known.items() if told is not None]
 
 
+def moments(readings: list[Reading]) -> list[Reading]:
+    """For a picture: what the program told at the moment when it did, and RSS alone where it had told nothing yet."""
+    return sorted([*(each for each in readings if each.used is None), *_told(readings)], key=lambda each: each.time)
+
+
 def widest(outcome: Outcome) -> tuple[str, int, Gap, Reading] | None:
     """The largest gap at the moment of the most RSS."""
     known = _told(outcome.readings)
