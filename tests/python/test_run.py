@@ -255,7 +255,8 @@ def test_figures_of_a_process_are_told_apart(name: str, tmp_path: Path) -> None:
     assert own["total_freed"] >= 20 * MIB and own["peak_used"] >= own["used"] + 18 * MIB
     assert own["peak_rss"] > own["rss"] or name != "libc"  # others may keep what is freed
     levels = [own[level] for level in ("used", "allocated", "active", "resident") if own[level] is not None]
-    assert levels == sorted(set(levels)) and len(levels) > 1
+    assert levels == sorted(levels)
+    assert len(set(levels)) > 1 or levels == [own["used"]]  # mimalloc 3 tells no more
     assert own["failed"] == own["failed_size"] == own["soft_passed"] == 0
     assert own["minor_faults"] > 100 > own["major_faults"] or own["minor_faults"] > 10 * own["major_faults"]
     for level in ("used", "rss"):
