@@ -613,6 +613,9 @@ def test_largest_part_is_of_one_moment() -> None:
     name, size, _, top = run_report.widest(readings_outcome(first, later, last))
     assert (name, size, top.rss, top.time) == ("used", 94 * MIB, 100 * MIB, 0.2)
     assert run_report.widest(readings_outcome(first._replace(used=None, told=None))) is None
+    ending = first._replace(time=0.2, used=1 * MIB, allocated=45 * MIB, told=0.2, rss=50 * MIB + 4096)
+    name, size, _, top = run_report.widest(readings_outcome(first, ending))
+    assert (name, size, top.time) == ("used", 45 * MIB, 0.1)
 
     silent = first._replace(time=0.05, used=None, told=None)
     drawn = [(each.time, each.used, each.rss) for each in run_report.moments([silent, first, later, last])]

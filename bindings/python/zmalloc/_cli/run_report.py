@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_CHILDREN = 5
 LONGEST = 500  # of the command line, in a report
+ABOUT_THE_MOST = 0.98  # of the most RSS
 LOOK_AT_RSS = 4 << 20  # a process that never has more is too small for advice
 TITLES = dict(zip(LEVELS, ("used", "allocated", "active", "resident", "RSS")))
 
@@ -85,11 +86,15 @@ def moments(readings: list[Reading]) -> list[Reading]:
 
 
 def widest(outcome: Outcome) -> tuple[str, int, Gap, Reading] | None:
-    """The largest gap at the moment of the most RSS."""
+    """The largest gap at the moment of the most RSS; of several such, the middle one: while a program ends, its blocks
+    may be freed and not yet given back.
+    """
     known = _told(outcome.readings)
     if not known:
         return None
-    top = max(known, key=lambda reading: reading.rss or 0)
+    most = max(reading.rss or 0 for reading in known)
+    tops = [reading for reading in known if (reading.rss or 0) >= ABOUT_THE_MOST * most]
+    top = tops[(len(tops) - 1) // 2]
     name, size, gap = max(known_gaps({level: getattr(top, level) for level in LEVELS}), key=lambda each: each[1])
     return name, size, gap, top
 
