@@ -4,8 +4,8 @@
 #
 # Versions: Debian's apt 2.6.1 (bookworm), 3.0.4 (trixie) and 3.3.3 (forky), asked about jemalloc 5.3.0-1 of bookworm.
 # The words are the same, and so is the place of the version in them. For the package the pattern finds 5.3.0-1. For
-# source package all three say that they can not find it, though with 5.3.0-1 in full they do. A script that pins an
-# upstream version, whatever revision Debian has of it, first has to ask `apt-cache showsrc` for the versions.
+# the source package all three say that they can not find it, though with 5.3.0-1 in full they do. A script that pins
+# an upstream version, whatever revision Debian has of it, first has to ask `apt-cache showsrc` for the versions.
 . "$(dirname "$0")/debian.sh"
 
 # ask WORDS: with the unpacked apt, and the lists of packages and of sources of bookworm.

@@ -137,7 +137,8 @@ def test_status_is_the_programs_where_no_report_can_be_written(pages: Path) -> N
     assert list(pages.iterdir()) == []
 
 
-def test_json_is_there_whoever_reads_the_report(tmp_path: Path) -> None:
+def test_json_is_there_whoever_reads_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1")  # it learns at its first line that nobody reads
     for command in ("run", "compare"):
         file = tmp_path / f"{command}.json"
         with start(command, "--json", file, "--", "true") as process:
