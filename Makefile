@@ -107,8 +107,8 @@ arches: ## build for i386, aarch64, s390x and musl and run the tests in C there;
 	@tools/setup arches
 	@MESON=$(MESON) PYTHON=$(PYTHON) tools/arches $(ARGS)
 
-distros: ## make a bare root of each Debian of DISTROS="trixie forky" and run make demo and make test in it: hours
-	@tools/distros $(or $(DISTROS),trixie forky)
+distros: ## a bare root of each of DISTROS="bookworm trixie forky", and make demo and make test in it: hours
+	@tools/distros $(or $(DISTROS),bookworm trixie forky)
 
 bench: setup ## build every variant and run the benchmarks; ARGS="--subject churn --json FILE" for some
 	@for variant in $(BENCH_VARIANTS); do $(MAKE) --no-print-directory build-$$variant || exit; done
@@ -169,7 +169,7 @@ build/lua%/build.ninja:
 
 format: ## format the C sources by .clang-format, and list lines that are too long
 	clang-format -i $$(git ls-files '*.c' '*.h' '*.cc')
-	@ZMALLOC_ALL_TEXTS=1 ZMALLOC_SOURCE=. $(PYTHON) -m pytest -q -p no:cacheprovider tests/test_text.py
+	@ZMALLOC_SOURCE=. $(PYTHON) -m pytest -q -p no:cacheprovider tests/test_text.py
 
 clean: ## remove the build directories
 	rm -rf build

@@ -45,7 +45,7 @@ def path_in(command: list[str], pattern: str) -> str | None:
 
 
 def own_library(name: str, ours: Path) -> str | None:
-    """The allocator's own: what ours is linked with, Debian's jemalloc beside our private one; None: there is none."""
+    """The allocator's own: what ours is linked with, Debian's jemalloc beside our private one; None: there's none."""
     if name == "libc":
         return path_in(["ldd", str(ours)], r"libc\.so")
     if name == "jemalloc":

@@ -63,12 +63,9 @@ def test_these_are_the_sources() -> None:
 
 
 def test_no_line_is_too_long() -> None:
-    """Documents and examples; with ZMALLOC_ALL_TEXTS set, as by make format, every text."""
-    checked = ("",) if "ZMALLOC_ALL_TEXTS" in os.environ else ("README", "HACKING", "SECURITY", "docs/", "examples/")
     too_long = [
         f"{name}:{number}: {len(line)} columns"
         for name, text in TEXTS.items()
-        if name.startswith(checked)
         for number, line in enumerate(text.split("\n"), 1)
         if len(line) > MOST_COLUMNS and not LONG_ON_PURPOSE.search(line)
     ]

@@ -56,7 +56,10 @@ def fields(body: str) -> list[tuple[str, str]]:
 def struct(header: str, name: str) -> Struct:
     pattern = COMMENT + r"\nstruct " + name + r" \{\n(.*?)^\};"
     comment, body = re.search(pattern, header, re.MULTILINE | re.DOTALL).groups()
-    found = [Member(field, re.search(r"(\w+) \*?" + field + r"(?:\[\w+\])?;", body)[1], words) for field, words in fields(body)]
+    found = []
+    for field, words in fields(body):
+        c_type = re.search(r"(\w+) \*?" + field + r"(?:\[\w+\])?;", body)[1]
+        found.append(Member(field, c_type, words))
     if len(found) != re.sub(COMMENT, "", body, flags=re.DOTALL).count(";"):
         sys.exit(f"declarations: not every field of struct {name} was understood")
     return Struct(comment, [member for member in found if member.name != "size"])

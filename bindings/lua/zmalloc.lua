@@ -53,8 +53,8 @@ function zmalloc.mappings(pid)
    return mappings
 end
 
--- Publishes this process's figures for published() in others of its user; with false, ends that. Each report refreshes
--- them. With an interval, in seconds, a thread does so too, at least so often. See zmalloc_publish.
+-- Publishes this process's figures for published() in others of its user; with false, ends that. Each report
+-- refreshes them. With an interval, in seconds, a thread does so too, at least so often. See zmalloc_publish.
 ---@param on? boolean
 ---@param interval? number
 function zmalloc.publish(on, interval)

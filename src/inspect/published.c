@@ -124,9 +124,9 @@ static int read_at(long pid, int place, struct reading *reading)
 }
 
 /*
- * Where the page of a process was found: to look at all of many descriptors takes long. It is no more than a guess, as
- * what is found there is checked like any page; so nothing tells the parts of one guess from those of another. From
- * time to time all are looked at even so, as a page that was made before may have been lost and made again.
+ * Where the page of a process was found: to look at all of many descriptors takes long. It is no more than a guess,
+ * as what is found there is checked like any page; so nothing tells the parts of one guess from those of another.
+ * From time to time all are looked at even so, as a page that was made before may have been lost and made again.
  */
 struct guess {
     _Atomic long pid;

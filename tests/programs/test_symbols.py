@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tree import (
-    ALLOCATOR, LIBRARY_ALONE, MESON, SOURCE, Installed, build_library, copy_source, header_functions, run, symbols, tool,
+    ALLOCATOR, LIBRARY_ALONE, MESON, SOURCE, Installed, build_library, copy_source, header_functions, run, symbols,
+    tool,
 )  # fmt: skip
 
 HERE = Path(__file__).parent

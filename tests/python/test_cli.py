@@ -215,7 +215,8 @@ def test_the_schema_has_the_figures_as_the_table_has_them(source: Path) -> None:
 
 
 def schema_of(said: dict) -> str:
-    return "smaps" if "fields" in said else "mappings" if "mappings" in said else "top" if "processes" in said else "report"
+    of_members = {"fields": "smaps", "mappings": "mappings", "processes": "top"}
+    return next((schema for member, schema in of_members.items() if member in said), "report")
 
 
 # Where there is no answer.
@@ -444,8 +445,8 @@ def test_a_pipe_that_nobody_reads(stopped: int) -> None:
 
 WRITING = ["--help", "--version", *(f"{command} --help" for command in COMMANDS), "report", "report {}", "smaps {}",
            "mappings {}", "watch -c 1 {}", "report --json", "smaps --json {}", "mappings --json {}",
-           "watch -c 2 -n .01 --json {}", "serve {} --port 0", "top", "top --json", "manual", "manual --source", "completion bash",
-           "completion zsh", "completion fish"]  # fmt: skip
+           "watch -c 2 -n .01 --json {}", "serve {} --port 0", "top", "top --json", "manual", "manual --source",
+           "completion bash", "completion zsh", "completion fish"]  # fmt: skip
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")

@@ -22,10 +22,10 @@ DESCRIPTION = "Reports where the memory of a process is."
 NOTES = {
     "figures": (
         "Sizes are in units of 1024 bytes (KiB, MiB and so on), with --bytes or --json in bytes. An unknown figure "
-        'is "unknown", in JSON null, and never 0. Only the library in a process knows what its allocator has in use. A '
-        "process that calls zmalloc.publish() or zmalloc_publish() lets the other programs of its user know: then all "
-        "figures are reported, and when the process read them. The kernel's are of now. A page that is stale, torn, "
-        "forged or another process's is an error, and its figures are unknown."
+        'is "unknown", in JSON null, and never 0. Only the library in a process knows what its allocator has in '
+        "use. A process that calls zmalloc.publish() or zmalloc_publish() lets the other programs of its user know: "
+        "then all figures are reported, and when the process read them. The kernel's are of now. A page that is "
+        "stale, torn, forged or another process's is an error, and its figures are unknown."
     ),
     "output": (
         "Tables go to standard output, within the width of a terminal, and all else to standard error. There is no "
@@ -236,10 +236,11 @@ class Commands:
         run = self._add("run", "run a program and report where its memory was",
                         "Runs a program that knows nothing of zmalloc, with its malloc served and counted, and "
                         "reports on standard error where its memory was: the most and the last of each level, what "
-                        "was allocated, and what that means. Children are reported by themselves. Without --allocator "
-                        "the program keeps the system's malloc, and its calls are only counted. The exit status is "
-                        "the program's; if a signal has ended it, the same signal ends this program. 126 and 127: "
-                        "the program can't be executed, or there is none.", _program_options())  # fmt: skip
+                        "was allocated, and what that means. Children are reported by themselves. Without "
+                        "--allocator the program keeps the system's malloc, and its calls are only counted. The exit "
+                        "status is the program's; if a signal has ended it, the same signal ends this program. 126 "
+                        "and 127: the program can't be executed, or there is none.",
+                        _program_options())  # fmt: skip
         run.add_argument("--allocator", metavar="NAME", choices=ALLOCATORS, default="libc",
                          help="what serves it: libc, jemalloc, tcmalloc or mimalloc, as far as built")  # fmt: skip
         run.add_argument("--limit", metavar="SIZE", type=_size,

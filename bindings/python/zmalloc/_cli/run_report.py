@@ -86,8 +86,8 @@ def moments(readings: list[Reading]) -> list[Reading]:
 
 
 def widest(outcome: Outcome) -> tuple[str, int, Gap, Reading] | None:
-    """The largest gap at the moment of the most RSS; of several such, the middle one: while a program ends, its blocks
-    may be freed and not yet given back.
+    """The largest gap at the moment of the most RSS; of several such, the middle one: while a program ends, its
+    blocks may be freed and not yet given back.
     """
     known = _told(outcome.readings)
     if not known:
