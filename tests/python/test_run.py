@@ -162,6 +162,26 @@ def test_folder_without_room_is_not_taken(pages: Path, monkeypatch: pytest.Monke
         assert Path(folder).parent != pages
 
 
+def test_folder_of_a_run_that_was_killed_goes_with_the_next(pages: Path) -> None:
+    """And not that of one that goes on, however old, of one that is just beginning, or what only has such a name."""
+    long_ago = time.time() - 1000
+    with start("run", "--", sys.executable, "-c", HOLDS.format(600)) as killed:
+        wait_until(lambda: any(pages.glob("*/*")))
+        (left,) = pages.iterdir()
+        (page,) = left.iterdir()
+        os.utime(left, (long_ago, long_ago))
+        assert run("run", "--", "true").status == 0 and page.exists()
+        killed.kill()
+        killed.wait()
+        os.kill(int(page.name.partition(".")[0]), signal.SIGKILL)
+    others = [pages / "zmalloc-run-new", pages / "zmalloc-ran"]
+    for other in others:
+        other.mkdir()
+    os.utime(others[1], (long_ago, long_ago))
+    assert run("run", "--", "true").status == 0
+    assert sorted(pages.iterdir()) == sorted(others)
+
+
 def test_limit_below_what_the_program_needs_at_its_start(tmp_path: Path) -> None:
     report, text = report_of(tmp_path, "--limit", "20K", "--", sys.executable, "-c", "pass")
     assert (report["status"], report["signal"]) != (0, None)

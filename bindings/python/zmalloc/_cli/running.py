@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import resource
@@ -13,7 +14,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
 from .failure import PARTIAL, Failure, reason
@@ -23,6 +24,8 @@ NOT_EXECUTABLE, NO_PROGRAM = 126, 127
 SHORTEST, OFTEN = 0.005, 20  # at first, readings are this near; then by a 20th of the time so far, up to `every`
 ENOUGH_READINGS = 5  # for the most RSS that they have seen
 ROOM = 1 << 20  # that a folder for pages has at the least
+FOLDERS = "zmalloc-run-"
+NEW = 60  # seconds for which a folder may be without its lock
 MOST_READINGS = 10000  # then every second one goes, and they are taken half as often
 
 # As src/preload/run.h has them.
@@ -118,19 +121,37 @@ def _has_room(folder: str) -> bool:
     return known.f_bavail * known.f_frsize >= ROOM
 
 
+def _sweep(place: str) -> None:
+    """Removes what runs that were killed have left there: nobody has its lock."""
+    for name in os.listdir(place):
+        if name.startswith(FOLDERS):
+            with suppress(OSError), ExitStack() as stack:
+                folder = os.path.join(place, name)
+                descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+                stack.callback(os.close, descriptor)
+                known = os.fstat(descriptor)
+                if known.st_uid == os.geteuid() and time.time() - known.st_mtime > NEW:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def _private_folder() -> Iterator[str]:
-    """In memory where that can be, and gone at the end."""
+    """In memory where that can be, and gone at the end; or, if this process is killed, when there is another."""
     places = (os.environ.get("XDG_RUNTIME_DIR"), "/dev/shm")
     good = [place for place in places if place and os.access(place, os.W_OK | os.X_OK) and _has_room(place)]
-    try:
-        folder = tempfile.mkdtemp(prefix="zmalloc-run-", dir=good[0] if good else None)
-    except OSError as error:
-        raise Failure(PARTIAL, f"there is no place for a temporary folder: {reason(error)}") from None
-    try:
+    with ExitStack() as stack:
+        try:
+            folder = tempfile.mkdtemp(prefix=FOLDERS, dir=good[0] if good else None)
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            stack.callback(os.close, descriptor)
+        except OSError as error:
+            raise Failure(PARTIAL, f"there is no place for a temporary folder: {reason(error)}") from None
+        with suppress(OSError):  # no locks there, or not to be listed
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            _sweep(os.path.dirname(folder))
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Signals:
