@@ -20,7 +20,7 @@ VARIANTS = jemalloc tcmalloc libc $(if $(BROKEN_MIMALLOC),,mimalloc) libc-prefix
 # that it concerns. jemalloc-hardened can be built too.
 CHECKED_VARIANTS = jemalloc-quantum8 $(if $(NEWER_JEMALLOC),jemalloc-5.3.1) libc-clang libc-asan libc-tsan \
     jemalloc-tsan libc-hardened
-BENCH_VARIANTS := $(VARIANTS) jemalloc-quantum8
+BENCH_VARIANTS := $(VARIANTS) jemalloc-quantum8 $(if $(NEWER_JEMALLOC),jemalloc-5.3.1)
 # What make soak runs, for as long as asked.
 SOAKED_VARIANTS := $(VARIANTS) libc-hardened libc-asan
 
@@ -31,8 +31,7 @@ OPTIONS_mimalloc = -Dpreload=disabled
 ENVIRONMENT_clang = CC=clang CXX=clang++
 OPTIONS_prefix = -Dsize_prefix=true
 OPTIONS_quantum8 = -Djemalloc_quantum=8 -Dexamples=disabled -Dpython=disabled -Dlua=disabled
-OPTIONS_5.3.1 = -Djemalloc_version=5.3.1 -Dpreload=disabled -Dexamples=disabled -Dpython=disabled -Dlua=disabled \
-    -Dbenchmarks=disabled
+OPTIONS_5.3.1 = -Djemalloc_version=5.3.1 -Dpreload=disabled -Dexamples=disabled -Dpython=disabled -Dlua=disabled
 OPTIONS_hardened = -Dhardened=true -Dbenchmarks=disabled -Dexamples=disabled
 OPTIONS_asan = -Db_sanitize=address,undefined -Dbenchmarks=disabled -Dexamples=disabled
 OPTIONS_tsan = -Db_sanitize=thread -Dc_args=-fsanitize=undefined -Dc_link_args=-fsanitize=undefined \
@@ -40,7 +39,8 @@ OPTIONS_tsan = -Db_sanitize=thread -Dc_args=-fsanitize=undefined -Dc_link_args=-
 SUITES = $(or $(SUITES_$(word 2,$(subst -, ,$*))),$(SUITES_OF_CHECKED))
 SUITES_OF_SIZES = quantum sizes aligned limit calls hostile_sizes
 SUITES_quantum8 = $(SUITES_OF_SIZES) 'programs servers'
-SUITES_5.3.1 = $(SUITES_OF_SIZES) allocator decay defrag report oom served threads_rlimit fork_handlers
+SUITES_5.3.1 = $(SUITES_OF_SIZES) allocator decay defrag report oom served threads_rlimit fork_handlers \
+    instructions
 SUITES_OF_CHECKED = $(if $(filter $(CHECKED_VARIANTS),$*),--suite c \
     $(if $(filter asan,$(WORDS)),--suite python --suite lua) \
     $(if $(filter hardened,$(WORDS)),--suite hardened --suite python))
@@ -59,7 +59,8 @@ LUA_OPTIONS = -Dallocator=libc -Dlua=enabled -Dlua_version=$* -Dpython=disabled 
 KEEPS_GOING = $(findstring k,$(filter-out --%,$(firstword -$(MAKEFLAGS))))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz valgrind cross arches distros soak servers bench coverage mutation docs clean
+.PHONY: help setup demo test lint fuzz valgrind cross arches distros findings soak servers bench \
+    coverage mutation docs clean
 .PHONY: format
 .SECONDARY:
 
@@ -113,6 +114,11 @@ distros: ## a bare root of each of DISTROS="bookworm trixie forky", and make dem
 bench: setup ## build every variant and run the benchmarks; ARGS="--subject churn --json FILE" for some
 	@for variant in $(BENCH_VARIANTS); do $(MAKE) --no-print-directory build-$$variant || exit; done
 	@$(PYTHON) bench/run.py $(BENCH_VARIANTS:%=build/%) $(ARGS)
+
+findings: ## run each script of findings/ and tell whether what it shows is still so: installs packages for itself
+	@for script in $(filter-out findings/debian.sh,$(wildcard findings/*.sh)); do \
+	    if said=$$($$script 2>&1); then echo "$$script: ok"; \
+	    else echo "$$script: FAILED"; echo "$$said"; failed=1; fi; done; [ -z "$$failed" ]
 
 soak: setup ## repeat the long forms of the tests for MINUTES=10; prints their figures
 	@for variant in $(SOAKED_VARIANTS); do $(MAKE) --no-print-directory build-$$variant || exit; done

@@ -341,9 +341,10 @@ ZMALLOC_API size_t zmalloc_soft_limit(void);
  *   dynamic.
  * - tcmalloc writes a line to standard error for failures.
  * - mimalloc 2 takes 32 MiB at once. With less than about 100 MiB a new thread may get none, though all blocks are
- *   freed. mimalloc 3 maps 1 GiB for the first block, and all of that counts as address space and as data. Under a
- *   limit on address space into which that does not fit it makes do with less, so there may be more room for threads.
- *   With MIMALLOC_ARENA_RESERVE=32M in the environment it always does.
+ *   freed. mimalloc 3 maps 1 GiB for the first block, and all of that counts as address space and as data. A lower
+ *   limit on either that is set after the first block leaves no room for a new thread. Under a limit on address space
+ *   that was there before and into which it does not fit, it makes do with less, so there may be more room for
+ *   threads. With MIMALLOC_ARENA_RESERVE=32M in the environment it always does.
  */
 
 /**
@@ -576,7 +577,10 @@ ZMALLOC_API int zmalloc_background_thread_enabled(int *enabled);
  */
 ZMALLOC_API int zmalloc_decay(long *dirty_ms, long *muzzy_ms);
 
-/** Sets both times, for all arenas. With jemalloc; elsewhere -ENOTSUP. -EINVAL below -1, and above some 584 years. */
+/**
+ * Sets both times, for all arenas; zmalloc_decay says when they pass. With jemalloc; elsewhere -ENOTSUP. -EINVAL
+ * below -1, and above some 584 years.
+ */
 ZMALLOC_API int zmalloc_set_decay(long dirty_ms, long muzzy_ms);
 
 /** As zmalloc_purge; returns 0, or -1 on error. In spite of its name it works with every allocator. */

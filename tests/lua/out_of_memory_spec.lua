@@ -44,6 +44,14 @@ describe("without memory", function()
       end
    end)
 
+   it("xpcall's handler sees it, which Lua's own error for want of memory does not reach", function()
+      for _, fail in ipairs(failing) do
+         local seen
+         assert.is_false(xpcall(function() fail(huge) end, function(message) seen = message end))
+         assert.truthy(seen:find(huge_text, 1, true))
+      end
+   end)
+
    it("a handler is told the size, and may return", function()
       for _, fail in ipairs(failing) do
          local told = {}
