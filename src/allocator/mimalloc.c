@@ -14,10 +14,8 @@ int zm_allocator_info(struct zm_allocator_info *info)
     /*
      * It counts blocks for each thread's heap, which only that thread may visit. What it says of the process is what
      * it has committed; from 3.0 on that does not fall when memory has gone back, so it is no answer.
-     * The version of 2.0.9 is 209, and that of 3.6.0 is 30600.
      */
-    enum { MAJOR = MI_MALLOC_VERSION / (MI_MALLOC_VERSION < 10000 ? 100 : 10000) };
-    if (MAJOR < 3) {
+    if (ZM_MIMALLOC_MAJOR < 3) {
         mi_process_info(NULL, NULL, NULL, NULL, NULL, &info->resident, NULL, NULL);
     }
     return 0;

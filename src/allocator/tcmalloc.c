@@ -13,7 +13,7 @@
 
 const char *zm_allocator_name(void)
 {
-    return "tcmalloc-" VALUE(TC_VERSION_MAJOR) "." VALUE(TC_VERSION_MINOR);
+    return "tcmalloc-" VALUE(TC_VERSION_MAJOR) "." VALUE(TC_VERSION_MINOR) TC_VERSION_PATCH; /* a text: "" or ".1" */
 }
 
 /*

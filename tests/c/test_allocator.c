@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -19,6 +20,14 @@ static size_t resident_now(void)
     return pages * (size_t) sysconf(_SC_PAGESIZE);
 }
 
+/* Whether some library in the process has that function. */
+static bool find(void *function, const char *name)
+{
+    void *address = dlsym(dlopen(NULL, RTLD_LAZY), name);
+    memcpy(function, &address, sizeof(address));
+    return address != NULL;
+}
+
 static void test_name(void **state)
 {
     (void) state;
@@ -27,6 +36,32 @@ static void test_name(void **state)
     const char *dash = strchr(zmalloc_allocator(), '-');
     assert_true(dash == NULL || (dash[1] >= '0' && dash[1] <= '9'));
     assert_true(allocator_is(getenv("ZMALLOC_ALLOCATOR")));
+}
+
+/* As the allocator's own library reports it, and in full: gperftools 2.18.1 is not 2.18. */
+static void test_version(void **state)
+{
+    (void) state;
+    const char *version = strchr(zmalloc_allocator(), '-');
+    const char *(*ask_tcmalloc)(int *major, int *minor, const char **patch) = NULL;
+    int (*ask_mimalloc)(void) = NULL;
+    const char *(*ask_libc)(void) = NULL;
+    if (allocator_is("tcmalloc") && find(&ask_tcmalloc, "tc_version")) {
+        const char *patch = NULL;
+        assert_string_equal(version + 1, strchr(ask_tcmalloc(NULL, NULL, &patch), ' ') + 1); /* "gperftools 2.10" */
+    } else if (allocator_is("mimalloc") && find(&ask_mimalloc, "mi_version")) {
+        int numbers[3];
+        assert_int_equal(sscanf(version, "-%d.%d.%d", &numbers[0], &numbers[1], &numbers[2]), 3);
+        int number = ask_mimalloc(); /* 2.0.9 is 209, 3.0.10 is 3010 and 3.6.0 is 30600 */
+        int of_patch = number < 1000 ? 10 : 100;
+        int of_minor = number < 10000 ? 10 : 100;
+        assert_int_equal((numbers[0] * of_minor + numbers[1]) * of_patch + numbers[2], number);
+    } else if (allocator_is("libc") && find(&ask_libc, "gnu_get_libc_version")) {
+        assert_string_equal(version + 1, ask_libc());
+    } else {
+        print_message("skipped: there is no library to ask\n");
+        skip();
+    }
 }
 
 static void test_info_fills_what_it_is_given(void **state)
@@ -345,6 +380,7 @@ static void test_background_thread(void **state)
 
 static const struct CMUnitTest tests[] = {
     balanced(test_name),
+    balanced(test_version),
     balanced(test_info_fills_what_it_is_given),
     balanced(test_info_forgets_resized_blocks),
     balanced(test_info_is_known_where_it_can_be),

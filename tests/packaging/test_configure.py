@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from package import failure
-from tree import MESON, SOURCE, run
+from tree import LIBRARY_ALONE, MESON, SOURCE, run
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 LIBC = ["-Dallocator=libc", *(f"-D{part}=disabled" for part in ("tests", "lua", "preload", "examples", "benchmarks"))]
@@ -123,3 +123,20 @@ def test_a_folder_that_debian_does_not_search(folder: str, tmp_path: Path) -> No
     said = run(*MESON, "setup", tmp_path / "build", SOURCE, *options)
     assert ("configure with --libdir=lib" in said) is (folder == "lib64")
     assert re.search(rf"library *: /usr/local/{folder}\n", said)
+
+
+# As its header tells it: the minor version has one digit or two, and so has the patch.
+MIMALLOCS = {219: "2.1.9", 3010: "3.0.10", 3206: "3.2.6", 10910: "1.9.10"}
+
+
+@pytest.mark.parametrize(("number", "version"), MIMALLOCS.items(), ids=MIMALLOCS.values())
+def test_the_version_of_mimalloc(number: int, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mimalloc.h").write_text(f"#define MI_MALLOC_VERSION {number}\n")
+    description = f"Name: mimalloc\nDescription: its header\nVersion: 0\nCflags: -I{tmp_path}\n"
+    (tmp_path / "mimalloc.pc").write_text(description)
+    monkeypatch.setenv("PKG_CONFIG_PATH", str(tmp_path))
+    build = tmp_path / "build"
+    run(*MESON, "setup", build, SOURCE, "-Dallocator=mimalloc", *LIBRARY_ALONE)
+    commands = (build / "compile_commands.json").read_text()
+    assert set(re.findall(r"-DZM_MIMALLOC_VERSION=\W*([\d.]+)", commands)) == {version}
+    assert set(re.findall(r"-DZM_MIMALLOC_MAJOR=(\d+)", commands)) == {version[0]}
