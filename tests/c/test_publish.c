@@ -162,7 +162,7 @@ static void test_thread_refreshes(void **state)
     usleep(50000);
     assert_int_equal(read_published(-1), 0);
     assert_int_equal(published.wall_ns, wall);
-    assert_int_equal(zmalloc_publish(1, SIZE_MAX / 2), -EINVAL);
+    assert_int_equal(zmalloc_publish(1, (size_t) INT32_MAX + 1), -EINVAL);
     assert_int_equal(zmalloc_publish(0, 0), 0); /* without waiting for so long */
     expect_error(-1, -ENOENT, "not any more");
 }
