@@ -26,6 +26,11 @@ def mirror() -> str:
     return found[1]
 
 
+def originals(folder: Path) -> list[Path]:
+    """The authors' release of a package; its signature, which some have beside it, is none."""
+    return [path for path in folder.glob("*.orig.tar.*") if path.suffix != ".asc"]
+
+
 def source(package: str, suite: str, folder: Path) -> Path:
     """The unpacked source, by an apt of its own: nothing of the machine's is changed."""
     unpacked = folder / "source"
@@ -46,18 +51,18 @@ def source(package: str, suite: str, folder: Path) -> Path:
             run(*apt, "source", "--download-only", package, cwd=folder)
         except subprocess.CalledProcessError:
             # Some mirrors lack Debian's own files of a package. The authors' release is enough.
-            if not any(folder.glob("*.orig.tar.*")):
+            if not originals(folder):
                 raise
         partial = folder / "partial"
         partial.mkdir(exist_ok=True)
-        run("tar", "-x", "-f", next(folder.glob("*.orig.tar.*")), "--strip-components=1", cwd=partial)
+        run("tar", "-x", "-f", originals(folder)[0], "--strip-components=1", cwd=partial)
         partial.rename(unpacked)
     return unpacked
 
 
 def version(folder: Path) -> str:
     """The authors', of the package that source() has put there."""
-    found = re.search(r"_([^_+]*)[^_]*\.orig\.tar\.", next(folder.glob("*.orig.tar.*")).name)
+    found = re.search(r"_([^_+]*)[^_]*\.orig\.tar\.", originals(folder)[0].name)
     return found[1] if found else ""
 
 

@@ -11,6 +11,7 @@ import pytest
 from builds import SERVERS, Build
 from client import Client
 from compare import CAUSES, Causes, Run, compare, tell
+from debian_source import originals, version
 from figures import settled
 from profile_of import counted
 from suites import Outcome, parse, run_suites
@@ -215,3 +216,12 @@ def test_whose_instructions_they_are(tmp_path: Path) -> None:
     """By the file a line is from, or by the function's name; a callee's are its own."""
     (tmp_path / "out.1").write_text(PROFILE)
     assert counted(tmp_path / "out.1") == {"rest": 100, "layer": 40, "allocator": 250}
+
+
+def test_a_signature_is_no_release(tmp_path: Path) -> None:
+    """Some packages have one beside it, and a folder has no order."""
+    release = tmp_path / "server_1.2.3+ds.orig.tar.xz"
+    for path in (Path(f"{release}.asc"), release):
+        path.touch()
+    assert originals(tmp_path) == [release]
+    assert version(tmp_path) == "1.2.3"
