@@ -10,6 +10,12 @@ enum { WARM_UP = 2000, THREADS = SANITIZED ? 6000 : 20000, MAY_GROW = 1 << 20 };
 /* Room is made for hundreds at once; these need some of it twice. Most of a thread's memory is its C library's. */
 enum { AT_ONCE = 300, MAY_TAKE = 100 << 20 };
 
+/*
+ * ThreadSanitizer itself keeps something of every thread. For 6,000 of them a program without the library has 5.3 MiB
+ * more address space with gcc 14.2, which is 0.9 KiB for each, and no more with gcc 12.2.
+ */
+enum { SANITIZER_MAY_KEEP = THREAD_SANITIZER ? 2 << 10 : 0 };
+
 static pthread_key_t key;
 static pthread_barrier_t all_live;
 
@@ -98,8 +104,7 @@ int main(int argc, char **argv)
     run(threads);
     size_t after = address_space();
     check_used(used);
-    /* gcc 14's ThreadSanitizer, too, takes memory as it goes. */
-    if (after > before + MAY_GROW && !is_emulated() && !THREAD_SANITIZER) {
+    if (after > before + MAY_GROW + (size_t) threads * SANITIZER_MAY_KEEP && !is_emulated()) {
         fprintf(stderr, "%zu bytes more after %u threads\n", after - before, threads);
         return 1;
     }
