@@ -17,6 +17,7 @@
 #include "figures.h"
 #include "defrag.h"
 #include "sampling.h"
+#include "state.h"
 
 #define TRY(function, ...)                                                                                           \
   if (function(__VA_ARGS__) != 0) SWIG_fail
@@ -111,6 +112,10 @@ typedef PyObject *script_value;
   TRY(hint_blocks, list1, &list3, &result);
 %}
 
+/* For a forked child. */
+%rename(_forget_locks) forget_locks;
+PyObject *forget_locks(void);
+
 /* For monitors alone. */
 %rename(_take_own) take_own;
 %rename(_take_packed) take_packed;
@@ -120,6 +125,8 @@ PyObject *take_packed(PyObject *packed, PyObject *records);
 %rename(_copy_count) copy_count;
 PyObject *copy_records(PyObject *records);
 PyObject *copy_count(PyObject *records);
+%rename(_copy_in_child) copy_in_child;
+PyObject *copy_in_child(PyObject *records);
 %rename(_make_alarm) make_alarm;
 %rename(_ring_alarm) ring_alarm;
 %rename(_sample_on_time) sample_on_time;

@@ -156,7 +156,7 @@ def test_nothing_is_written_where_there_is_no_place() -> None:
         for take, what in ((_zmalloc._take_own, False), (_zmalloc._take_packed, kept)):
             with pytest.raises(TypeError, match="no place"):
                 take(what, records)
-        for copy in (_zmalloc._copy_records, _zmalloc._copy_count):
+        for copy in (_zmalloc._copy_records, _zmalloc._copy_count, _zmalloc._copy_in_child):
             if not isinstance(records, bytearray):
                 with pytest.raises(TypeError, match="no records"):
                     copy(records)

@@ -19,6 +19,7 @@ import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
+import pytest
 import zmalloc
 
 THREADS = 8
@@ -209,6 +210,36 @@ def test_an_alarm_rings_once() -> None:
                 stopper.start()
             for stopper in stoppers:
                 stopper.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_waits_for_no_thread(script: Callable) -> None:
+    """Of those that were at handlers and at a monitor when it was forked, none is left to end what it began."""
+    result = script(
+        "import os, signal, threading, warnings\n"
+        "warnings.simplefilter('ignore', DeprecationWarning)\n"
+        "monitor = zmalloc.Monitor(None, length=500)\n"
+        "def use():\n"
+        "    zmalloc.set_oom_handler(None)\n"
+        "    zmalloc.set_soft_limit(None)\n"
+        "    monitor.samples()\n"
+        "done = threading.Event()\n"
+        "def work():\n"
+        "    while not done.is_set(): use()\n"
+        "for _ in range(3): threading.Thread(target=work).start()\n"
+        "ends = set()\n"
+        "for _ in range(100):\n"
+        "    pid = os.fork()\n"
+        "    if pid == 0:\n"
+        "        signal.alarm(20)\n"
+        "        use()\n"
+        "        os._exit(0)\n"
+        "    ends.add(os.waitpid(pid, 0)[1])\n"
+        "    if ends != {0}: break\n"
+        "done.set()\n"
+        "print(ends)\n"
+    )
+    assert (result.returncode, result.stdout) == (0, "{0}\n"), result.stderr
 
 
 def test_the_global_lock_stays_off() -> None:

@@ -147,11 +147,19 @@ int keep_figures(PyObject *records, const struct figures *figures)
     return hold_and_keep(records, figures, &sample);
 }
 
+static bool are_records(PyObject *object)
+{
+    bool are = PyByteArray_CheckExact(object);
+    if (!are) {
+        PyErr_SetString(PyExc_TypeError, "_copy: these are no records");
+    }
+    return are;
+}
+
 /* The first bytes of them, or all if there are fewer. */
 static PyObject *copy_bytes(PyObject *records, size_t most)
 {
-    if (!PyByteArray_CheckExact(records)) {
-        PyErr_SetString(PyExc_TypeError, "_copy: these are no records");
+    if (!are_records(records)) {
         return NULL;
     }
     struct hold hold;
@@ -171,6 +179,15 @@ PyObject *copy_records(PyObject *records)
 PyObject *copy_count(PyObject *records)
 {
     return copy_bytes(records, sizeof(uint64_t));
+}
+
+PyObject *copy_in_child(PyObject *records)
+{
+    if (!are_records(records)) {
+        return NULL;
+    }
+    return HAVE_GIL ? Py_NewRef(records)
+                    : PyByteArray_FromStringAndSize(PyByteArray_AS_STRING(records), PyByteArray_GET_SIZE(records));
 }
 
 static PyObject *keep_and_return(PyObject *records, const struct figures *figures)

@@ -41,6 +41,9 @@ PyObject *take_own(int walk, PyObject *records);
 PyObject *copy_records(PyObject *records);
 PyObject *copy_count(PyObject *records);
 
+/* All, in a forked child: where a thread that is gone may hold the records for ever, others that nobody holds. */
+PyObject *copy_in_child(PyObject *records);
+
 /* Of another process, as Python has read and packed them. */
 PyObject *take_packed(PyObject *packed, PyObject *records);
 

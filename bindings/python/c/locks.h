@@ -48,6 +48,12 @@ static inline void unlock_shortly(short_lock *lock)
     PyMutex_Unlock(lock);
 }
 
+/* In a forked child: Python hands a lock on to a thread that waits for it, and that thread may be gone. */
+static inline void forget_lock(short_lock *lock)
+{
+    *lock = (short_lock){0};
+}
+
 /* Of a list or a tuple, a new reference; NULL, without an exception, where a list has become shorter meanwhile. */
 static inline PyObject *item_at(PyObject *sequence, Py_ssize_t i)
 {
@@ -88,6 +94,11 @@ static inline void lock_shortly(short_lock *lock)
 }
 
 static inline void unlock_shortly(short_lock *lock)
+{
+    (void) lock;
+}
+
+static inline void forget_lock(short_lock *lock)
 {
     (void) lock;
 }

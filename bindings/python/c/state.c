@@ -89,3 +89,11 @@ struct state *begin_state(void)
     PyObject *capsule = PyDict_GetItemString(dict, state_name);
     return capsule != NULL ? PyCapsule_GetPointer(capsule, state_name) : keep_state(dict, interpreter);
 }
+
+PyObject *forget_locks(void)
+{
+    struct state *state = current_state();
+    forget_lock(&state->oom_lock);
+    forget_lock(&state->pressure_lock);
+    return Py_NewRef(Py_None);
+}

@@ -60,4 +60,7 @@ static inline struct state *current_state(void)
 /* When the module is imported, for the first time or again; NULL with an error. */
 struct state *begin_state(void);
 
+/* In a forked child, whose interpreter this is: the short locks. Who had one is gone. None. */
+PyObject *forget_locks(void);
+
 #endif

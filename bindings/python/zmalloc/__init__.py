@@ -75,6 +75,9 @@ if not TYPE_CHECKING:  # a checker takes what it sees
     _OF_C = (name for name in dir(_zmalloc) if not name.startswith("_"))
     __all__ = sorted({*_OF_PYTHON, *_OF_SCOPES, *_OF_MONITORS, *_OF_C})
 
+if hasattr(_os, "register_at_fork"):
+    _os.register_at_fork(after_in_child=_zmalloc._forget_locks)
+
 __version__: str = _zmalloc.ZMALLOC_VERSION
 ZMALLOC_LIB: str = _zmalloc.zmalloc_allocator()
 

@@ -369,4 +369,5 @@ class Monitor:
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
         self._runs.clear()
+        self._series.after_fork()
         self.mark("fork")

@@ -143,12 +143,20 @@ class Series:
     ) -> None:
         self.length = length
         self.pid = pid
-        self._records = bytearray(_COUNT.size + _RECORD.size * length)
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
         self._event = event_maker()
         self.keep = keep
-        self.take = partial(keep, self._records)
-        self.source = (*source, self._records)
+        self._source = source
+        self._keep_in(bytearray(_COUNT.size + _RECORD.size * length))
+
+    def _keep_in(self, records: bytearray) -> None:
+        self._records = records
+        self.take = partial(self.keep, records)
+        self.source = (*self._source, records)
+
+    def after_fork(self) -> None:
+        """In the child, where nobody ends a hold that another thread had."""
+        self._keep_in(_zmalloc._copy_in_child(self._records))
 
     @property
     def whose(self) -> str:
