@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Source packages of other software, from this machine's Debian mirror, in folders of their own. As a program: prints
-the mirror."""
+"""Source packages of other software, from this machine's Debian mirror, in folders of their own.
+
+As a program: prints the mirror, or, given a package, a suite and a folder, where there its source is unpacked."""
 
 from __future__ import annotations
 
@@ -68,6 +69,6 @@ def version(folder: Path) -> str:
 
 if __name__ == "__main__":
     try:
-        print(mirror())
+        print(source(sys.argv[1], sys.argv[2], Path(sys.argv[3]).resolve()) if sys.argv[1:] else mirror())
     except OSError as error:
         sys.exit(str(error))

@@ -168,6 +168,10 @@ def are_files(words: list[str]) -> bool:
     return all((SOURCE / word).exists() for word in words if re.match(r"(tools|bench|tests|examples)/", word))
 
 
+def are_parts(words: list[str]) -> bool:
+    return are_files(words) and are_options(words)
+
+
 def are_places(words: list[str]) -> bool:
     """What pkg-config is asked for is what compat/ has for servers."""
     compat = (SOURCE / "compat" / "meson.build").read_text()
@@ -184,6 +188,7 @@ NOT_RUN: dict[str, tuple[str, Callable[[list[str]], bool]]] = {
     r"pip install": ("installs; the suite packaging does that in a place of its own", are_extras),
     r"luarocks --lua-version 5.4 make": ("installs; the suite packaging does that in a place of its own", is_rock),
     r"tools/setup": ("installs packages", are_files),
+    r"(python3 tools/debian_source|\(cd build/python/|python=|\$python/)": ("builds a Python", are_parts),
 }
 
 
