@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import math
 import os
 import struct
@@ -155,8 +156,10 @@ class Series:
         self.source = (*self._source, records)
 
     def after_fork(self) -> None:
-        """In the child, where nobody ends a hold that another thread had."""
+        """In the child, where nobody ends a hold that another thread had. The collector finds events without one."""
         self._keep_in(_zmalloc._copy_in_child(self._records))
+        events = (each for each in gc.get_referents(self._events) if isinstance(each, Event))
+        self._events = deque(sorted(events), maxlen=MOST_EVENTS)
 
     @property
     def whose(self) -> str:
