@@ -11,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+import sysconfig
 import time
 import types
 from contextlib import suppress
@@ -22,7 +23,11 @@ from zmalloc._cli import comparison, drawing, preloaded, run_report, running
 from command import Program, on_terminal, run, start
 from waiting import wait_until
 
-pytestmark = pytest.mark.skipif(not preloaded.libraries(), reason="this build has no libraries to preload")
+pytestmark = [
+    pytest.mark.skipif(not preloaded.libraries(), reason="this build has no libraries to preload"),
+    pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+                       reason="without the lock Python has an allocator of its own and no other"),
+]  # fmt: skip
 MIB = 1 << 20
 HOLDS = f"import time; block = bytearray({30 * MIB}); time.sleep({{}})"  # glibc maps it, and it is counted
 LONG = 1  # a loaded machine may give the thread that samples no turn in a tenth of a second
