@@ -321,6 +321,7 @@ static void test_forks(unsigned scale)
 int main(int argc, char **argv)
 {
     if (is_emulated() && zmalloc_publish(1, 0) != 0) {
+        puts("skipped: this emulator's files about its process are no procfs's");
         return SKIPPED;
     }
     unsigned scale = scale_from(argc, argv);
