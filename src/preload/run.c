@@ -35,14 +35,22 @@ static void store(_Atomic uint64_t *place, uint64_t figure)
     atomic_store_explicit(place, figure, memory_order_relaxed);
 }
 
+/* For what only grows: who has read it earlier may come to write it later. */
+static void raise_to(_Atomic uint64_t *place, uint64_t figure)
+{
+    uint64_t before = atomic_load_explicit(place, memory_order_relaxed);
+    while (before < figure && !atomic_compare_exchange_weak(place, &before, figure)) {
+    }
+}
+
 /* At once: it may be the last thing that the program does. So much was in use, whatever the readings saw. */
 void zm_run_failed(size_t size)
 {
     uint64_t before = atomic_fetch_add_explicit(&failed, 1, memory_order_relaxed);
     if (page != NULL) {
-        store(&page->failed, before + 1);
+        raise_to(&page->failed, before + 1);
         store(&page->failed_size, size);
-        store(&page->peak_used, zmalloc_peak_memory());
+        raise_to(&page->peak_used, zmalloc_peak_memory());
     }
 }
 
@@ -94,7 +102,7 @@ static void store_counted(const struct counted *counted)
 {
     store(&page->updated_ns, now_ns());
     store(&page->used, counted->used);
-    store(&page->peak_used, counted->peak_used);
+    raise_to(&page->peak_used, counted->peak_used);
     store(&page->total_allocated, counted->allocated);
     store(&page->total_freed, counted->freed);
     store(&page->user_us, microseconds(counted->usage.ru_utime));
