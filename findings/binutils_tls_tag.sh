@@ -29,7 +29,11 @@ link() {
 # load LIBRARY: whether the unpacked loader takes it.
 load() {
     said=$(run --preload "$work/$1" "$root/usr/bin/getconf" PAGESIZE 2>&1 >/dev/null) || true
-    case $said in "") echo "  $1: loaded" ;; *GLIBC_ABI_GNU2_TLS*"not found"*) echo "  $1: refused" ;; *) echo "$said" ;; esac
+    case $said in
+    "") echo "  $1: loaded" ;;
+    *GLIBC_ABI_GNU2_TLS*"not found"*) echo "  $1: refused" ;;
+    *) echo "$said" ;;
+    esac
 }
 
 {
